@@ -1,0 +1,54 @@
+"""Assembly-format pieces and attribute helpers the dialects share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from xdsl.dialects.builtin import DenseArrayBase, IntegerAttr, IntegerType, i64
+from xdsl.irdl import IRDLOperation
+from xdsl.irdl.declarative_assembly_format import (
+    AttributeVariable,
+    CustomDirective,
+    ParsingState,
+    PrintingState,
+    irdl_custom_directive,
+)
+from xdsl.parser import Parser
+from xdsl.printer import Printer
+from xdsl.utils.hints import isa
+
+Integers = DenseArrayBase[IntegerType]
+
+
+def integers(values: Sequence[int]) -> Integers:
+    """An ``array<i64: ...>`` attribute."""
+    return DenseArrayBase.from_list(i64, list(values))
+
+
+def values(attribute: Integers) -> tuple[int, ...]:
+    """The Python integers of an integer array attribute."""
+    return tuple(int(v) for v in attribute.get_values())
+
+
+def integer(value: int) -> IntegerAttr[IntegerType]:
+    """An ``i64`` attribute."""
+    return IntegerAttr(value, i64)
+
+
+@irdl_custom_directive
+class IntegerList(CustomDirective):
+    """Prints an integer array as ``[1, 2, 3]``."""
+
+    list: AttributeVariable
+
+    def parse(self, parser: Parser, state: ParsingState) -> None:
+        parsed = parser.parse_comma_separated_list(
+            parser.Delimiter.SQUARE, lambda: parser.parse_integer(allow_boolean=False)
+        )
+        self.list.set(state, integers(parsed))
+
+    def print(self, printer: Printer, state: PrintingState, op: IRDLOperation) -> None:
+        state.print_whitespace(printer)
+        attribute = self.list.get(op)
+        assert isa(attribute, DenseArrayBase[IntegerType])
+        printer.print_string(str(list(values(attribute))))

@@ -1,0 +1,80 @@
+"""Every number and switch of the virtual DIANA, each with its source.
+
+DIANA's register-transfer code and data sheet are not public. The sources named here are: `archi` (the
+register headers and linker scripts of DIANA's pulp-sdk), `dory-hal` (its published driver), DORY (targets
+Diana_SoC and Diana_TVM), MATCH, ODiMO and HTVM. "Model choice" marks what none of them tells.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parameters:
+    """What the compiler's contract and the device models both read; sizes in bytes, costs in cycles."""
+
+    # Memories (archi headers, link script).
+    private0_base: int = 0x1C00_0000
+    private0_bytes: int = 32 * 1024
+    private1_base: int = 0x1C00_8000
+    private1_bytes: int = 32 * 1024
+    shared_base: int = 0x1C01_0000
+    shared_bytes: int = 448 * 1024
+
+    # 16384 rows of 128 bits: the analog address fields have 14 bits. DORY reserves less (128000, 256000).
+    l1_bytes: int = 256 * 1024
+    row_bytes: int = 16
+    # DORY: 64 KiB (Diana_TVM plans with 64000); a limit for one trigger, dense included.
+    weight_memory_bytes: int = 64 * 1024
+
+    # HTVM since 2023, ODiMO and PLiNIO: 260 MHz. DORY says 100 MHz.
+    clock_hz: int = 260_000_000
+
+    # The array: 16 output columns by 16 output channels (dory-hal's ARRAY_PARALLELISM).
+    array: int = 16
+    # HTVM's acceptance check; the hardware's own limit is not known.
+    kernels: tuple[int, ...] = (1, 3, 5, 7)
+    max_shift: int = 31
+
+    # Direct memory access. A transfer moves a multiple of 32 bytes (DORY's DMA_PARALLELISM).
+    dma_granule: int = 32
+    l2_alignment: int = 4  # model choice
+    # MATCH counts 70 cycles a transfer, the driver's instructions included; here those are executed.
+    dma_start: int = 20
+    dma_bytes_per_cycle: int = 8  # DORY, ODiMO; MATCH and stream say 16
+    weight_start: int = 20  # as for the transfers
+    weight_bytes_per_cycle: int = 16  # MATCH; ODiMO's analog core
+    # Chip measurements: bank b of a multi-bank transfer starts 512 rows after bank b - 1.
+    bank_rows: int = 512
+    max_banks: int = 4
+
+    # MATCH's compute model: an output row costs c * (kernel rows) * (fx + 2) + 23.
+    row_overhead: int = 23
+    column_overhead: int = 2
+
+    # Model choices, each of which can be switched off.
+    # The nibble 7:4 of the padding word hides that many trailing stored columns of the input.
+    narrow_maps: bool = True
+    # The activation field of a sum clips at 0; the published drivers always write 0 there.
+    sum_relu: bool = True
+    # A job that reads never-written L1 bytes faults instead of seeing what silicon has there.
+    fault_stale_reads: bool = True
+
+    # The core: published pipeline of RI5CY, with single-cycle L2. Cycles of an instruction.
+    core_base: int = 1
+    core_load_use: int = 1  # in addition, when the next instruction needs the loaded value
+    core_taken_branch: int = 3
+    core_jump: int = 2
+    core_mul: int = 1
+    core_mulh: int = 5
+    core_div: int = 35
+    core_mmio: int = 1  # model choice: a register access costs no more than L2
+
+    @property
+    def shared_end(self) -> int:
+        """First address after shared L2, the only L2 that accelerators reach."""
+        return self.shared_base + self.shared_bytes
+
+
+DIANA = Parameters()

@@ -1,0 +1,164 @@
+#include "diana_digital.h"
+
+/* Registers of the digital core, as byte offsets (hwme_v1.h of DIANA's SDK). *_WORDS count 32-bit words. */
+#define BASE 0x1A10C000u
+enum {
+    TRIGGER = 0x00,
+    STATUS = 0x0C,
+    WT_CONV_ADDR = 0x40,
+    WT_CONV_WORDS = 0x44,
+    WT_FC_ADDR = 0x48,
+    WT_FC_WORDS = 0x4C,
+    IM_ADDR = 0x50,
+    IM_WORDS = 0x54,
+    ACT_ADDR = 0x58,
+    ACT_WORDS = 0x5C,
+    CONF_ADDR = 0x60,
+    CONF_WORDS = 0x64,
+    MEMCPY_OP = 0xA0,
+    MEMCPY_ADDR = 0xA4,
+    MEMCPY_WORDS = 0xA8,
+    L1_ROW = 0xAC
+};
+
+enum { OP_COMPUTE = 0, OP_L1_TO_L2 = 1, OP_L2_TO_L1 = 2 };
+enum { ROW_BYTES = 16, GRANULE = 32, INSTRUCTION_WORDS = 32, PROGRAM_WORDS = 64, CONFIG = 16 };
+enum { WORD_INPUT = 2, WORD_OUTPUT = 3, WORD_STOP = 18 };
+
+/* The published driver's configurations; what the words mean is not known. */
+static const uint32_t conv_config[CONFIG] DIANA_L2_SHARED_CONST = {0x800, 0xF};
+static const uint32_t plain_config[CONFIG] DIANA_L2_SHARED_CONST = {0};
+
+/* The program of the depthwise job in flight; its second instruction is the stop entry. */
+static uint32_t channel_program[PROGRAM_WORDS] DIANA_L2_SHARED = {
+    [INSTRUCTION_WORDS + WORD_STOP] = 1};
+
+static inline void set(uint32_t offset, uint32_t value)
+{
+    *(volatile uint32_t *)(uintptr_t)(BASE + offset) = value;
+}
+
+static inline uint32_t address_of(const volatile void *object)
+{
+    return (uint32_t)(uintptr_t)object;
+}
+
+/* Memory is complete before the core starts, and is read again after it is done. */
+static inline void barrier(void)
+{
+    __asm__ volatile("" ::: "memory");
+}
+
+static inline void start(void)
+{
+    barrier();
+    set(TRIGGER, 0);
+}
+
+void diana_digital_wait(void)
+{
+    while (*(volatile uint32_t *)(uintptr_t)(BASE + STATUS) != 0) {
+    }
+    barrier();
+}
+
+static inline void transfer(uint32_t l2, uint32_t l1, uint32_t length)
+{
+    set(MEMCPY_ADDR, l2);
+    set(L1_ROW, l1 / ROW_BYTES);
+    set(MEMCPY_WORDS, (length + GRANULE - 1) / GRANULE * (GRANULE / 4));
+    start();
+}
+
+static inline void copy(uint32_t operation, uint32_t l2, uint32_t l1, uint32_t length,
+                        uint32_t count, uint32_t stride, uint32_t count2, uint32_t stride2)
+{
+    if (count == 1 || stride == length) {
+        length *= count;
+        count = 1;
+        if (count2 == 1 || stride2 == length) {
+            length *= count2;
+            count2 = 1;
+        }
+    }
+    set(MEMCPY_OP, operation);
+    for (uint32_t j = 0; j < count2; j++) {
+        for (uint32_t i = 0; i < count; i++) {
+            if (i + j != 0) {
+                diana_digital_wait();
+            }
+            transfer(l2 + j * stride2 + i * stride, l1, length);
+            l1 += length;
+        }
+    }
+}
+
+void diana_digital_dma_in(uint32_t l1, const void *l2, uint32_t length, uint32_t count,
+                          uint32_t stride, uint32_t count2, uint32_t stride2)
+{
+    copy(OP_L2_TO_L1, address_of(l2), l1, length, count, stride, count2, stride2);
+}
+
+void diana_digital_dma_out(void *l2, uint32_t l1, uint32_t length, uint32_t count,
+                           uint32_t stride, uint32_t count2, uint32_t stride2)
+{
+    copy(OP_L1_TO_L2, address_of(l2), l1, length, count, stride, count2, stride2);
+}
+
+/* Everything of a job but its weights and the trigger. Nothing is left to an earlier call or to the reset
+ * values, which are not documented. */
+static inline void prepare(const uint32_t *config, const volatile uint32_t *program)
+{
+    set(MEMCPY_OP, OP_COMPUTE);
+    set(CONF_ADDR, address_of(config));
+    set(CONF_WORDS, CONFIG);
+    set(IM_ADDR, address_of(program));
+    set(IM_WORDS, PROGRAM_WORDS);
+    set(ACT_ADDR, 0);
+    set(ACT_WORDS, 0);
+}
+
+void diana_digital_conv(const uint32_t *program, const void *weights, uint32_t weight_bytes)
+{
+    prepare(conv_config, program);
+    set(WT_CONV_ADDR, address_of(weights));
+    set(WT_CONV_WORDS, weight_bytes / 4);
+    start();
+}
+
+void diana_digital_dense(const uint32_t *program, const void *weights, uint32_t weight_bytes)
+{
+    prepare(plain_config, program);
+    set(WT_FC_ADDR, address_of(weights));
+    set(WT_FC_WORDS, weight_bytes / 4);
+    start();
+}
+
+void diana_digital_add(const uint32_t *program)
+{
+    prepare(plain_config, program);
+    start();
+}
+
+/* Four channels share a group of weights, four bytes apart. The core may fetch its program at any time before it is
+ * idle, so the pointers are patched in a copy, and only while it is idle. */
+void diana_digital_depthwise(const uint32_t *program, const void *weights, uint32_t channels,
+                             uint32_t kernel_elements, uint32_t in_plane, uint32_t out_plane)
+{
+    const uint32_t group = 16 * kernel_elements + 64;
+
+    for (uint32_t i = 0; i < INSTRUCTION_WORDS; i++) {
+        channel_program[i] = program[i];
+    }
+    prepare(conv_config, channel_program);
+    set(WT_CONV_WORDS, group / 4);
+    for (uint32_t i = 0; i < channels; i++) {
+        if (i != 0) {
+            diana_digital_wait();
+            channel_program[WORD_INPUT] += in_plane;
+            channel_program[WORD_OUTPUT] += out_plane;
+        }
+        set(WT_CONV_ADDR, address_of(weights) + i / 4 * group + i % 4 * 4);
+        start();
+    }
+}

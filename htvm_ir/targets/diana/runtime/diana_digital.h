@@ -1,0 +1,51 @@
+/* Driver of DIANA's digital core for bare-metal programs.
+ *
+ * The core does one thing at a time: every function that starts something requires that the core is idle, and
+ * returns while it works. Call diana_digital_wait() before the next start and before using the results.
+ *
+ * Programs are lists of two instructions (one work entry and the stop entry, 64 words) built at compile time. They,
+ * weights and activations must lie in shared L2, the only memory the core reaches. L1 addresses are byte
+ * offsets and multiples of 16.
+ */
+#ifndef DIANA_DIGITAL_H
+#define DIANA_DIGITAL_H
+
+#include <stdint.h>
+
+/* Place an object in shared L2. Constants have a section of their own, since a C compiler does not mix them with
+ * variables in one; an object in the last one has no initial value and is not cleared either. */
+#define DIANA_L2_SHARED __attribute__((section(".l2_shared"), aligned(32)))
+#define DIANA_L2_SHARED_CONST __attribute__((section(".l2_shared_const"), aligned(32)))
+#define DIANA_L2_SHARED_BSS __attribute__((section(".l2_shared_bss"), aligned(32)))
+
+/* Copy count2 x count pieces of `length` bytes from L2 to L1. Pieces lie `stride` bytes apart in L2, groups of
+ * `count` pieces `stride2` bytes apart; in L1 all follow each other. Pieces that touch are moved as one; between
+ * the others the CPU waits. The core moves multiples of 32 bytes, so up to 31 bytes behind the last piece in L1 are
+ * overwritten. `length` is a multiple of 16 unless there is one piece. */
+void diana_digital_dma_in(uint32_t l1, const void *l2, uint32_t length, uint32_t count,
+                          uint32_t stride, uint32_t count2, uint32_t stride2);
+
+/* The same from L1 to L2. Up to 31 bytes behind every piece in L2 are overwritten: give `length` in multiples of
+ * 32 unless the pieces touch. */
+void diana_digital_dma_out(void *l2, uint32_t l1, uint32_t length, uint32_t count,
+                           uint32_t stride, uint32_t count2, uint32_t stride2);
+
+/* Start a convolution. `weight_bytes` is a multiple of 4 and at most 65536. */
+void diana_digital_conv(const uint32_t *program, const void *weights, uint32_t weight_bytes);
+
+/* Start a fully connected layer. */
+void diana_digital_dense(const uint32_t *program, const void *weights, uint32_t weight_bytes);
+
+/* Run a depthwise convolution as one job for each channel and leave the last in flight. `program` is the job of
+ * channel 0; channel i reads `in_plane * i` and writes `out_plane * i` bytes further on. Each job also overwrites
+ * the 15 planes behind its own. Returns at once when there are no channels. */
+void diana_digital_depthwise(const uint32_t *program, const void *weights, uint32_t channels,
+                             uint32_t kernel_elements, uint32_t in_plane, uint32_t out_plane);
+
+/* Start an element-wise sum. */
+void diana_digital_add(const uint32_t *program);
+
+/* Return when the core is idle. */
+void diana_digital_wait(void);
+
+#endif

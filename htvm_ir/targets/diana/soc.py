@@ -1,0 +1,60 @@
+"""The virtual DIANA: memory map, core, devices, and what a program is linked with."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from htvm_ir.targets.diana.devices import AnalogHwme, DigitalHwme
+from htvm_ir.targets.diana.l1 import L1
+from htvm_ir.targets.diana.parameters import DIANA, Parameters
+from htvm_ir.targets.diana.peripherals import SocControl, Stdout, Storage, Timer
+from htvm_ir.targets.soc import Bus, CoreCosts, Device, Region, Soc
+
+RUNTIME = Path(__file__).parent / "runtime"
+
+FLL = 0x1A10_0000
+GPIO = 0x1A10_1000
+EVENT_UNIT = 0x1A10_6000
+
+
+def diana_soc(parameters: Parameters = DIANA) -> Soc:
+    """The system with the given numbers and switches. The linker script has the default memory sizes."""
+    p = parameters
+
+    def devices(bus: Bus) -> list[Device]:
+        l1 = L1(p.l1_bytes)
+        return [
+            DigitalHwme(bus, l1, p),
+            AnalogHwme(bus, l1, p),
+            SocControl(bus),
+            Storage("event_unit", EVENT_UNIT),
+            Timer(bus),
+            Stdout(),
+            Storage("gpio", GPIO),
+            Storage("fll", FLL),
+        ]
+
+    return Soc(
+        name="diana",
+        clock_hz=p.clock_hz,
+        regions=(
+            Region("L2 private 0", p.private0_base, p.private0_bytes),
+            # The run-time puts only code here, so a store is a stray pointer.
+            Region("L2 private 1", p.private1_base, p.private1_bytes, False, True),
+            Region("L2 shared", p.shared_base, p.shared_bytes),
+        ),
+        costs=CoreCosts(
+            base=p.core_base,
+            load_use=p.core_load_use,
+            taken_branch=p.core_taken_branch,
+            jump=p.core_jump,
+            mul=p.core_mul,
+            mulh=p.core_mulh,
+            div=p.core_div,
+            mmio=p.core_mmio,
+        ),
+        devices=devices,
+        linker_script=RUNTIME / "diana.ld",
+        sources=(RUNTIME / "diana_start.S", RUNTIME / "diana_digital.c"),
+        include_dirs=(RUNTIME,),
+    )

@@ -1,0 +1,49 @@
+"""Targets by name: those of this package and those other packages register."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import cache
+from importlib.metadata import entry_points
+
+from htvm_ir.errors import HtvmError
+from htvm_ir.targets.target import Target
+
+GROUP = "htvm_ir.targets"
+"""The entry-point group; each entry is a function without arguments that returns a Target."""
+
+
+def target_names() -> tuple[str, ...]:
+    """All registered names, sorted; nothing is loaded."""
+    return tuple(sorted({entry.name for entry in entry_points(group=GROUP)}))
+
+
+@cache
+def load_target(name: str) -> Target:
+    """The target registered as ``name``.
+
+    Raises:
+        HtvmError: no such target; the message lists those there are.
+    """
+    found = [entry for entry in entry_points(group=GROUP) if entry.name == name]
+    if not found:
+        known = ", ".join(target_names())
+        raise HtvmError(f"unknown target '{name}'; known targets: {known}")
+    return found[0].load()()
+
+
+def target_with_engines(name: str, engines: tuple[str, ...] | None) -> Target:
+    """The target restricted to some of its engines (None = all of them).
+
+    Raises:
+        HtvmError: unknown target or engine.
+    """
+    target = load_target(name)
+    if engines is None:
+        return target
+    known = [engine.name for engine in target.engines]
+    for engine in engines:
+        if engine not in known:
+            choice = ", ".join([*known, "none"])
+            raise HtvmError(f"target '{name}' has no engine '{engine}'; choose from {choice}")
+    return replace(target, engines=tuple(e for e in target.engines if e.name in engines))

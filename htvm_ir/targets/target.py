@@ -1,0 +1,206 @@
+"""The vocabulary in which a system on chip is described: one literal per target, one contract per engine.
+
+A target outside this package is a module with one :class:`Target` and an entry point in the group ``htvm_ir.targets``.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from htvm_ir.targets.layout import Layout
+from htvm_ir.targets.soc import Soc
+from htvm_ir.targets.workload import Tile, Workload
+from htvm_ir.tiling.problem import Problem
+
+Bytes = NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Memory:
+    """A memory a buffer can live in.
+
+    size: bytes. alignment: bytes every buffer's offset and size is rounded up to.
+    host: whether the CPU can load and store here.
+    constant_section, arena_section: C attributes that place initialised data and the arena here ('' = none needed).
+    reserved: bytes of ``size`` that are not the compiler's (code, stack).
+    """
+
+    name: str
+    size: int
+    alignment: int
+    host: bool = True
+    constant_section: str = ""
+    arena_section: str = ""
+    reserved: int = 0
+
+
+@dataclass(frozen=True)
+class Channel:
+    """A DMA channel from one memory to another.
+
+    start: cycles before the first byte. bytes_per_cycle: throughput. granule: every contiguous piece is rounded up to
+    this many bytes. pieces: each contiguous piece is a transfer of its own (no strides in hardware).
+    software: CPU cycles to start and wait for one piece, as predicted. overlaps: whether it moves data while the
+    engine computes. function, wait: C functions ``function(to, from, length, count, stride, count2, stride2)`` and
+    ``wait()``.
+    """
+
+    name: str
+    source: str
+    destination: str
+    start: int
+    bytes_per_cycle: int
+    granule: int
+    pieces: bool
+    software: int
+    overlaps: bool
+    function: str
+    wait: str
+
+    def cycles(self, length: int, count: int = 1) -> int:
+        """Cycles of ``count`` contiguous pieces of ``length`` bytes each."""
+        moved = -(-length // self.granule) * self.granule
+        each = -(-moved // self.bytes_per_cycle)
+        return count * (self.start + each) if self.pieces else self.start + count * each
+
+
+@dataclass(frozen=True)
+class Job:
+    """One call of an engine: which of its kernels, and the numbers that configure it.
+
+    Operand addresses are not part of it; they are known after memory planning.
+    """
+
+    kernel: str
+    fields: Mapping[str, int]
+
+    def __getitem__(self, name: str) -> int:
+        return self.fields[name]
+
+
+@dataclass(frozen=True)
+class Data:
+    """A constant array the emitted call refers to (a prebuilt instruction list, for example).
+
+    words: unsigned 32-bit words. memory: where it must lie. writable: the driver patches it while it runs and restores it.
+    """
+
+    words: tuple[int, ...]
+    memory: str
+    writable: bool = False
+
+
+@dataclass(frozen=True)
+class Call:
+    """A C call: ``function(arguments...)``. An argument is C text, a number, or Data the printer names and places."""
+
+    function: str
+    arguments: tuple[str | int | Data, ...]
+
+
+class Engine(ABC):
+    """The contract of one accelerator: what it takes, how it is fed, what it costs, and what it computes.
+
+    Attributes:
+        name: symbol in the IR, option of ``--engines`` and label in reports.
+        local: memory the input and output tiles of a job live in.
+        constants: memory the packed constants live in, from where a job streams them.
+        load, store: names of the channels that fill and drain ``local``.
+        wait: C function that returns when the last started job is done.
+    """
+
+    name: str
+    local: str
+    constants: str
+    load: str
+    store: str
+    wait: str
+
+    @abstractmethod
+    def match(self, workload: Workload) -> str | None:
+        """None if the engine computes the workload bit-exactly, else the reason in words and what would change it."""
+
+    @abstractmethod
+    def layouts(self, workload: Workload) -> tuple[Layout, ...]:
+        """Stored layout of each activation input, then of the output."""
+
+    @abstractmethod
+    def problem(self, workload: Workload, target: Target) -> Problem:
+        """The tiling problem: legal tiles, bytes in each memory, predicted cycles."""
+
+    @abstractmethod
+    def pack(self, workload: Workload) -> Bytes:
+        """The constants of the whole workload as the engine reads them; empty if it has none."""
+
+    @abstractmethod
+    def packed_range(self, workload: Workload, tile: Tile) -> tuple[int, int]:
+        """Byte offset and size inside :meth:`pack` of what a tile's job streams."""
+
+    @abstractmethod
+    def local_bytes(self, workload: Workload) -> tuple[int, ...]:
+        """Bytes in ``local`` for each input tile and the output tile of a (tile) workload, slack included."""
+
+    @abstractmethod
+    def job(self, workload: Workload) -> Job:
+        """The job that computes a (tile) workload whose operands lie packed in ``local``."""
+
+    @abstractmethod
+    def cycles(self, job: Job) -> int:
+        """Cycles the engine is busy with a job, its constants' stream included."""
+
+    @abstractmethod
+    def execute(self, job: Job, inputs: Sequence[Bytes], constants: Bytes, output: Bytes) -> None:
+        """The exact arithmetic of a job on bytes; writes ``output`` in place."""
+
+    @abstractmethod
+    def call(self, job: Job, inputs: Sequence[int], output: int, constants: str) -> Call:
+        """The C call that starts a job: operand addresses in ``local``, C expression of the constants."""
+
+
+@dataclass(frozen=True)
+class Host:
+    """The CPU. ``cycles_per_mac`` and ``cycles_per_element`` predict its loops for reports; measured ones come from the SoC."""
+
+    name: str = "cpu"
+    cycles_per_mac: int = 9
+    cycles_per_element: int = 14
+
+
+@dataclass(frozen=True)
+class Target:
+    """One system on chip.
+
+    host_memory: where activations live between kernels. engines: in order of preference.
+    headers: C headers of the run-time library. soc: the virtual SoC, if there is one.
+    parameters: what ``htvm targets NAME`` prints besides.
+    """
+
+    name: str
+    description: str
+    clock_hz: int
+    memories: tuple[Memory, ...]
+    channels: tuple[Channel, ...]
+    engines: tuple[Engine, ...]
+    host_memory: str
+    host: Host = Host()
+    headers: tuple[str, ...] = ()
+    soc: Callable[[], Soc] | None = None
+    parameters: Mapping[str, Any] = field(default_factory=dict[str, Any])
+
+    def memory(self, name: str) -> Memory:
+        """The memory called ``name``; KeyError if there is none."""
+        return next(m for m in self.memories if m.name == name)
+
+    def channel(self, name: str) -> Channel:
+        """The channel called ``name``."""
+        return next(c for c in self.channels if c.name == name)
+
+    def engine(self, name: str) -> Engine:
+        """The engine called ``name``."""
+        return next(e for e in self.engines if e.name == name)

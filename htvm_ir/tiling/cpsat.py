@@ -1,0 +1,134 @@
+"""A thin, deterministic door to OR-Tools' CP-SAT, opened only when a model is solved.
+
+The public `ortools.sat.python.cp_model` imports pandas for type annotations and takes 0.6 s; the
+binding below it, `cp_model_helper`, takes 0.1 s. A model is therefore written in the text format
+of CP-SAT's published message `CpModelProto` and handed to the binding. `solve` is the only place
+that knows OR-Tools.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Literal, TypeAlias
+
+Variable: TypeAlias = int
+Terms: TypeAlias = Sequence[tuple[int, Variable]]
+"""A linear expression: (coefficient, variable) pairs."""
+Status: TypeAlias = Literal["optimal", "feasible", "infeasible", "unknown"]
+
+LARGEST = 2**60
+"""No coefficient times bound may pass this: CP-SAT computes in 64-bit integers."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """When to stop: wall seconds, and CP-SAT's machine-independent work units (about 1 s each).
+
+    The work limit is below the wall limit on any recent machine, so that the same model gives the
+    same answer on a slow day.
+    """
+
+    seconds: float
+    work: float
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """`values` by variable, empty if none were found; `bound`: the objective cannot be lower."""
+
+    status: Status
+    values: tuple[int, ...]
+    bound: int
+
+
+def _numbers(name: str, values: Iterable[int]) -> str:
+    return "".join(f"{name}:{value} " for value in values)
+
+
+def _expression(factor: int, variable: Variable, offset: int) -> str:
+    return f"vars:{variable} coeffs:{factor} offset:{offset}"
+
+
+@dataclass
+class Model:
+    """Collects variables and constraints; literals are the variables made by `boolean`."""
+
+    _text: list[str] = field(default_factory=list[str])
+    _hints: dict[Variable, int] = field(default_factory=dict[int, int])
+    _variables: int = 0
+    _constraints: int = 0
+
+    def integer(self, low: int, high: int) -> Variable:
+        """Return a new variable in low..high, both included."""
+        self._text.append(f"variables{{domain:{low} domain:{high}}}")
+        self._variables += 1
+        return self._variables - 1
+
+    def boolean(self) -> Variable:
+        """Return a new variable that is 0 or 1."""
+        return self.integer(0, 1)
+
+    def linear(self, terms: Terms, low: int, high: int, when: Sequence[Variable] = ()) -> None:
+        """Require low <= terms <= high, if every literal of `when` is true."""
+        body = _numbers("vars", (v for _, v in terms)) + _numbers("coeffs", (c for c, _ in terms))
+        literals = _numbers("enforcement_literal", when)
+        self._constraint(f"{literals}linear{{{body}domain:{low} domain:{high}}}")
+
+    def exactly_one(self, literals: Sequence[Variable]) -> None:
+        """Require that one literal is true and the others are false."""
+        self._constraint(f"exactly_one{{{_numbers('literals', literals)}}}")
+
+    def interval(self, start: Variable, factor: int, size: int) -> int:
+        """Return an interval of `size` that starts at factor * start."""
+        first, last = _expression(factor, start, 0), _expression(factor, start, size)
+        return self._constraint(f"interval{{start{{{first}}} end{{{last}}} size{{offset:{size}}}}}")
+
+    def no_overlap(self, intervals: Sequence[int]) -> None:
+        """Require that no two of the intervals share a point."""
+        self._constraint(f"no_overlap{{{_numbers('intervals', intervals)}}}")
+
+    def minimise(self, terms: Terms) -> None:
+        """Set the objective."""
+        body = _numbers("vars", (v for _, v in terms)) + _numbers("coeffs", (c for c, _ in terms))
+        self._text.append(f"objective{{{body}}}")
+
+    def hint(self, variable: Variable, value: int) -> None:
+        """Suggest where the search starts."""
+        self._hints[variable] = value
+
+    def solve(self, limits: Limits) -> Outcome:
+        """Run one worker with a fixed seed. Raises ValueError if CP-SAT rejects the model."""
+        from ortools.sat.python import cp_model_helper as cp
+
+        proto = cp.CpModelProto()
+        hints = _numbers("vars", self._hints) + _numbers("values", self._hints.values())
+        if not proto.parse_text_format("\n".join([*self._text, f"solution_hint{{{hints}}}"])):
+            raise ValueError("CP-SAT cannot parse the model")
+        parameters = cp.SatParameters()
+        parameters.num_workers = 1
+        parameters.random_seed = 0
+        parameters.max_time_in_seconds = limits.seconds
+        parameters.max_deterministic_time = limits.work
+        wrapper = cp.SolveWrapper()
+        wrapper.set_parameters(parameters)
+        response = wrapper.solve(proto)
+        statuses: dict[str, Status] = {
+            "OPTIMAL": "optimal",
+            "FEASIBLE": "feasible",
+            "INFEASIBLE": "infeasible",
+            "UNKNOWN": "unknown",
+        }
+        if response.status.name not in statuses:
+            raise ValueError(f"CP-SAT rejects the model: {cp.CpSatHelper.validate_model(proto)}")
+        return Outcome(
+            status=statuses[response.status.name],
+            values=tuple(response.solution),
+            bound=math.ceil(response.best_objective_bound - 1e-6),
+        )
+
+    def _constraint(self, body: str) -> int:
+        self._text.append(f"constraints{{{body}}}")
+        self._constraints += 1
+        return self._constraints - 1

@@ -1,0 +1,84 @@
+"""The networks' topologies (MLPerf Tiny's reference models, HTVM's keyword variant).
+
+Input and output scales are model choices: powers of two, as DIANA's training flow gives.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from htvm_ir.zoo.builder import NetBuilder
+
+
+def resnet8(name: str) -> NetBuilder:
+    """Three residual blocks; the last two halve the map and so convolve their shortcut 1x1."""
+    net = NetBuilder(name, (3, 32, 32), scale=1 / 64)
+    x = net.conv("conv1", net.input, 16, (3, 3))
+    for block, (channels, stride) in enumerate(((16, 1), (32, 2), (64, 2)), start=1):
+        y = net.conv(f"block{block}.conv1", x, channels, (3, 3), stride=stride)
+        y = net.conv(f"block{block}.conv2", y, channels, (3, 3), relu=False)
+        if stride != 1:
+            x = net.conv(f"block{block}.skip", x, channels, (1, 1), stride=stride, relu=False)
+        x = net.add(f"block{block}.sum", x, y)
+    return _classify(net, x, classes=10)
+
+
+def dscnn(name: str) -> NetBuilder:
+    """Keyword spotting on 49 frames of 10 cepstral coefficients."""
+    net = NetBuilder(name, (1, 49, 10), scale=1 / 2)
+    x = net.conv("conv1", net.input, 64, (10, 4), stride=2)
+    return _keyword(net, x)
+
+
+def dscnn_htvm(name: str) -> NetBuilder:
+    """HTVM's keyword network: coefficients first, a 5x7 kernel padded by (2, 3) on either side."""
+    net = NetBuilder(name, (1, 10, 49), scale=1 / 2)
+    x = net.conv("conv1", net.input, 64, (5, 7), stride=2, pads=(2, 3, 2, 3))
+    return _keyword(net, x)
+
+
+def mobilenetv1(name: str) -> NetBuilder:
+    """MobileNetV1 with a quarter of the channels."""
+    net = NetBuilder(name, (3, 96, 96), scale=1 / 64)
+    x = net.conv("conv1", net.input, 8, (3, 3), stride=2)
+    blocks = ((16, 1), (32, 2), (32, 1), (64, 2), (64, 1), (128, 2), *((128, 1),) * 5, (256, 2))
+    for block, (channels, stride) in enumerate((*blocks, (256, 1)), start=1):
+        x = _separable(net, f"block{block}", x, channels, stride)
+    return _classify(net, x, classes=2)
+
+
+def dae(name: str) -> NetBuilder:
+    """Dense autoencoder with a bottleneck of 8; the output has the input's scale."""
+    scale = 1 / 32
+    net = NetBuilder(name, (640,), scale=scale, samples=64)
+    x = net.input
+    for layer, units in enumerate((128, 128, 128, 128, 8, 128, 128, 128, 128), start=1):
+        x = net.dense(f"dense{layer}", x, units)
+    net.output(net.dense("dense10", x, 640, relu=False), scale)
+    return net
+
+
+def _keyword(net: NetBuilder, x: str) -> NetBuilder:
+    for block in range(1, 5):
+        x = _separable(net, f"block{block}", x, 64, 1)
+    return _classify(net, x, classes=12)
+
+
+def _separable(net: NetBuilder, name: str, x: str, channels: int, stride: int) -> str:
+    x = net.depthwise(f"{name}.depthwise", x, (3, 3), stride=stride)
+    return net.conv(f"{name}.pointwise", x, channels, (1, 1))
+
+
+def _classify(net: NetBuilder, x: str, *, classes: int) -> NetBuilder:
+    features = net.global_average("pool", x)
+    net.output(net.dense("logits", features, classes, relu=False), 1 / 4)
+    return net
+
+
+NETWORKS: dict[str, Callable[[str], NetBuilder]] = {
+    "resnet8": resnet8,
+    "dscnn": dscnn,
+    "mobilenetv1": mobilenetv1,
+    "dae": dae,
+    "dscnn-htvm": dscnn_htvm,
+}
