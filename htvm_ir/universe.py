@@ -7,39 +7,22 @@ them. The names are spelled out: a file that is added without a line here is not
 from __future__ import annotations
 
 from collections.abc import Callable
-from importlib import import_module
+from functools import partial
 
 from xdsl.ir import Dialect
 from xdsl.passes import ModulePass
 from xdsl.universe import Universe
 from xdsl.utils.target import Target
 
-PASS_NAMES = (
-    "set-target",
-    "fold-constants",
-    "fuse-requant",
-    "legalize-convs",
-    "dispatch",
-    "assign-layouts",
-    "plan-tiles",
-    "apply-plan",
-    "bufferize",
-    "explicit-dma",
-    "pipeline-dma",
-    "lower-host",
-    "plan-memory",
-)
+from htvm_ir.passes.pipeline import PIPELINE, pass_class
+
+PASS_NAMES = ("set-target", *PIPELINE)
 """Every pass, in the order the pipeline uses them."""
 
 
 def lazy_pass(name: str) -> Callable[[], type[ModulePass]]:
-    """Returns the factory of a pass: `plan-tiles` is the class `PlanTiles` in `passes/plan_tiles.py`."""
-
-    def load() -> type[ModulePass]:
-        module = import_module("htvm_ir.passes." + name.replace("-", "_"))
-        return getattr(module, "".join(word.capitalize() for word in name.split("-")))
-
-    return load
+    """The factory of a pass."""
+    return partial(pass_class, name)
 
 
 def _graph() -> Dialect:

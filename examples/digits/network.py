@@ -1,7 +1,7 @@
 """The classifier in floating point: its layers, their gradients, and Adam, in numpy.
 
-    conv1 3x3, 16 -> conv2 3x3 stride 2, 32 -> depthwise 3x3 -> pointwise 1x1, 32 -+-> mean -> dense, 10
-                                       '--------------------------------------------'
+conv1 3x3, 16 -> conv2 3x3 stride 2, 64 -> depthwise 3x3 -> pointwise 1x1, 64 -+-> mean -> dense, 10
+                                   '--------------------------------------------'
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ class Conv(NamedTuple):
 
 CONVS = {
     "conv1": Conv((16, 1, 3, 3), 1, 1),
-    "conv2": Conv((32, 16, 3, 3), 2, 1),
-    "depthwise": Conv((32, 1, 3, 3), 1, 1),
-    "pointwise": Conv((32, 32, 1, 1), 1, 0),
+    "conv2": Conv((64, 16, 3, 3), 2, 1),
+    "depthwise": Conv((64, 1, 3, 3), 1, 1),
+    "pointwise": Conv((64, 64, 1, 1), 1, 0),
 }
-FEATURES, CLASSES = 32, 10
+FEATURES, CLASSES = 64, 10
 
 
 def initial(rng: np.random.Generator) -> Tensors:
@@ -71,9 +71,7 @@ def loss_gradients(parameters: Tensors, results: Tensors, labels: Labels) -> Ten
 
     def conv(name: str, x: str, grad: Array) -> Array:
         weight = parameters[f"{name}.weight"]
-        gradients[f"{name}.weight"], grad_x = _conv_gradients(
-            CONVS[name], results[x], weight, grad
-        )
+        gradients[f"{name}.weight"], grad_x = _conv_gradients(CONVS[name], results[x], weight, grad)
         gradients[f"{name}.bias"] = grad.sum(axis=(0, 2, 3))
         return grad_x
 
@@ -83,12 +81,12 @@ def loss_gradients(parameters: Tensors, results: Tensors, labels: Labels) -> Ten
     gradients["logits.weight"] = grad.T @ results["pool"]
     gradients["logits.bias"] = grad.sum(axis=0)
     grad = (grad @ parameters["logits.weight"])[:, :, None, None]
-    shortcut = grad / np.prod(results["sum"].shape[2:]) * (results["sum"] > 0)
+    shortcut = grad / results["sum"][0, 0].size * (results["sum"] > 0)
     grad = conv("pointwise", "depthwise", shortcut) * (results["depthwise"] > 0)
     grad = (conv("depthwise", "conv2", grad) + shortcut) * (results["conv2"] > 0)
     grad = conv("conv2", "conv1", grad) * (results["conv1"] > 0)
     conv("conv1", "input", grad)
-    return {name: value.astype(np.float32) for name, value in gradients.items()}
+    return gradients
 
 
 class Adam:

@@ -39,9 +39,7 @@ def to_onnx(parameters: Tensors, results: Tensors) -> onnx.ModelProto:
         groups = results[source].shape[1] // layer.weight.shape[1]
         x = "input.int8" if source == "input" else source
         stride, pads = CONVS[name].stride, CONVS[name].pads
-        return net.conv(
-            name, x, *layer[:2], stride=stride, pads=pads, groups=groups, shift=layer.shift, lo=lo
-        )
+        return net.conv(name, x, *layer[:2], stride=stride, pads=pads, groups=groups, shift=layer.shift, lo=lo)
 
     net.input(PIXEL_STEP)
     conv("conv1", "input")
@@ -59,10 +57,7 @@ def to_onnx(parameters: Tensors, results: Tensors) -> onnx.ModelProto:
 
 
 def _choose_bits(results: Tensors) -> dict[str, int]:
-    bits = {
-        name: _fraction_bits(float(np.percentile(np.abs(result), _PERCENTILE)))
-        for name, result in results.items()
-    }
+    bits = {name: _fraction_bits(float(np.percentile(np.abs(result), _PERCENTILE))) for name, result in results.items()}
     bits["input"] = INPUT_BITS
     # A sum's operands share one scale, and its shift is to the right.
     bits["conv2"] = bits["pointwise"] = min(bits["conv2"], bits["pointwise"])
@@ -70,9 +65,7 @@ def _choose_bits(results: Tensors) -> dict[str, int]:
     return bits
 
 
-def _quantise(
-    parameters: Tensors, name: str, source_bits: int, result_bits: int, lost: float = 0.0
-) -> Layer:
+def _quantise(parameters: Tensors, name: str, source_bits: int, result_bits: int, lost: float = 0.0) -> Layer:
     """Layer `name` on an operand that is `lost` steps too small on average."""
     weight, bias = parameters[f"{name}.weight"], parameters[f"{name}.bias"]
     weight_bits = _fraction_bits(float(np.abs(weight).max()))

@@ -1,1 +1,1 @@
-"""memory."""
+"""Offsets for buffers whose lifetimes overlap: a pure solver."""

@@ -113,6 +113,7 @@ class Engine(ABC):
         constants: memory the packed constants live in, from where a job streams them.
         load, store: names of the channels that fill and drain ``local``.
         wait: C function that returns when the last started job is done.
+        buffers: how many tiles of each operand have room in ``local`` at one time (2 = double buffering).
     """
 
     name: str
@@ -121,6 +122,7 @@ class Engine(ABC):
     load: str
     store: str
     wait: str
+    buffers: int = 1
 
     @abstractmethod
     def match(self, workload: Workload) -> str | None:

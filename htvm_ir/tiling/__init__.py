@@ -1,1 +1,1 @@
-"""tiling."""
+"""Tile sizes and loop order of least latency: a pure solver."""

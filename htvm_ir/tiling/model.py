@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from math import prod
 
 from htvm_ir.errors import HtvmError
-from htvm_ir.tiling.cpsat import LARGEST, Limits, Model, Outcome, Terms, Variable
+from htvm_ir.cpsat import LARGEST, Model, Outcome, Terms, Variable
 from htvm_ir.tiling.problem import Order, Problem, Product, Solution
 from htvm_ir.tiling.prune import merge
 
@@ -50,12 +50,12 @@ class TilingModel:
                 model.linear(terms, -LARGEST, 0, when=[literal])
         return self
 
-    def fastest(self, limits: Limits) -> Outcome:
+    def fastest(self, seconds: float) -> Outcome:
         """Minimise the latency."""
         self.model.minimise([(1, self.latency)])
-        return self.model.solve(limits)
+        return self.model.solve(seconds)
 
-    def largest(self, limits: Limits) -> Outcome:
+    def largest(self, seconds: float) -> Outcome:
         """Find the lexicographically largest tile, then the first order."""
         terms: list[tuple[int, Variable]] = []
         weight = 1
@@ -65,13 +65,12 @@ class TilingModel:
             terms += [(weight * place, literal) for place, literal in enumerate(literals)]
             weight *= len(literals)
         self.model.minimise(terms)
-        return self.model.solve(limits)
+        return self.model.solve(seconds)
 
     def point(self, outcome: Outcome) -> dict[str, int]:
         """Return the candidates of the found solution."""
         return {
-            name: [outcome.values[literal] for literal in literals].index(1)
-            for name, literals in self.chosen.items()
+            name: [outcome.values[literal] for literal in literals].index(1) for name, literals in self.chosen.items()
         }
 
     def hint(self, start: Solution) -> None:
@@ -89,11 +88,9 @@ class TilingModel:
         reach = 0
         for term in terms:
             tables = tuple(sorted(merge(term).items(), key=lambda item: (len(item[1]), item[0])))
-            reach += abs(term.coefficient) * prod(max(table) for _, table in tables)
+            reach += max(1, abs(term.coefficient)) * _reach(tables)
             if reach >= LARGEST:
-                raise HtvmError(
-                    f"tiling: {what} can exceed 2**60; state it in a larger unit than bytes/cycles"
-                )
+                raise HtvmError(f"tiling: {what} can exceed 2**60; state it in a larger unit than bytes/cycles")
             for factor, variable in self._product(tables):
                 total[variable] = total.get(variable, 0) + term.coefficient * factor
         return [(factor, variable) for variable, factor in total.items()]
@@ -123,3 +120,10 @@ class TilingModel:
         if () not in self._products:
             self._products[()] = [(1, self.model.integer(1, 1))]
         return self._products[()][0][1]
+
+
+def _reach(tables: Tables) -> int:
+    """Return what CP-SAT's sums of the product can come to: the last table's literals all count."""
+    if not tables:
+        return 1
+    return prod(max(table) for _, table in tables[:-1]) * sum(tables[-1][1])

@@ -140,10 +140,7 @@ class Problem:
 
     def _terms(self, resources: Iterable[str], order: Order) -> tuple[Product, ...]:
         return tuple(
-            term
-            for cost in self.costs
-            if cost.resource in resources and cost.applies(order)
-            for term in cost.terms
+            term for cost in self.costs if cost.resource in resources and cost.applies(order) for term in cost.terms
         )
 
     def _sums(self) -> list[tuple[Product, ...]]:
@@ -178,7 +175,7 @@ class Solution:
 
     No choice has a latency below `bound`. If `proven`, latency == bound, and among all choices of
     this latency the tile is the lexicographically largest in the order of the dimensions, with the
-    first such order.
+    first such order (the best tie found, if the time limit ends the comparison of ties).
     """
 
     sizes: dict[str, int]

@@ -99,16 +99,12 @@ def _keep(problem: Problem, name: str, indices: Sequence[int]) -> Problem | None
     def cut(term: Product) -> Product:
         return replace(
             term,
-            factors=tuple(
-                replace(f, table=pick(f.table)) if f.dimension == name else f for f in term.factors
-            ),
+            factors=tuple(replace(f, table=pick(f.table)) if f.dimension == name else f for f in term.factors),
         )
 
     return replace(
         problem,
-        dimensions=tuple(
-            replace(d, sizes=pick(d.sizes)) if d.name == name else d for d in problem.dimensions
-        ),
+        dimensions=tuple(replace(d, sizes=pick(d.sizes)) if d.name == name else d for d in problem.dimensions),
         capacities=tuple(replace(c, terms=tuple(map(cut, c.terms))) for c in problem.capacities),
         costs=tuple(replace(c, terms=tuple(map(cut, c.terms))) for c in problem.costs),
     )

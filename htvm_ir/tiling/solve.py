@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from htvm_ir.errors import HtvmError
 from htvm_ir.tiling.brute_force import brute_force
-from htvm_ir.tiling.cpsat import LARGEST, Limits
+from htvm_ir.cpsat import LARGEST
 from htvm_ir.tiling.model import TilingModel
 from htvm_ir.tiling.problem import (
     Infeasible,
@@ -22,9 +22,6 @@ from htvm_ir.tiling.prune import lower_bound, prune
 
 ENUMERATE_UP_TO = 256
 """Tiles that are quicker to try one by one than to load CP-SAT for (model choice)."""
-
-WORK_PER_SECOND = 0.5
-"""CP-SAT's work units allowed per second of the time limit (model choice, see `Limits`)."""
 
 
 def solve(
@@ -111,7 +108,7 @@ def _fastest(problem: Problem, start: Solution | None, seconds: float) -> Soluti
     tiling = TilingModel.of(problem, low, high)
     if start is not None:
         tiling.hint(start)
-    outcome = tiling.fastest(_limits(seconds))
+    outcome = tiling.fastest(seconds)
     if outcome.status == "infeasible":
         return None
     if outcome.values:
@@ -126,12 +123,8 @@ def _largest(problem: Problem, best: Solution, seconds: float) -> Solution:
     """Let CP-SAT choose among the tiles of the least latency."""
     tiling = TilingModel.of(problem, best.latency, best.latency)
     tiling.hint(best)
-    outcome = tiling.largest(_limits(seconds))
+    outcome = tiling.largest(seconds)
     if not outcome.values:
         return best
     found = _solution(problem, tiling.point(outcome), best.bound)
     return replace(found, proven=True)
-
-
-def _limits(seconds: float) -> Limits:
-    return Limits(seconds=seconds, work=seconds * WORK_PER_SECOND)

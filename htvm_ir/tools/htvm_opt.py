@@ -12,14 +12,16 @@ import io
 import os
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib.metadata import version
+from inspect import signature
 from pathlib import Path
-from typing import IO, ClassVar
+from typing import IO, ClassVar, cast
 
 from xdsl.dialects.builtin import ModuleOp
 from xdsl.utils.arg_spec import parse_spec
 from xdsl.utils.exceptions import ArgSpecParseError, DiagnosticException, ParseError
+from xdsl.utils.target import Target
 from xdsl.xdsl_opt_main import xDSLOptMain
 
 from htvm_ir.errors import HtvmError
@@ -57,16 +59,21 @@ class HtvmOpt(xDSLOptMain):
         """Builds the passes and tries the target's options, before any input is read."""
         try:
             super().setup_pipeline()
-            target = parse_spec(self.args.target)
-            self.available_targets[target.name]().from_spec(target)  # pyright: ignore
+            self._check_target_options()
         except (ValueError, HtvmError) as error:
             raise UsageError(str(error)) from error
+
+    def _check_target_options(self) -> None:
+        spec = parse_spec(self.args.target)
+        factory = self.available_targets[spec.name]
+        if not signature(factory).parameters:  # xDSL's old style of target takes no options
+            cast("Callable[[], type[Target]]", factory)().from_spec(spec)
 
     def prepare_input(self) -> tuple[list[tuple[IO[bytes], int]], str]:
         try:
             return super().prepare_input()
         except OSError as error:
-            raise HtvmError(f"cannot read {error.filename}: {error.strerror}") from error
+            raise HtvmError(f"cannot read {self.get_input_name()}: {error.strerror}") from error
         except ValueError as error:
             raise HtvmError(
                 f"{self.get_input_name()}: {error}; htvm-opt reads .mlir, "
@@ -94,7 +101,7 @@ class HtvmOpt(xDSLOptMain):
         try:
             Path(self.args.output_file).write_text(self._kept.getvalue(), encoding="utf-8")
         except OSError as error:
-            raise HtvmError(f"cannot write {error.filename}: {error.strerror}") from error
+            raise HtvmError(f"cannot write {self.args.output_file}: {error.strerror}") from error
 
 
 def _excerpt(note: str) -> str:
@@ -109,9 +116,7 @@ def _excerpt(note: str) -> str:
         last += 1
     first = max(0, at - 1 - _EXCERPT_CONTEXT)
     shown = lines[first:last]
-    return "\n".join(
-        line if len(line) <= _EXCERPT_WIDTH else line[: _EXCERPT_WIDTH - 4] + " ..." for line in shown
-    )
+    return "\n".join(line if len(line) <= _EXCERPT_WIDTH else line[: _EXCERPT_WIDTH - 4] + " ..." for line in shown)
 
 
 def _describe(error: Exception) -> str:

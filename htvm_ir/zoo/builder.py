@@ -84,18 +84,14 @@ class NetBuilder:
         """The network built so far."""
         return self._writer.model()
 
-    def _conv(
-        self, name: str, x: str, weight: Array, *, stride: int, pads: Pads | None, relu: bool
-    ) -> str:
+    def _conv(self, name: str, x: str, weight: Array, *, stride: int, pads: Pads | None, relu: bool) -> str:
         source = self.activations[x]
         if pads is None:
             pads = arithmetic.same_pads(source.shape[2:], weight.shape[2:], stride)
         acc, bias = self._centred(arithmetic.conv2d(source, weight, stride, pads))
         shift, lo = self._settle(name, acc, relu)
         groups = source.shape[1] // weight.shape[1]
-        return self._writer.conv(
-            name, x, weight, bias, stride=stride, pads=pads, groups=groups, shift=shift, lo=lo
-        )
+        return self._writer.conv(name, x, weight, bias, stride=stride, pads=pads, groups=groups, shift=shift, lo=lo)
 
     def _weight(self, *shape: int) -> Array:
         drawn = np.rint(self._rng.normal(0.0, _WEIGHT_STD, shape))

@@ -49,9 +49,7 @@ def test_conv2d_equals_its_definition(
     x = rng.integers(-128, 128, (2, channels, 6, 5)).astype(np.float32)
     shape = (channels, 1, 3, 2) if depthwise else (out, channels, 3, 2)
     weight = rng.integers(-128, 128, shape).astype(np.float32)
-    np.testing.assert_array_equal(
-        conv2d(x, weight, stride, pads), naive_conv(x, weight, stride, pads)
-    )
+    np.testing.assert_array_equal(conv2d(x, weight, stride, pads), naive_conv(x, weight, stride, pads))
 
 
 def test_same_pads_put_the_odd_one_last() -> None:

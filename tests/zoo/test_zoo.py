@@ -50,15 +50,10 @@ def run_all(name: str, inputs: Array) -> dict[str, Array]:
     exposed = onnx.ModelProto.FromString(model(name).SerializeToString())
     tensors = [node.output[0] for node in exposed.graph.node]
     del exposed.graph.output[:]
-    exposed.graph.output.extend(
-        helper.make_tensor_value_info(t, onnx.TensorProto.FLOAT, None) for t in tensors
-    )
+    exposed.graph.output.extend(helper.make_tensor_value_info(t, onnx.TensorProto.FLOAT, None) for t in tensors)
     session = onnxruntime.InferenceSession(exposed.SerializeToString())
     samples = [session.run(tensors, {"input": x[None] * input_scale(name)}) for x in inputs]
-    return {
-        t: np.concatenate(values)
-        for t, values in zip(tensors, zip(*samples, strict=True), strict=True)
-    }
+    return {t: np.concatenate(values) for t, values in zip(tensors, zip(*samples, strict=True), strict=True)}
 
 
 @every_network
@@ -66,8 +61,7 @@ def test_is_valid_onnx_of_the_stated_shape(name: str) -> None:
     onnx.checker.check_model(model(name), full_check=True)
     inferred = onnx.shape_inference.infer_shapes(model(name), strict_mode=True).graph
     shapes = tuple(
-        tuple(d.dim_value for d in value.type.tensor_type.shape.dim)
-        for value in (*inferred.input, *inferred.output)
+        tuple(d.dim_value for d in value.type.tensor_type.shape.dim) for value in (*inferred.input, *inferred.output)
     )
     assert shapes == SHAPES[name]
 
@@ -81,9 +75,7 @@ def test_two_builds_are_the_same_bytes(name: str) -> None:
 def test_counts_its_multiply_accumulates(name: str) -> None:
     weights = parameters(name)
     inferred = onnx.shape_inference.infer_shapes(model(name)).graph
-    sizes = {
-        v.name: [d.dim_value for d in v.type.tensor_type.shape.dim] for v in inferred.value_info
-    }
+    sizes = {v.name: [d.dim_value for d in v.type.tensor_type.shape.dim] for v in inferred.value_info}
     macs = 0
     for node in inferred.node:
         if node.op_type in ("Conv", "Gemm"):

@@ -68,9 +68,7 @@ def writes(instruction: DigitalInstruction) -> tuple[Span, ...]:
     return (Span(instruction.output, plane, count, instruction.output_channel_size),)
 
 
-def operands(
-    memory: npt.NDArray[Element], instruction: DigitalInstruction
-) -> tuple[npt.NDArray[Element], ...]:
+def operands(memory: npt.NDArray[Element], instruction: DigitalInstruction) -> tuple[npt.NDArray[Element], ...]:
     """The elements a valid job uses, in logical order: `[C, rows, columns]`, `[C]`, or two vectors.
 
     `memory` is L1 or any array of its length, such as one that marks the written bytes.

@@ -1,8 +1,8 @@
 """The two accelerators as memory-mapped devices.
 
-Registers are those of archi's `hwme_v1.h`; an operation happens at once on the memories when TRIGGER is written,
-and the device is then busy for as long as the cost model says (model choice: nothing public tells when
-silicon reads or writes which byte). Everything a driver must not rely on is a fault in words.
+Registers are those of archi's `hwme_v1.h`. An operation happens at once on the memories when TRIGGER is
+written, and the device is then busy for as long as the cost model says (model choice: nothing public tells
+when silicon reads or writes which byte). Everything a driver must not rely on is a fault in words.
 """
 
 from __future__ import annotations
@@ -13,13 +13,14 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
+import numpy.typing as npt
 
 from htvm_ir.targets.diana import datapath
 from htvm_ir.targets.diana.costs import compute_cycles, dma_cycles, weight_stream_cycles
 from htvm_ir.targets.diana.datapath import Span
 from htvm_ir.targets.diana.instruction import INSTRUCTION_WORDS, LANES, DigitalInstruction, Mode
 from htvm_ir.targets.diana.l1 import L1
-from htvm_ir.targets.diana.packing import Bytes
+from htvm_ir.targets.diana.packing import Bytes, Element
 from htvm_ir.targets.diana.parameters import Parameters
 from htvm_ir.targets.soc import Bus
 
@@ -212,7 +213,7 @@ class DigitalHwme(Hwme):
         super().__init__("digital", DIGITAL_BASE, bus, l1, parameters)
 
     def _compute(self) -> None:
-        """Run the list up to its stop entry. The configuration words are fetched but have no known meaning."""
+        """Run the list up to its stop entry. Nothing is known of what the configuration words mean."""
         if self._register(self.ACT + WORD):
             self._bus.fault("digital: activations streamed with a job (ACT_N) are not modelled")
         self._fetch(self.CONF, "configuration")
@@ -270,8 +271,7 @@ class DigitalHwme(Hwme):
         stale = sum(mask.size - int(np.count_nonzero(mask)) for mask in used)
         if stale and self._parameters.fault_stale_reads:
             self._bus.fault(
-                f"digital: {describe(entry)} reads {stale} bytes of L1 that were never written,"
-                f" input at {entry.input}"
+                f"digital: {describe(entry)} reads {stale} bytes of L1 that were never written, input at {entry.input}"
             )
         datapath.execute(self._l1.data, entry, weights)
         for span in datapath.writes(entry):
@@ -295,15 +295,14 @@ def describe(entry: DigitalInstruction) -> str:
     """An entry in a few words, for reports and faults."""
     if entry.mode == Mode.CONV:
         return (
-            f"conv {entry.c}->{LANES * entry.k} {entry.fy}x{entry.fx}/{entry.stride}"
-            f" to {entry.oy}x{LANES * entry.ox}"
+            f"conv {entry.c}->{LANES * entry.k} {entry.fy}x{entry.fx}/{entry.stride} to {entry.oy}x{LANES * entry.ox}"
         )
     if entry.mode == Mode.DENSE:
         return f"dense {LANES * entry.c}->{LANES * entry.k}"
     return f"sum of {LANES * entry.c}" if entry.mode == Mode.ADD else f"mode {entry.mode}"
 
 
-def _linearize(pieces: Bytes) -> Bytes:
+def _linearize(pieces: npt.NDArray[Element]) -> npt.NDArray[Element]:
     """`[banks, bytes]` in L1 as the stream in L2: row by row, all banks of a row together."""
     banks = len(pieces)
     return pieces.reshape(banks, -1, LANES).swapaxes(0, 1).reshape(-1)

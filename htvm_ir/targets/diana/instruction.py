@@ -141,9 +141,7 @@ class DigitalInstruction:
         )
 
     @classmethod
-    def add(
-        cls, *, left: int, right: int, output: int, c: int, shift: int, relu: bool = False
-    ) -> DigitalInstruction:
+    def add(cls, *, left: int, right: int, output: int, c: int, shift: int, relu: bool = False) -> DigitalInstruction:
         """The sum of two tensors of `16 c` bytes."""
         return cls(
             mode=Mode.ADD,

@@ -33,9 +33,7 @@ class L1:
         self.written[:] = False
         self._flights.clear()
 
-    def claim(
-        self, unit: str, now: int, until: int, reads: Sequence[Span], writes: Sequence[Span]
-    ) -> str | None:
+    def claim(self, unit: str, now: int, until: int, reads: Sequence[Span], writes: Sequence[Span]) -> str | None:
         """Note what `unit` uses from `now` to `until`.
 
         Returns the name of another unit still at work on the same bytes, unless both only read them.

@@ -57,4 +57,5 @@ def diana_soc(parameters: Parameters = DIANA) -> Soc:
         linker_script=RUNTIME / "diana.ld",
         sources=(RUNTIME / "diana_start.S", RUNTIME / "diana_digital.c"),
         include_dirs=(RUNTIME,),
+        cflags=("-fomit-frame-pointer",),
     )

@@ -1,0 +1,169 @@
+"""A light view of an ONNX graph: nodes in topological order, constants, who reads what.
+
+Nothing here imports ``onnx``: the reader fills the view, the conventions walk it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from htvm_ir.errors import HtvmError
+
+Array = NDArray[Any]
+Shape = tuple[int, ...]
+Declared = tuple[int | None, ...]
+"""A shape as the file states it; ``None`` is a symbolic or missing dimension."""
+
+
+@dataclass(frozen=True)
+class Node:
+    """One ONNX node. ``attributes`` holds numbers, strings, tuples of numbers and arrays."""
+
+    op: str
+    domain: str
+    name: str
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    attributes: Mapping[str, Any] = field(default_factory=dict[str, Any])
+
+    def __str__(self) -> str:
+        return f"{self.op} '{self.name or self.output}'"
+
+    @property
+    def output(self) -> str:
+        """The name of the first result."""
+        return self.outputs[0] if self.outputs else ""
+
+    def error(self, message: str) -> HtvmError:
+        """An error that says at which node it happened."""
+        return HtvmError(f"{self}: {message}")
+
+    def operand(self, index: int) -> str:
+        """The name of an operand, empty when it is left out."""
+        return self.inputs[index] if index < len(self.inputs) else ""
+
+    def integer(self, name: str, default: int) -> int:
+        """An integer attribute."""
+        value = self.attributes.get(name, default)
+        if not isinstance(value, int):
+            raise self.error(f"attribute '{name}' must be an integer")
+        return value
+
+    def number(self, name: str, default: float) -> float:
+        """A float attribute."""
+        value = self.attributes.get(name, default)
+        if not isinstance(value, int | float):
+            raise self.error(f"attribute '{name}' must be a number")
+        return float(value)
+
+    def text(self, name: str, default: str) -> str:
+        """A string attribute."""
+        value = self.attributes.get(name, default)
+        if not isinstance(value, str):
+            raise self.error(f"attribute '{name}' must be a string")
+        return value
+
+    def integers(self, name: str, default: Sequence[int], length: int | None = None) -> Shape:
+        """A list of integers, ``length`` of them if given."""
+        value = self.attributes.get(name, tuple(default))
+        if not isinstance(value, tuple) or not all(isinstance(v, int) for v in value):
+            raise self.error(f"attribute '{name}' must be a list of integers")
+        if length is not None and len(value) != length:
+            raise self.error(f"attribute '{name}' must have {length} values, got {list(value)}")
+        return value
+
+
+@dataclass(frozen=True)
+class Input:
+    """A graph input; ``element`` is the ONNX name of its element type, e.g. FLOAT."""
+
+    name: str
+    shape: Shape
+    element: str
+
+
+@dataclass
+class Graph:
+    """``nodes`` are sorted and all of them are needed for ``outputs``; what is constant is folded."""
+
+    name: str
+    inputs: list[Input]
+    outputs: list[str]
+    nodes: list[Node]
+    constants: dict[str, Array]
+    declared: dict[str, Declared | None]
+
+    def __post_init__(self) -> None:
+        self._readers: dict[str, list[Node]] = {}
+        for node in self.nodes:
+            for name in node.inputs:
+                self._readers.setdefault(name, []).append(node)
+
+    def sole_reader(self, name: str) -> Node | None:
+        """The node that reads a tensor once, when nothing else does and it is no graph output."""
+        readers = self._readers.get(name, [])
+        return readers[0] if len(readers) == 1 and name not in self.outputs else None
+
+    def constant(self, node: Node, index: int, what: str) -> Array:
+        """A constant operand of ``node``."""
+        name = node.operand(index)
+        if name not in self.constants:
+            raise node.error(f"the {what} must be a constant of the file, not '{name}'")
+        return self.constants[name]
+
+    def scalar(self, name: str) -> Fraction | None:
+        """The exact value of a constant with one finite element."""
+        array = self.constants.get(name)
+        if array is None or array.size != 1 or not np.isfinite(array).all():
+            return None
+        return Fraction(array.item())
+
+
+def sort_nodes(nodes: Sequence[Node], known: Callable[[str], bool]) -> list[Node]:
+    """``nodes`` so that each follows the producers of what it reads.
+
+    ``known`` says which tensors exist without a node. Raises HtvmError for a tensor that nothing
+    produces, that two nodes produce, or that depends on itself.
+    """
+    producer: dict[str, int] = {}
+    for index, node in enumerate(nodes):
+        for name in filter(None, node.outputs):
+            if name in producer or known(name):
+                raise node.error(f"tensor '{name}' is defined twice")
+            producer[name] = index
+    waiting = [0] * len(nodes)
+    readers: list[list[int]] = [[] for _ in nodes]
+    for index, node in enumerate(nodes):
+        for name in filter(None, node.inputs):
+            if name in producer:
+                waiting[index] += 1
+                readers[producer[name]].append(index)
+            elif not known(name):
+                raise node.error(f"reads '{name}', which nothing in the graph produces")
+    order = [index for index, count in enumerate(waiting) if count == 0]
+    for index in order:
+        for reader in readers[index]:
+            waiting[reader] -= 1
+            if waiting[reader] == 0:
+                order.append(reader)
+    if len(order) < len(nodes):
+        stuck = next(node for node, count in zip(nodes, waiting, strict=True) if count)
+        raise stuck.error("the graph is cyclic here: the node depends on its own result")
+    return [nodes[index] for index in order]
+
+
+def live_nodes(nodes: Sequence[Node], outputs: Sequence[str]) -> list[Node]:
+    """Those of the sorted ``nodes`` that the outputs need."""
+    needed = set(outputs)
+    live: list[Node] = []
+    for node in reversed(nodes):
+        if needed.intersection(node.outputs):
+            live.append(node)
+            needed.update(node.inputs)
+    return live[::-1]

@@ -1,0 +1,138 @@
+"""``assign-layouts``: how every tensor of the network lies in memory, decided for the whole network at once.
+
+Engines state the layouts of their operands; the CPU reads and writes any. So a tensor takes the layout of the engine
+that writes it, or else the one most of its readers want, and only where engines disagree (or at the network's
+row-major edges) a conversion remains, on the CPU.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+
+from xdsl.context import Context
+from xdsl.dialects.builtin import ModuleOp, TensorType
+from xdsl.dialects.func import FuncOp, ReturnOp
+from xdsl.ir import Block, Operation, SSAValue, Use
+from xdsl.passes import ModulePass
+from xdsl.rewriter import InsertPoint, Rewriter
+
+from htvm_ir.dialects.accel import CPU, ConvertLayoutOp, DispatchOp, LayoutAttr, YieldOp, layout_of, with_layout
+from htvm_ir.errors import HtvmError
+from htvm_ir.passes.workloads import block_workload, layout_attr, main_function, module_target
+from htvm_ir.targets.target import Target
+
+
+@dataclass(frozen=True)
+class AssignLayouts(ModulePass):
+    """Sets the layout encodings of all tensors and inserts the conversions that remain."""
+
+    name = "assign-layouts"
+
+    def apply(self, ctx: Context, op: ModuleOp) -> None:
+        target, function = module_target(op), main_function(op)
+        demands = _Demands(function, target)
+        for argument in function.body.block.args:
+            _convert_uses(argument, demands, always=True)
+        for dispatch in demands.dispatches:
+            result = dispatch.results_[0]
+            _set_result_layout(dispatch, demands.choose(dispatch))
+            _convert_uses(result, demands, always=False)
+        _detach_results(function)
+        for dispatch in function.body.block.ops:
+            if isinstance(dispatch, DispatchOp):
+                _adopt_operand_layouts(dispatch)
+
+
+class _Demands:
+    """What every engine wants of its operands and results."""
+
+    def __init__(self, function: FuncOp, target: Target):
+        self.dispatches = [op for op in function.body.block.ops if isinstance(op, DispatchOp)]
+        self._wanted = {
+            d: tuple(
+                layout_attr(layout) for layout in target.engine(d.engine_name).layouts(block_workload(d.body.block))
+            )
+            for d in self.dispatches
+            if d.engine_name != CPU
+        }
+
+    def of_use(self, use: Use) -> tuple[bool, LayoutAttr | None]:
+        """Whether a use demands a layout, and which."""
+        if isinstance(use.operation, ReturnOp):
+            return True, None
+        wanted = self._wanted.get(use.operation) if isinstance(use.operation, DispatchOp) else None
+        return (False, None) if wanted is None else (True, wanted[use.index])
+
+    def choose(self, dispatch: DispatchOp) -> LayoutAttr | None:
+        """The layout of a dispatch's result: its engine's, else the one most readers want."""
+        if dispatch in self._wanted:
+            return self._wanted[dispatch][-1]
+        votes = Counter(layout for demanded, layout in map(self.of_use, dispatch.results_[0].uses) if demanded)
+        return max(votes, key=lambda layout: (votes[layout], str(layout))) if votes else None
+
+
+def _convert_uses(value: SSAValue, demands: _Demands, always: bool) -> None:
+    """Give each use that demands another layout a converted copy; one copy for each layout.
+
+    ``always``: copy even if the layout fits, for values the engines cannot reach (the caller's buffers).
+    """
+    converted: dict[LayoutAttr | None, SSAValue] = {}
+    for use in list(value.uses):
+        demanded, layout = demands.of_use(use)
+        if not demanded or isinstance(use.operation, ReturnOp):
+            continue
+        if layout == layout_of(value.type) and not always:
+            continue
+        if layout not in converted:
+            converted[layout] = _conversion(value, layout)
+        use.operation.operands[use.index] = converted[layout]
+
+
+def _conversion(value: SSAValue, layout: LayoutAttr | None, before: Operation | None = None) -> SSAValue:
+    """A CPU kernel after the value's definition (or before an op) that copies it into another layout."""
+    assert isinstance(value.type, TensorType)
+    block = Block(arg_types=[value.type])
+    convert = ConvertLayoutOp(block.args[0], with_layout(value.type, layout))
+    block.add_ops([convert, YieldOp(convert.result)])
+    owner = value.owner
+    point = InsertPoint.at_start(owner) if isinstance(owner, Block) else InsertPoint.after(owner)
+    if before is not None:
+        point = InsertPoint.before(before)
+    function = point.block.parent_op()
+    assert isinstance(function, FuncOp)
+    dispatch = DispatchOp(CPU, _unique_name(function), [value], block, [convert.result.type])
+    Rewriter.insert_op(dispatch, point)
+    return dispatch.results_[0]
+
+
+def _unique_name(function: FuncOp) -> str:
+    names = {op.kernel.data for op in function.body.block.ops if isinstance(op, DispatchOp)}
+    number = next(n for n in range(len(names) + 1) if f"cpu_convert_layout_{n}" not in names)
+    return f"cpu_convert_layout_{number}"
+
+
+def _set_result_layout(dispatch: DispatchOp, layout: LayoutAttr | None) -> None:
+    (yielded,), (result,) = dispatch.yielded, dispatch.results_
+    if yielded.owner is dispatch.body.block:
+        raise HtvmError(f"kernel '{dispatch.kernel.data}' yields its argument; run canonicalize first")
+    assert isinstance(yielded.type, TensorType)
+    Rewriter.replace_value_with_new_type(yielded, with_layout(yielded.type, layout))
+    assert isinstance(result.type, TensorType)
+    Rewriter.replace_value_with_new_type(result, with_layout(result.type, layout))
+
+
+def _detach_results(function: FuncOp) -> None:
+    """Make every returned value one that a CPU kernel writes for the caller alone, row-major."""
+    last = function.body.block.last_op
+    assert isinstance(last, ReturnOp)
+    for index, value in enumerate(list(last.operands)):
+        owner = value.owner
+        alone = isinstance(owner, DispatchOp) and owner.engine_name == CPU and value.has_one_use()
+        if not alone or layout_of(value.type) is not None:
+            last.operands[index] = _conversion(value, None, before=last)
+
+
+def _adopt_operand_layouts(dispatch: DispatchOp) -> None:
+    for argument, operand in zip(dispatch.body.block.args, dispatch.inputs, strict=True):
+        Rewriter.replace_value_with_new_type(argument, operand.type)

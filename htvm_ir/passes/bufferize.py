@@ -1,0 +1,112 @@
+"""``bufferize``: one function for each kernel, and buffers instead of tensors.
+
+Every dispatch and nest of ``@main`` becomes a function that reads and writes caller-given buffers; ``@main`` allocates
+what lives between kernels in the host's memory and takes the network's outputs as arguments.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from xdsl.context import Context
+from xdsl.dialects.arith import ConstantOp
+from xdsl.dialects.builtin import (
+    ArrayAttr,
+    DictionaryAttr,
+    FunctionType,
+    ModuleOp,
+    StringAttr,
+    UnitAttr,
+)
+from xdsl.dialects.func import CallOp, FuncOp, ReturnOp
+from xdsl.dialects.memref import AllocOp
+from xdsl.ir import Block, Region, SSAValue
+from xdsl.passes import ModulePass
+from xdsl.rewriter import Rewriter
+
+from htvm_ir.dialects.accel import DispatchOp
+from htvm_ir.dialects.attributes import values
+from htvm_ir.dialects.tiled import NestOp
+from htvm_ir.errors import HtvmError
+from htvm_ir.passes.workloads import ENGINE, TYPES, main_function, module_target, stored_type
+
+OUTPUT = "accel.output"
+"""Unit attribute of the arguments of ``@main`` that the network writes."""
+
+
+@dataclass(frozen=True)
+class Bufferize(ModulePass):
+    """Outlines kernels and rewrites tensors to buffers of their stored shape."""
+
+    name = "bufferize"
+
+    def apply(self, ctx: Context, op: ModuleOp) -> None:
+        memory = module_target(op).host_memory
+        function = main_function(op)
+        block, buffers = _entry(function)
+        functions: list[FuncOp] = []
+        for inner in function.body.block.ops:
+            if isinstance(inner, DispatchOp | NestOp):
+                functions.append(_outline(inner, buffers, block, memory))
+            elif not isinstance(inner, ConstantOp | ReturnOp):
+                raise HtvmError(f"'{inner.name}' is in no kernel; run dispatch first")
+        block.add_op(ReturnOp())
+        types = FunctionType.from_lists(block.arg_types, [])
+        attributes = _argument_attributes(function)
+        main = FuncOp("main", types, Region(block), function.sym_visibility, arg_attrs=attributes)
+        Rewriter.replace_op(function, [*functions, main], [])
+
+
+def _entry(function: FuncOp) -> tuple[Block, dict[SSAValue, SSAValue]]:
+    """The body of the new ``@main``: its arguments are the old ones and the results; tensor -> buffer."""
+    old = function.body.block
+    assert isinstance(old.last_op, ReturnOp)
+    tensors = [*old.args, *old.last_op.operands]
+    block = Block(arg_types=[stored_type(value.type, None) for value in tensors])
+    for tensor, buffer in zip(tensors, block.args, strict=True):
+        buffer.name_hint = tensor.name_hint if tensor.owner is old else "output"
+    return block, dict(zip(tensors, block.args, strict=True))
+
+
+def _argument_attributes(function: FuncOp) -> ArrayAttr[DictionaryAttr]:
+    """The attributes of the inputs, then those of the outputs, which are marked."""
+    inputs, outputs = function.function_type.inputs, function.function_type.outputs
+    arguments = list(function.arg_attrs or [DictionaryAttr({})] * len(inputs))
+    results = list(function.res_attrs or [DictionaryAttr({})] * len(outputs))
+    return ArrayAttr([*arguments, *(DictionaryAttr({**r.data, OUTPUT: UnitAttr()}) for r in results)])
+
+
+def _outline(op: DispatchOp | NestOp, buffers: dict[SSAValue, SSAValue], main: Block, memory: str) -> FuncOp:
+    """The function of one kernel; ``main`` gets its call and the buffer it writes."""
+    tensors = [v for v in op.inputs if not isinstance(v.owner, ConstantOp)]
+    for result in op.results_:
+        if result not in buffers:
+            alloc = AllocOp([], [], stored_type(result.type, memory))
+            main.add_op(alloc)
+            buffers[result] = alloc.memref
+    arguments = [buffers[value] for value in (*tensors, *op.results_)]
+    main.add_op(CallOp(op.kernel.data, arguments, []))
+    block = Block(arg_types=[argument.type for argument in arguments])
+    mapping: dict[SSAValue, SSAValue] = dict(zip(tensors, block.args, strict=False))
+    for value in op.inputs:
+        if isinstance(value.owner, ConstantOp):
+            block.add_op(constant := value.owner.clone())
+            mapping[value] = constant.result
+    inputs = [mapping[value] for value in op.inputs]
+    block.add_ops([_on_buffers(op, inputs, block.args[len(tensors) :]), ReturnOp()])
+    function = FuncOp(op.kernel.data, FunctionType.from_lists(block.arg_types, []), Region(block), "private")
+    types = [value.type for value in (*tensors, *op.results_)]
+    function.attributes |= {ENGINE: StringAttr(op.engine_name), TYPES: ArrayAttr(types)}
+    return function
+
+
+def _on_buffers(
+    op: DispatchOp | NestOp, inputs: Sequence[SSAValue], outputs: Sequence[SSAValue]
+) -> DispatchOp | NestOp:
+    """The same kernel in destination-passing form."""
+    body = op.body.clone()
+    if isinstance(op, DispatchOp):
+        return DispatchOp(op.engine_name, op.kernel.data, inputs, body, (), outputs, op.reasons, op.plan, op.attributes)
+    windows, depths = list(op.windows), values(op.buffers)
+    return NestOp(op.engine_name, op.kernel.data, op.grid, windows, depths, inputs, body, (), outputs, op.attributes)

@@ -1,0 +1,58 @@
+"""The compiler, as one list that reads from top to bottom."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from importlib import import_module
+
+from xdsl.context import Context
+from xdsl.dialects.builtin import ModuleOp
+from xdsl.passes import ModulePass
+
+PIPELINE = (
+    "fold-constants",  # graph: what does not depend on the input
+    "fuse-requant",  # graph: one requantisation after each operator
+    "legalize-convs",  # graph: kernels no engine has, rewritten into some they have
+    "dispatch",  # accel: who computes what, and why
+    "assign-layouts",  # accel: byte orders for the whole network
+    "plan-tiles",  # accel: solve the tiling, as an attribute
+    "apply-plan",  # tiled: obey it
+    "bufferize",  # memref: a function for each kernel, buffers for tensors
+    "explicit-dma",  # dma: every transfer and every job
+    "pipeline-dma",  # dma: overlap them where the hardware can
+    "lower-host",  # scf: loops for what the CPU computes
+    "plan-memory",  # an address for every buffer
+)
+"""Everything between ``set-target`` and C, in order."""
+
+
+def pass_class(name: str) -> type[ModulePass]:
+    """The class of one of this package's passes: ``plan-tiles`` is ``PlanTiles`` in ``passes/plan_tiles.py``."""
+    module = import_module("htvm_ir.passes." + name.replace("-", "_"))
+    return getattr(module, "".join(word.capitalize() for word in name.split("-")))
+
+
+def run_passes(
+    module: ModuleOp,
+    passes: Sequence[ModulePass],
+    after: Callable[[str, ModuleOp], None] | None = None,
+) -> ModuleOp:
+    """Run passes in order on a module, in place, and verify it after each.
+
+    after: called with each pass's name and the module it left.
+    """
+    context = Context()
+    for step in passes:
+        step.apply(context, module)
+        module.verify()
+        if after is not None:
+            after(step.name, module)
+    return module
+
+
+def default_passes(seconds: float | None = None) -> Iterator[ModulePass]:
+    """The passes of PIPELINE; ``seconds`` limits the search of each solver run."""
+    for name in PIPELINE:
+        cls = pass_class(name)
+        limited = seconds is not None and "seconds" in getattr(cls, "__dataclass_fields__", {})
+        yield cls(**({"seconds": seconds} if limited else {}))

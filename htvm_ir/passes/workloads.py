@@ -1,0 +1,189 @@
+"""Between the IR and the plain workloads of the engine contracts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from xdsl.dialects.arith import ConstantOp
+from xdsl.dialects.builtin import (
+    ArrayAttr,
+    DenseIntOrFPElementsAttr,
+    IntegerType,
+    MemRefType,
+    ModuleOp,
+    NoneAttr,
+    StringAttr,
+    TensorType,
+)
+from xdsl.dialects.func import FuncOp
+from xdsl.ir import Attribute, Block, Operation, SSAValue
+
+from htvm_ir.dialects import accel, graph, tiled
+from htvm_ir.dialects.attributes import values
+from htvm_ir.errors import HtvmError
+from htvm_ir.targets.layout import Layout
+from htvm_ir.targets.registry import target_with_engines
+from htvm_ir.targets.target import Target
+from htvm_ir.targets.workload import Requant, Tensor, Window, Workload
+
+ANCHORS = (graph.Conv2dOp, graph.DenseOp, graph.AddOp, graph.PoolOp, graph.SpaceToDepthOp)
+"""Ops that start a kernel; a requantisation follows into it."""
+
+TYPES = "accel.types"
+"""Attribute of a kernel function: the logical tensor types, with layouts, of its buffers."""
+
+ENGINE = "accel.engine"
+"""Attribute of a kernel function: the engine it runs on."""
+
+
+def module_target(module: ModuleOp) -> Target:
+    """The target the module was set to.
+
+    Raises:
+        HtvmError: no ``set-target`` pass ran before.
+    """
+    attribute = module.attributes.get(accel.TARGET)
+    if not isinstance(attribute, accel.TargetAttr):
+        raise HtvmError("the module has no target; run set-target first, e.g. -p 'set-target{target=diana},...'")
+    return target_with_engines(attribute.target.data, attribute.engine_names)
+
+
+def main_function(module: ModuleOp) -> FuncOp:
+    """The network's entry, ``@main``.
+
+    Raises:
+        HtvmError: there is none.
+    """
+    for op in module.ops:
+        if isinstance(op, FuncOp) and op.sym_name.data == "main":
+            return op
+    raise HtvmError("the module has no function @main")
+
+
+def constant_array(value: SSAValue) -> NDArray[Any] | None:
+    """The numpy array of a constant tensor, None if the value is computed."""
+    op = value.owner
+    if not isinstance(op, ConstantOp) or not isinstance(op.value, DenseIntOrFPElementsAttr):
+        return None
+    return dense_array(op.value)
+
+
+def dense_array(attribute: DenseIntOrFPElementsAttr) -> NDArray[Any]:
+    """The integer elements of a dense attribute, read-only."""
+    type_ = attribute.type
+    assert isinstance(type_.element_type, IntegerType)
+    dtype = np.dtype(f"i{type_.element_type.width.data // 8}")
+    data = np.frombuffer(attribute.data.data, dtype)
+    shape = tuple(type_.get_shape())
+    return np.broadcast_to(data, shape) if data.size == 1 else data.reshape(shape)
+
+
+def tensor_of(type_: Attribute) -> Tensor:
+    """Shape and element type in plain data."""
+    assert isinstance(type_, TensorType | MemRefType)
+    return Tensor(tuple(type_.get_shape()), str(type_.element_type))
+
+
+def layout_attr(layout: Layout) -> accel.LayoutAttr | None:
+    """The IR form of a layout; None for row-major."""
+    if layout.is_row_major:
+        return None
+    return accel.LayoutAttr(layout.order, layout.multiple, layout.xor)
+
+
+def layout_of(type_: Attribute) -> Layout:
+    """The layout of a tensor type, row-major if it has none."""
+    assert isinstance(type_, TensorType)
+    attribute = accel.layout_of(type_)
+    if attribute is None:
+        return Layout.row_major(len(type_.get_shape()))
+    return Layout(attribute.axes, attribute.multiples, attribute.xor.data)
+
+
+def stored_type(type_: Attribute, memory: str | None) -> MemRefType[Attribute]:
+    """The buffer that holds a tensor: its stored shape, in a memory (None = the caller's)."""
+    assert isinstance(type_, TensorType)
+    shape = layout_of(type_).stored_shape(type_.get_shape())
+    space = NoneAttr() if memory is None else StringAttr(memory)
+    return MemRefType(type_.element_type, shape, NoneAttr(), space)
+
+
+def requant_of(op: graph.RequantOp) -> Requant:
+    """The requantisation in plain data."""
+    return Requant(
+        op.rounding.data,
+        values(op.multiplier),
+        values(op.shift),
+        op.zero_point.value.data,
+        op.lo.value.data,
+        op.hi.value.data,
+    )
+
+
+def following_requant(op: Operation) -> graph.RequantOp | None:
+    """The requantisation that is the only use of an op's result."""
+    use = op.results[0].get_user_of_unique_use()
+    return use if isinstance(use, graph.RequantOp) else None
+
+
+def workload_of(anchor: Operation, requant: graph.RequantOp | None) -> Workload:
+    """The workload of one anchoring op and the requantisation that follows it."""
+    result = (requant or anchor).results[0]
+    kind = anchor.name.removeprefix("graph.").removeprefix("accel.")
+    workload = Workload(kind, (tensor_of(anchor.operands[0].type),), tensor_of(result.type))
+    if requant is not None:
+        workload = replace(workload, requant=requant_of(requant))
+    match anchor:
+        case graph.Conv2dOp():
+            strides, pads, dilations = (values(a) for a in (anchor.strides, anchor.pads, anchor.dilations))
+            return replace(
+                workload,
+                weights=constant_array(anchor.weights),
+                bias=None if anchor.bias is None else constant_array(anchor.bias),
+                strides=(strides[0], strides[1]),
+                pads=(pads[0], pads[1], pads[2], pads[3]),
+                dilations=(dilations[0], dilations[1]),
+                groups=anchor.groups.value.data,
+            )
+        case graph.DenseOp():
+            bias = None if anchor.bias is None else constant_array(anchor.bias)
+            return replace(workload, weights=constant_array(anchor.weights), bias=bias)
+        case graph.AddOp():
+            return replace(workload, inputs=(tensor_of(anchor.lhs.type), tensor_of(anchor.rhs.type)))
+        case _:
+            return workload
+
+
+def block_workload(block: Block) -> Workload:
+    """The workload of a kernel's region: its anchor and the requantisation after it."""
+    for op in block.ops:
+        if isinstance(op, ANCHORS):
+            return workload_of(op, following_requant(op))
+    first = next(op for op in block.ops if not isinstance(op, ConstantOp))
+    return workload_of(first, None)
+
+
+def window_of(attribute: tiled.WindowAttr) -> tuple[Window, ...]:
+    """The windows of one operand in plain data."""
+    return tuple(Window(name, stride, offset, extent) for name, stride, offset, extent in attribute.axes)
+
+
+def window_attr(windows: Sequence[Window]) -> tiled.WindowAttr:
+    """The IR form of one operand's windows."""
+    return tiled.WindowAttr([(w.dimension, w.stride, w.offset, w.extent) for w in windows])
+
+
+def kernel_types(function: FuncOp) -> list[TensorType[Attribute]]:
+    """The logical types of a kernel function's buffers, inputs then output.
+
+    Raises:
+        HtvmError: the function does not say.
+    """
+    types = function.attributes.get(TYPES)
+    if not isinstance(types, ArrayAttr):
+        raise HtvmError(f"@{function.sym_name.data} has no {TYPES}; run bufferize first")
+    return [t for t in types if isinstance(t, TensorType)]
