@@ -23,7 +23,7 @@ SOLVERS = ("cpsat", "tiling", "memory", "schedule")
 VOCABULARY = (*BASE, *SOLVERS, "dialects", "targets")
 
 RULES: dict[str, tuple[str, ...]] = {
-    "__init__": ("compiler", *BASE),
+    "__init__": ("driver", *BASE),
     "errors": (),
     "arithmetic": ("errors",),
     "cpsat": ("errors",),
@@ -40,7 +40,7 @@ RULES: dict[str, tuple[str, ...]] = {
     "zoo": ("errors",),
     "integrations": ("*",),
     "report": ("*",),
-    "compiler": ("*",),
+    "driver": ("*",),
     "universe": ("*",),
     "tools": ("*",),
 }

@@ -11,13 +11,14 @@ from collections import Counter
 from dataclasses import dataclass
 
 from xdsl.context import Context
-from xdsl.dialects.builtin import ModuleOp, TensorType
+from xdsl.dialects.builtin import ModuleOp, StringAttr, TensorType
 from xdsl.dialects.func import FuncOp, ReturnOp
 from xdsl.ir import Block, Operation, SSAValue, Use
 from xdsl.passes import ModulePass
 from xdsl.rewriter import InsertPoint, Rewriter
 
 from htvm_ir.dialects.accel import CPU, ConvertLayoutOp, DispatchOp, LayoutAttr, YieldOp, layout_of, with_layout
+from htvm_ir.dialects.graph import NAME
 from htvm_ir.errors import HtvmError
 from htvm_ir.passes.workloads import block_workload, layout_attr, main_function, module_target
 from htvm_ir.targets.target import Target
@@ -94,6 +95,8 @@ def _conversion(value: SSAValue, layout: LayoutAttr | None, before: Operation | 
     assert isinstance(value.type, TensorType)
     block = Block(arg_types=[value.type])
     convert = ConvertLayoutOp(block.args[0], with_layout(value.type, layout))
+    if (name := tensor_name(value)) is not None:
+        convert.attributes[NAME] = name
     block.add_ops([convert, YieldOp(convert.result)])
     owner = value.owner
     point = InsertPoint.at_start(owner) if isinstance(owner, Block) else InsertPoint.after(owner)
@@ -104,6 +107,20 @@ def _conversion(value: SSAValue, layout: LayoutAttr | None, before: Operation | 
     dispatch = DispatchOp(CPU, _unique_name(function), [value], block, [convert.result.type])
     Rewriter.insert_op(dispatch, point)
     return dispatch.results_[0]
+
+
+def tensor_name(value: SSAValue) -> StringAttr | None:
+    """The ONNX name of a tensor of ``@main``: an argument's attribute or that of the op that computes it."""
+    owner = value.owner
+    if isinstance(owner, DispatchOp):
+        inner = owner.yielded[0].owner
+        name = inner.attributes.get(NAME) if isinstance(inner, Operation) else None
+        return name if isinstance(name, StringAttr) else None
+    function = owner.parent_op()
+    if isinstance(owner, Block) and isinstance(function, FuncOp) and function.arg_attrs is not None:
+        name = function.arg_attrs.data[owner.args.index(value)].data.get(NAME)
+        return name if isinstance(name, StringAttr) else None
+    return None
 
 
 def _unique_name(function: FuncOp) -> str:

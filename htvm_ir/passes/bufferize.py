@@ -21,12 +21,13 @@ from xdsl.dialects.builtin import (
 )
 from xdsl.dialects.func import CallOp, FuncOp, ReturnOp
 from xdsl.dialects.memref import AllocOp
-from xdsl.ir import Block, Region, SSAValue
+from xdsl.ir import Block, Operation, Region, SSAValue
 from xdsl.passes import ModulePass
 from xdsl.rewriter import Rewriter
 
 from htvm_ir.dialects.accel import DispatchOp
 from htvm_ir.dialects.attributes import values
+from htvm_ir.dialects.graph import NAME
 from htvm_ir.dialects.tiled import NestOp
 from htvm_ir.errors import HtvmError
 from htvm_ir.passes.workloads import ENGINE, TYPES, main_function, module_target, stored_type
@@ -97,6 +98,9 @@ def _outline(op: DispatchOp | NestOp, buffers: dict[SSAValue, SSAValue], main: B
     block.add_ops([_on_buffers(op, inputs, block.args[len(tensors) :]), ReturnOp()])
     function = FuncOp(op.kernel.data, FunctionType.from_lists(block.arg_types, []), Region(block), "private")
     types = [value.type for value in (*tensors, *op.results_)]
+    computed = op.yielded[0].owner
+    if isinstance(computed, Operation) and NAME in computed.attributes:
+        function.attributes[NAME] = computed.attributes[NAME]
     function.attributes |= {ENGINE: StringAttr(op.engine_name), TYPES: ArrayAttr(types)}
     return function
 

@@ -9,7 +9,6 @@ from itertools import product
 from typing import Any
 
 import numpy as np
-import onnx
 import onnxruntime
 import pytest
 from hypothesis import assume, given, settings
@@ -94,7 +93,6 @@ def onnx_run(op: str, inputs: Sequence[Array], **attributes: Any) -> Array:
     node = helper.make_node(op, names, ["y"], **attributes)
     opsets = [helper.make_opsetid("", 17)]
     model = helper.make_model(helper.make_graph([node], "g", infos, [result]), opset_imports=opsets, ir_version=8)
-    onnx.checker.check_model(model)
     session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
     feeds = {n: a.astype(np.float32) for n, a in zip(names, inputs, strict=True)}
     return np.asarray(session.run(["y"], feeds)[0])

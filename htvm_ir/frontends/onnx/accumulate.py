@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from htvm_ir.frontends.onnx.graph import Array, Node
-from htvm_ir.frontends.onnx.proof import INT32
+from htvm_ir.frontends.onnx.graph import INT32, Array, Node
 
 
 def integer_array(node: Node, array: Array, what: str) -> Array:
@@ -18,9 +17,7 @@ def integer_array(node: Node, array: Array, what: str) -> Array:
     whole = array.astype(np.int64)
     if not np.array_equal(whole, array):
         example = array[whole != array].flat[0]
-        raise node.error(
-            f"the {what} holds {example:g}, which is no integer; quantise the network first"
-        )
+        raise node.error(f"the {what} holds {example:g}, which is no integer; quantise the network first")
     return whole
 
 
@@ -41,9 +38,7 @@ def bias_of(node: Node, array: Array, channels: int, rank: int) -> Array:
     try:
         return np.broadcast_to(whole, target).reshape(channels) if flat is None else flat
     except ValueError:
-        raise node.error(
-            f"bias of shape {list(array.shape)} does not fit {channels} output channels"
-        ) from None
+        raise node.error(f"bias of shape {list(array.shape)} does not fit {channels} output channels") from None
 
 
 def accumulated_range(
@@ -66,8 +61,7 @@ def accumulated_range(
     worst = max((p - n) * largest + abs(b) for p, n, b in sums)
     if worst > INT32[1]:
         raise node.error(
-            f"the accumulator may reach {worst}, beyond int32; "
-            "use smaller weights or clip the input to fewer bits"
+            f"the accumulator may reach {worst}, beyond int32; use smaller weights or clip the input to fewer bits"
         )
     low = min(p * least + n * greatest + b for p, n, b in sums)
     high = max(p * greatest + n * least + b for p, n, b in sums)

@@ -27,7 +27,7 @@ from xdsl.utils.exceptions import VerifyException
 
 from htvm_ir.dialects.attributes import integer, integers
 from htvm_ir.dialects.graph import NAME, shape_of
-from htvm_ir.frontends.onnx.graph import Array, Node
+from htvm_ir.frontends.onnx.graph import LARGEST_TENSOR, Array, Node
 
 MODEL = "graph.model"
 """Module attribute: the network's name."""
@@ -40,9 +40,6 @@ RANGE = "graph.range"
 """Argument attribute: the least and the greatest integer that the proof relies on."""
 ASSUMED = "graph.assumed_range"
 """Argument attribute: neither the model nor the user states the range; it is the type's."""
-
-_LARGEST_TENSOR = 2**31 - 1
-"""Elements a tensor may have: what 32-bit addresses reach."""
 
 
 @dataclass
@@ -77,17 +74,13 @@ class Emitter:
         self._arguments: list[Edge] = []
         self._constants: dict[tuple[str, str], SSAValue] = {}
 
-    def argument(
-        self, shape: Sequence[int], edge: Edge, interval: tuple[int, int], assumed: bool
-    ) -> SSAValue:
+    def argument(self, shape: Sequence[int], edge: Edge, interval: tuple[int, int], assumed: bool) -> SSAValue:
         """A new int8 argument; ``assumed`` says that nobody stated its range."""
         edge.extra[RANGE] = integers(interval)
         if assumed:
             edge.extra[ASSUMED] = UnitAttr()
         self._arguments.append(edge)
-        return self._block.insert_arg(
-            TensorType(IntegerType(8), shape), len(self._block.args)
-        )
+        return self._block.insert_arg(TensorType(IntegerType(8), shape), len(self._block.args))
 
     def constant(self, name: str, form: str, array: Array) -> SSAValue:
         """An integer array as a constant; one for each initialiser ``name`` and ``form`` of it."""
@@ -107,7 +100,7 @@ class Emitter:
             op.verify_()
         except VerifyException as error:
             raise node.error(str(error)) from None
-        if prod(shape_of(op.results[0])) > _LARGEST_TENSOR:
+        if prod(shape_of(op.results[0])) > LARGEST_TENSOR:
             raise node.error(f"shape {list(shape_of(op.results[0]))} is beyond 32-bit addresses")
         op.attributes[NAME] = StringAttr(name)
         self._block.add_op(op)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
+from heapq import heapify, heappop, heappush
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,11 @@ Array = NDArray[Any]
 Shape = tuple[int, ...]
 Declared = tuple[int | None, ...]
 """A shape as the file states it; ``None`` is a symbolic or missing dimension."""
+
+INT8 = (-128, 127)
+INT32 = (-(2**31), 2**31 - 1)
+LARGEST_TENSOR = 2**31 - 1
+"""Elements a tensor may have: what 32-bit addresses reach."""
 
 
 @dataclass(frozen=True)
@@ -110,6 +116,10 @@ class Graph:
         readers = self._readers.get(name, [])
         return readers[0] if len(readers) == 1 and name not in self.outputs else None
 
+    def is_used(self, name: str) -> bool:
+        """Whether a node or an output of the graph reads a tensor."""
+        return name != "" and (name in self._readers or name in self.outputs)
+
     def constant(self, node: Node, index: int, what: str) -> Array:
         """A constant operand of ``node``."""
         name = node.operand(index)
@@ -126,7 +136,7 @@ class Graph:
 
 
 def sort_nodes(nodes: Sequence[Node], known: Callable[[str], bool]) -> list[Node]:
-    """``nodes`` so that each follows the producers of what it reads.
+    """``nodes`` so that each follows the producers of what it reads, otherwise in the order given.
 
     ``known`` says which tensors exist without a node. Raises HtvmError for a tensor that nothing
     produces, that two nodes produce, or that depends on itself.
@@ -146,12 +156,16 @@ def sort_nodes(nodes: Sequence[Node], known: Callable[[str], bool]) -> list[Node
                 readers[producer[name]].append(index)
             elif not known(name):
                 raise node.error(f"reads '{name}', which nothing in the graph produces")
-    order = [index for index, count in enumerate(waiting) if count == 0]
-    for index in order:
+    ready = [index for index, count in enumerate(waiting) if count == 0]
+    heapify(ready)
+    order: list[int] = []
+    while ready:
+        index = heappop(ready)
+        order.append(index)
         for reader in readers[index]:
             waiting[reader] -= 1
             if waiting[reader] == 0:
-                order.append(reader)
+                heappush(ready, reader)
     if len(order) < len(nodes):
         stuck = next(node for node, count in zip(nodes, waiting, strict=True) if count)
         raise stuck.error("the graph is cyclic here: the node depends on its own result")

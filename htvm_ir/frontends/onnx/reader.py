@@ -10,6 +10,7 @@ import numpy as np
 from htvm_ir.errors import HtvmError
 from htvm_ir.frontends.onnx.folding import fold
 from htvm_ir.frontends.onnx.graph import (
+    LARGEST_TENSOR,
     Array,
     Declared,
     Graph,
@@ -21,9 +22,6 @@ from htvm_ir.frontends.onnx.graph import (
 
 if TYPE_CHECKING:
     import onnx
-
-_LARGEST_TENSOR = 2**31 - 1
-"""Elements an input may have: what 32-bit addresses reach."""
 
 
 def read_graph(source: Path | onnx.ModelProto, name: str | None = None) -> Graph:
@@ -100,9 +98,7 @@ class _Reader:
     def _node(self, proto: onnx.NodeProto) -> Node:
         domain = "" if proto.domain == "ai.onnx" else proto.domain
         attributes = {a.name: value for a in proto.attribute if (value := self._value(a)) is not None}
-        return Node(
-            proto.op_type, domain, proto.name, tuple(proto.input), tuple(proto.output), attributes
-        )
+        return Node(proto.op_type, domain, proto.name, tuple(proto.input), tuple(proto.output), attributes)
 
     def _value(self, proto: onnx.AttributeProto) -> Any:
         """An attribute as a plain value; ``None`` for kinds no supported operator has."""
@@ -141,16 +137,12 @@ class _Reader:
         from onnx.external_data_helper import load_external_data_for_tensor
 
         if self._folder is None:
-            raise HtvmError(
-                f"constant '{tensor.name}' lies in an external file; load the model with its data"
-            )
+            raise HtvmError(f"constant '{tensor.name}' lies in an external file; load the model with its data")
         try:
             load_external_data_for_tensor(tensor, str(self._folder))
         except Exception as error:  # onnx raises its own, OSError, ValueError and more
             reason = str(error).split("\n")[0]
-            raise HtvmError(
-                f"constant '{tensor.name}': its external data cannot be read: {reason}"
-            ) from None
+            raise HtvmError(f"constant '{tensor.name}': its external data cannot be read: {reason}") from None
 
 
 def _fold_constants(nodes: list[Node], constants: dict[str, Array]) -> list[Node]:
@@ -190,7 +182,7 @@ def _input(value: onnx.ValueInfoProto) -> Input:
         if size is None:
             raise HtvmError(f"{where} has no fixed size in axis {axis}; only the batch may be free")
         sizes.append(size)
-    if min(sizes) < 1 or int(np.prod(sizes, dtype=object)) > _LARGEST_TENSOR:
+    if min(sizes) < 1 or int(np.prod(sizes, dtype=object)) > LARGEST_TENSOR:
         raise HtvmError(f"{where} has shape {sizes}; sizes must be positive and fit 32 bits")
     try:
         element = TensorProto.DataType.Name(value.type.tensor_type.elem_type)

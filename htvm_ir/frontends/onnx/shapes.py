@@ -63,14 +63,16 @@ def _pads(node: Node, size: Shape, extents: Sequence[int], strides: Shape) -> Sh
         case "VALID":
             return (0, 0, 0, 0)
         case "SAME_UPPER" | "SAME_LOWER" as kind:
-            total = [
-                max((-(-n // s) - 1) * s + e - n, 0)
-                for n, s, e in zip(size, strides, extents, strict=True)
-            ]
+            total = [max((-(-n // s) - 1) * s + e - n, 0) for n, s, e in zip(size, strides, extents, strict=True)]
             less, more = [t // 2 for t in total], [t - t // 2 for t in total]
             return tuple(less + more if kind == "SAME_UPPER" else more + less)
         case other:
             raise node.error(f"unknown auto_pad '{other}'")
+
+
+def global_window(shape: Shape) -> Window:
+    """The window that covers the whole map of [1, C, H, W]."""
+    return Window(shape[2:], (1, 1), (0, 0, 0, 0))
 
 
 def pool_window(node: Node, shape: Shape) -> Window:
@@ -78,7 +80,7 @@ def pool_window(node: Node, shape: Shape) -> Window:
     if node.op.startswith("Global"):
         if len(shape) != 4:
             raise node.error(f"input of shape {list(shape)}; only N, C, H, W is supported")
-        return Window(shape[2:], (1, 1), (0, 0, 0, 0))
+        return global_window(shape)
     result = window(node, shape, None)
     if result.dilations != (1, 1):
         raise node.error("dilated pooling is not supported")
@@ -92,9 +94,7 @@ def pool_window(node: Node, shape: Shape) -> Window:
 
 
 def _has_remainder(win: Window, size: Shape) -> bool:
-    return any(
-        (size[i] + win.pads[i] + win.pads[i + 2] - win.kernel[i]) % win.strides[i] for i in (0, 1)
-    )
+    return any((size[i] + win.pads[i] + win.pads[i + 2] - win.kernel[i]) % win.strides[i] for i in (0, 1))
 
 
 def _integers(node: Node, array: Array) -> list[int]:

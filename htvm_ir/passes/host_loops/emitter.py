@@ -160,12 +160,18 @@ class Emitter:
         assert isinstance(source, IntegerType)
         if source.width == type_.width:
             return value
+        if isinstance(value.owner, arith.ConstantOp) and isinstance(value.owner.value, IntegerAttr):
+            return self.constant(value.owner.value.value.data, type_)
         build: Callable[[SSAValue, IntegerType], Operation] = arith.ExtSIOp
         if type_.width.data < source.width.data:
             build = arith.TruncIOp
         elif source.signedness.data == Signedness.UNSIGNED:
             build = arith.ExtUIOp
         return self.pure((build, type_), (value,), lambda: build(value, type_), hint)
+
+    def index_to(self, value: SSAValue, type_: IntegerType, hint: str) -> SSAValue:
+        """An index as a number."""
+        return self.pure(("index", type_), (value,), lambda: arith.IndexCastOp(value, type_), hint)
 
     def load(self, buffer: SSAValue, indices: Sequence[Value], hint: str, constant: bool = False) -> SSAValue:
         """An element of a memref; of a ``constant`` one it is loaded once, where its indices are known."""
@@ -195,7 +201,7 @@ class Emitter:
     def reduce(
         self, low: Value, high: Value, hint: str, start: SSAValue, body: Callable[[Value, SSAValue], SSAValue]
     ) -> SSAValue:
-        """``start`` after ``value = body(i, value)`` for low <= i < high."""
+        """``acc = start``, then ``acc = body(i, acc)`` for low <= i < high."""
 
         def step(i: Value, carried: SSAValue | None) -> SSAValue:
             assert carried is not None
@@ -220,11 +226,11 @@ class Emitter:
         block = Block(arg_types=[IndexType(), *(v.type for v in carried)])
         block.args[0].name_hint = hint
         with self._inside(block):
-            argument = None if start is None else self._defined_here(block.args[1], start.name_hint)
+            argument = None if start is None else self._defined_here(block.args[1], "acc")
             result = body(self._defined_here(block.args[0], hint), argument)
             block.add_op(scf.YieldOp(*([] if result is None else [result])))
         op = self._scopes[-1].builder.insert(scf.ForOp(*bounds, carried, block))
-        return None if start is None or result is None else self._defined_here(op.res[0], result.name_hint)
+        return None if start is None or result is None else self._defined_here(op.res[0], "acc")
 
     def if_else(self, condition: SSAValue, yes: Callable[[], SSAValue], no: SSAValue, hint: str) -> SSAValue:
         """``yes()`` where the condition holds, else ``no``; nothing of ``yes`` that touches memory runs otherwise."""

@@ -41,7 +41,7 @@ def constant_array(value: SSAValue) -> IntArray | None:
     sign = "u" if element.signedness.data == Signedness.UNSIGNED else "i"
     stored = np.frombuffer(op.value.data.data, np.dtype(f"{sign}{element.width.data // 8}"))
     shape = op.value.get_shape()
-    return np.broadcast_to(stored, shape) if op.value.is_splat() else stored.reshape(shape)
+    return np.broadcast_to(stored, shape) if stored.size == 1 else stored.reshape(shape)
 
 
 def value_range(value: SSAValue) -> Range:

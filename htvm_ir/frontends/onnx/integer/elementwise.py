@@ -7,7 +7,7 @@ from fractions import Fraction
 import numpy as np
 
 from htvm_ir.frontends.onnx.graph import Graph, Node
-from htvm_ir.frontends.onnx.proof import Bound
+from htvm_ir.frontends.onnx.integer.proof import Bound
 
 CLIPS = ("Max", "Min", "Clip", "Relu")
 FACTORS = ("Mul", "Div")
@@ -34,9 +34,7 @@ def number(graph: Graph, node: Node, name: str) -> Fraction:
     """The value of a constant operand of one element."""
     value = graph.scalar(name)
     if value is None:
-        raise node.error(
-            f"operand '{name}' must be one finite number; values per channel are not supported here"
-        )
+        raise node.error(f"operand '{name}' must be one finite number; values per channel are not supported here")
     return value
 
 

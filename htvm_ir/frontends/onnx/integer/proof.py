@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from math import floor
 
-INT8 = (-128, 127)
-INT32 = (-(2**31), 2**31 - 1)
+from htvm_ir.frontends.onnx.graph import INT32
+
 _FLOAT32_EXACT = 2**24
 """Integers up to here are exact in float32."""
 _LARGEST_SHIFT = 62
@@ -75,12 +75,15 @@ class Value:
         return self.scale == 1 and self.offset == 0 and self.interval == self.source
 
     @property
+    def is_rounded(self) -> bool:
+        """Whether the network floors or clips it."""
+        return self.floored or self.clip_low is not None or self.clip_high is not None
+
+    @property
     def is_integer(self) -> bool:
         """Whether every element is proven an integer."""
         bounds = [self.clip_low or Fraction(0), self.clip_high or Fraction(0)]
-        return self.floored or all(
-            v.denominator == 1 for v in (self.scale, self.offset, *bounds)
-        )
+        return self.floored or all(v.denominator == 1 for v in (self.scale, self.offset, *bounds))
 
     def fits(self, low: int, high: int) -> bool:
         """Whether every element lies in ``low`` to ``high``."""
@@ -152,10 +155,7 @@ class Value:
             return f"it is scaled by {self.scale}; the divisor must be a power of two"
         greatest = max(abs(v) for v in self.source) * multiplier
         if multiplier & (multiplier - 1) and greatest > _FLOAT32_EXACT:
-            return (
-                f"it is scaled by {float(self.scale):g}, which rounds in float32; "
-                "the factor must be a power of two"
-            )
+            return f"it is scaled by {float(self.scale):g}, which rounds in float32; the factor must be a power of two"
         if multiplier > INT32[1] or divisor > 2**_LARGEST_SHIFT:
             return f"it is scaled by {float(self.scale):g}, which is beyond 2^31 or 2^-62"
         if divisor > 1 and self.offset % 1 not in (0, Fraction(1, 2)):

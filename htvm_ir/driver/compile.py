@@ -1,0 +1,113 @@
+"""Model in, C package out, with a report of every decision."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from htvm_ir.errors import HtvmError
+
+if TYPE_CHECKING:
+    from xdsl.dialects.builtin import ModuleOp
+
+    from htvm_ir.targets.target import Target
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the user can choose.
+
+    engines: None = all of the target's; empty = CPU only. plan: tile sizes by kernel or layer name (JSON form of the plan
+    attribute). input_ranges: least and greatest value of inputs that the model does not quantise.
+    """
+
+    target: str = "diana"
+    engines: tuple[str, ...] | None = None
+    module_name: str = "default"
+    solver_seconds: float | None = None
+    plan: Mapping[str, Mapping[str, int]] | None = None
+    input_ranges: Mapping[str, tuple[int, int]] = field(default_factory=dict[str, tuple[int, int]])
+
+
+@dataclass
+class Compiled:
+    """A compiled network.
+
+    source: the network at level 1, what the interpreter runs as reference. module: the last IR.
+    files: path in the package -> text. report: the JSON report.
+    """
+
+    target: Target
+    source: ModuleOp
+    module: ModuleOp
+    files: dict[str, str]
+    report: dict[str, Any]
+
+
+def load_model(model: str, options: Options) -> ModuleOp:
+    """The network at level 1, from a path or ``zoo:NAME``.
+
+    Raises:
+        HtvmError: no such model, or it is not an integer network.
+    """
+    from htvm_ir.frontends.onnx import import_model
+
+    ranges = dict(options.input_ranges)
+    if model.startswith("zoo:"):
+        from htvm_ir import zoo
+
+        name = model.removeprefix("zoo:")
+        return import_model(zoo.build(name), name=name, input_ranges=ranges)
+    return import_model(Path(model), input_ranges=ranges)
+
+
+def compile_model(model: str, options: Options | None = None) -> Compiled:
+    """Compile a network.
+
+    Raises:
+        HtvmError: anything the user can mend.
+    """
+    from htvm_ir.backend.c.package import render
+    from htvm_ir.driver.report import Recorder
+    from htvm_ir.passes.pipeline import default_passes, run_passes
+    from htvm_ir.passes.set_target import SetTarget
+    from htvm_ir.passes.workloads import module_target
+
+    options = options or Options()
+    started = time.perf_counter()
+    engines = ("none",) if options.engines == () else options.engines
+    source = load_model(model, options)
+    module = source.clone()
+    setting = SetTarget(options.target, engines)
+    run_passes(module, [setting])
+    target = module_target(module)
+    recorder = Recorder(target)
+    passes = list(default_passes(options.solver_seconds))
+    run_passes(module, passes, recorder.after if options.plan is None else _planned(recorder, options.plan))
+    files = render(module, options.module_name)
+    report = recorder.report(model, module)
+    report["compile_seconds"] = round(time.perf_counter() - started, 3)
+    return Compiled(target, source, module, files, report)
+
+
+def _planned(recorder: Any, plans: Mapping[str, Mapping[str, int]]) -> Any:
+    """Put hand-written plans in place as soon as there are kernels; a plan that names none is an error."""
+    from htvm_ir.dialects.accel import kernels
+    from htvm_ir.dialects.tiled import PlanAttr
+    from htvm_ir.driver.report import layer_name
+
+    def after(name: str, module: ModuleOp) -> None:
+        if name == "dispatch":
+            rest = dict(plans)
+            for dispatch in kernels(module):
+                for key in (dispatch.kernel.data, layer_name(dispatch)):
+                    if key in rest:
+                        dispatch.plan = PlanAttr(dict(rest.pop(key)))
+            if rest:
+                raise HtvmError(f"the plan names kernels that do not exist: {', '.join(sorted(rest))}")
+        recorder.after(name, module)
+
+    return after

@@ -1,0 +1,116 @@
+"""The report of a compilation: what runs where, why, at which predicted cost, and what memory it takes."""
+
+from __future__ import annotations
+
+from math import prod
+from typing import Any
+
+from xdsl.dialects.builtin import DictionaryAttr, IntegerAttr, MemRefType, ModuleOp, StringAttr
+from xdsl.dialects.memref import GlobalOp
+
+from htvm_ir.dialects.accel import CPU, DispatchOp, LaunchOp, kernels
+from htvm_ir.dialects.dma import StartOp, transfer_shape
+from htvm_ir.dialects.graph import NAME
+from htvm_ir.dialects.tiled import PlanAttr
+from htvm_ir.passes.plan_memory import ARENA, BOUND, bytes_of
+from htvm_ir.passes.workloads import block_workload
+from htvm_ir.targets.target import Job, Target
+
+SCHEMA = 1
+
+
+def layer_name(dispatch: DispatchOp) -> str:
+    """The ONNX name of the tensor a kernel computes, else the kernel's own."""
+    name = getattr(dispatch.yielded[0].owner, "attributes", {}).get(NAME)
+    return name.data if isinstance(name, StringAttr) else dispatch.kernel.data
+
+
+class Recorder:
+    """Looks at the module between passes, where each fact is plainest to see."""
+
+    def __init__(self, target: Target):
+        self.target = target
+        self.layers: list[dict[str, Any]] = []
+        self._bounds = {"compute_bound": 0, "transfer_bound": 0}
+
+    def after(self, name: str, module: ModuleOp) -> None:
+        """Called after each pass."""
+        if name == "plan-tiles":
+            self.layers = [self._layer(dispatch) for dispatch in kernels(module)]
+        if name == "explicit-dma":
+            self._bounds = self._count(module)
+
+    def report(self, model: str, module: ModuleOp) -> dict[str, Any]:
+        """The JSON object of interface version 1; seconds and code size are filled in by the caller."""
+        predicted = sum(layer["cycles"] for layer in self.layers)
+        constants = _constant_bytes(module)
+        arena, bound = _numbers(module, ARENA), _numbers(module, BOUND)
+        used = {m.name: arena.get(m.name, 0) + constants.get(m.name, 0) for m in self.target.memories}
+        return {
+            "schema": SCHEMA,
+            "model": model,
+            "target": self.target.name,
+            "compile_seconds": 0.0,
+            "layers": self.layers,
+            "cycles": {"predicted": predicted, **self._bounds},
+            "memory": {
+                m.name: {"used": used[m.name], "size": m.size, "fits": used[m.name] <= m.size}
+                for m in self.target.memories
+            },
+            "arena": {
+                name: {"bytes": size, "lower_bound": bound[name], "proven_minimal": size == bound[name]}
+                for name, size in arena.items()
+            },
+            "weights_bytes": sum(constants.values()),
+            "code_bytes": None,
+        }
+
+    def _layer(self, dispatch: DispatchOp) -> dict[str, Any]:
+        workload = block_workload(dispatch.body.block)
+        plan = dispatch.plan if isinstance(dispatch.plan, PlanAttr) else None
+        engine = dispatch.engine_name
+        host = self.target.host
+        cycles = workload.macs * host.cycles_per_mac + workload.output.size * host.cycles_per_element
+        refusals = [f"{name}: {reason}" for name, reason in dispatch.reasons.items()]
+        return {
+            "name": layer_name(dispatch),
+            "kernel": dispatch.kernel.data,
+            "op": "depthwise" if workload.is_depthwise else workload.kind,
+            "shape": list(workload.output.shape),
+            "engine": engine,
+            "reason": "; ".join(refusals) or None if engine == CPU else None,
+            "macs": workload.macs,
+            "cycles": cycles if plan is None else plan.latency.data,
+            "tile": None if plan is None else plan.tile,
+            "proven_optimal": None if plan is None else bool(plan.proven.data),
+        }
+
+    def _count(self, module: ModuleOp) -> dict[str, int]:
+        """Cycles the engines compute and cycles the channels move data, each alone."""
+        compute = transfer = 0
+        for op in module.walk():
+            if isinstance(op, LaunchOp):
+                compute += self.target.engine(op.engine_name).cycles(Job(op.kernel.data, op.fields))
+            elif isinstance(op, StartOp):
+                channel = self.target.channel(op.channel.string_value())
+                ends = [transfer_shape(v.type) for v in op.operands if isinstance(v.type, MemRefType)]
+                loops = max(ends, key=len)
+                transfer += channel.cycles(loops[-1][0], prod(count for count, _ in loops[:-1]))
+        return {"compute_bound": compute, "transfer_bound": transfer}
+
+
+def _constant_bytes(module: ModuleOp) -> dict[str, int]:
+    totals: dict[str, int] = {}
+    for op in module.walk():
+        if isinstance(op, GlobalOp) and isinstance(op.type, MemRefType):
+            space = op.type.memory_space
+            name = space.data if isinstance(space, StringAttr) else ""
+            totals[name] = totals.get(name, 0) + bytes_of(op.type)
+    return totals
+
+
+def _numbers(module: ModuleOp, attribute: str) -> dict[str, int]:
+    value = module.attributes.get(attribute)
+    if not isinstance(value, DictionaryAttr):
+        return {}
+    return {k: v.value.data for k, v in value.data.items() if isinstance(v, IntegerAttr)}

@@ -1,0 +1,135 @@
+"""The edges of the network: quantisation and dequantisation that are left to the caller."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from fractions import Fraction
+
+from xdsl.ir import BlockArgument, SSAValue
+
+from htvm_ir.errors import HtvmError
+from htvm_ir.frontends.onnx.emit import Edge
+from htvm_ir.frontends.onnx.graph import INT8, Graph, Input, Node
+from htvm_ir.frontends.onnx.integer.elementwise import CLIPS, COPIES, FACTORS, clip_bounds, factor
+from htvm_ir.frontends.onnx.integer.net import IntegerNet, Tensor
+from htvm_ir.frontends.onnx.integer.proof import Value
+
+_UNBOUNDED = 2**63
+"""Stands for the range of a float input; no clip to integers in use reaches it."""
+
+
+@dataclass(frozen=True)
+class _InputEdge:
+    """``clip(floor(real / scale))`` with elements in ``low`` to ``high``, done by ``nodes``.
+
+    ``tensor`` names the integer tensor the nodes make of the graph input.
+    """
+
+    scale: Fraction
+    low: int
+    high: int
+    tensor: str
+    nodes: tuple[Node, ...]
+
+
+def _input_edge(graph: Graph, name: str) -> _InputEdge | None:
+    """The leading ``[Div] -> Floor -> Max, Min`` of a graph input, ``None`` if it has no Floor.
+
+    Raises HtvmError if the chain floors but does not clip on both sides.
+    """
+    value, tensor, nodes = Value.integers(-_UNBOUNDED, _UNBOUNDED), name, list[Node]()
+    while (node := graph.sole_reader(tensor)) is not None and tensor in node.inputs:
+        step = _step(graph, node, value)
+        if step is None:
+            break
+        value, tensor = step, node.output
+        nodes.append(node)
+    if not value.floored:
+        return None
+    if value.clip_low is None or value.clip_high is None:
+        raise HtvmError(
+            f"input '{name}': {nodes[-1]} ends its quantisation without a clip; "
+            "add Max and Min with the bounds of 8 bits"
+        )
+    low, high = value.interval
+    return _InputEdge(1 / value.scale, low, high, tensor, tuple(nodes))
+
+
+def _step(graph: Graph, node: Node, value: Value) -> Value | None:
+    """``value`` after ``node``, ``None`` if the node is no part of an input's quantisation."""
+    if node.domain or len(node.outputs) != 1:
+        return None
+    if node.op in COPIES:
+        return value
+    if node.op in FACTORS and not value.floored:
+        return value.times(factor(graph, node))
+    if node.op == "Floor" and not value.floored:
+        # the scale is the caller's, so the integers themselves are the new unit
+        return value.floor()
+    if node.op in CLIPS and value.floored:
+        low, high = clip_bounds(graph, node)
+        integral = all(bound is None or bound.denominator == 1 for bound in (low, high))
+        return value.clipped(low, high) if integral else None
+    return None
+
+
+def add_input(net: IntegerNet, item: Input, stated: tuple[int, int] | None) -> None:
+    """Adds the argument of a graph input: what its quantisation gives, else int8 of range ``stated``."""
+    if item.element not in ("FLOAT", "INT8"):
+        hint = ": not supported yet" if item.element == "UINT8" else "; use float32 or int8"
+        raise HtvmError(f"input '{item.name}' holds {item.element}{hint}")
+    found = _input_edge(net.graph, item.name) if item.element == "FLOAT" else None
+    if found is not None and stated is not None:
+        raise HtvmError(
+            f"input '{item.name}' is quantised by the model itself to {found.low}..{found.high}; leave its range out"
+        )
+    low, high = (found.low, found.high) if found else stated or INT8
+    _check_range(item.name, low, high)
+    edge, name = Edge(item.name), item.name
+    if found is not None:
+        edge, name = Edge(item.name, float(found.scale), aliases=[found.tensor]), found.tensor
+        net.handled.update(node.output for node in found.nodes)
+    assumed = found is None and stated is None and item.element == "FLOAT"
+    source = net.emit.argument(item.shape, edge, (low, high), assumed)
+    net.tensors[name] = Tensor(name, source, Value.integers(low, high), item.shape)
+
+
+def _check_range(name: str, low: int, high: int) -> None:
+    where = f"the range {low}..{high} of input '{name}'"
+    if low > high:
+        raise HtvmError(f"{where} is empty")
+    if low < INT8[0] or high > INT8[1]:
+        kind = "uint8" if low >= 0 and high <= 255 else "more than 8 bits"
+        raise HtvmError(f"{where} needs {kind}: not supported yet")
+
+
+def make_output(net: IntegerNet, name: str) -> tuple[SSAValue, Edge]:
+    """The integers of graph output ``name`` and what turns them into its real numbers."""
+    if name in net.graph.constants:
+        raise HtvmError(f"output '{name}' is a constant; there is nothing to compute")
+    node = next(node for node in net.graph.nodes if name in node.outputs)
+    if name not in net.tensors:
+        raise HtvmError(f"output '{name}' is the integer input itself, or a result without support")
+    tensor = net.tensors[name]
+    if tensor.mean is None and not tensor.value.floored and tensor.value.scale != 1:
+        made, edge = _dequantised(net, node, tensor)
+    else:
+        made, edge = net.integers(node, name), Edge(name)
+    if isinstance(made.source, BlockArgument):
+        raise HtvmError(f"output '{name}' is an input unchanged; there is nothing to compile")
+    present = net.emit.name_of(made.source)
+    edge.aliases = [present] if present != name else []
+    return made.source, edge
+
+
+def _dequantised(net: IntegerNet, node: Node, tensor: Tensor) -> tuple[Tensor, Edge]:
+    """The integers behind a trailing Mul(scale)."""
+    value = tensor.value
+    zero_point = -value.offset / value.scale
+    inner = value.plus(-value.offset).times(1 / value.scale)
+    if zero_point.denominator != 1 or not inner.is_integer:
+        raise node.error(f"output '{tensor.name}' is neither an integer nor one times a scale")
+    # behind a clip of the scaled value the integers have no ONNX name of their own
+    name = net.emit.name_of(tensor.source) if inner.is_source else f"{tensor.name}.integer"
+    made = net.made(node, replace(tensor, name=name, value=inner))
+    return made, Edge(tensor.name, float(value.scale), int(zero_point))

@@ -1,0 +1,109 @@
+"""Layers that accumulate: Conv, Gemm, MatMul, with the Add of a bias behind them."""
+
+from __future__ import annotations
+
+import numpy as np
+from xdsl.ir import SSAValue
+
+from htvm_ir.dialects.graph import Conv2dOp, DenseOp
+from htvm_ir.frontends.onnx.accumulate import accumulated_range, bias_of, integer_array, narrowed
+from htvm_ir.frontends.onnx.graph import Array, Node
+from htvm_ir.frontends.onnx.integer.net import IntegerNet
+from htvm_ir.frontends.onnx.integer.proof import Value
+from htvm_ir.frontends.onnx.shapes import window
+
+
+def convert_conv(net: IntegerNet, node: Node) -> None:
+    """``graph.conv2d`` with weights [K, C/groups, FY, FX]."""
+    x = net.integers(node, node.operand(0))
+    weights = _weights(net, node)
+    if weights.ndim != 4:
+        raise node.error(f"weights of shape {list(weights.shape)}; only 2-D is supported")
+    win = window(node, x.shape, weights.shape[2:])
+    groups = node.integer("group", 1)
+    if x.shape[1] != weights.shape[1] * groups:
+        raise node.error(f"weights take {weights.shape[1]} channels in {groups} groups, the input has {x.shape[1]}")
+    bias, name = _bias(net, node, weights.shape[0], 4)
+    interval = accumulated_range(node, weights, bias, x.value.interval, padded=any(win.pads))
+    op = Conv2dOp(
+        x.source,
+        net.emit.constant(node.operand(1), "", narrowed(weights)),
+        _bias_constant(net, node, bias),
+        win.strides,
+        win.pads,
+        win.dilations,
+        groups,
+    )
+    net.operation(node, op, Value.integers(*interval), name)
+
+
+def convert_gemm(net: IntegerNet, node: Node) -> None:
+    """``graph.dense``; the factors of a Gemm must be 1."""
+    if node.integer("transA", 0):
+        raise node.error("transA is not supported")
+    if node.number("alpha", 1.0) != 1 or node.number("beta", 1.0) != 1:
+        raise node.error("alpha and beta must be 1 in an integer net; fold them into the weights")
+    _convert_dense(net, node, transposed=bool(node.integer("transB", 0)))
+
+
+def convert_matmul(net: IntegerNet, node: Node) -> None:
+    """``graph.dense`` from weights [C, K]."""
+    _convert_dense(net, node, transposed=False)
+
+
+def _convert_dense(net: IntegerNet, node: Node, transposed: bool) -> None:
+    """Weights are [K, C] if ``transposed``, else [C, K]."""
+    x = net.integers(node, node.operand(0))
+    weights = _weights(net, node)
+    if len(x.shape) != 2 or weights.ndim != 2:
+        raise node.error(
+            f"operands of shapes {list(x.shape)} and {list(weights.shape)}; only [1, C] times a matrix is supported"
+        )
+    weights = weights if transposed else np.ascontiguousarray(weights.T)
+    bias, name = _bias(net, node, weights.shape[0], 2)
+    interval = accumulated_range(node, weights, bias, x.value.interval, padded=False)
+    form = "" if transposed else "transposed"
+    op = DenseOp(
+        x.source,
+        net.emit.constant(node.operand(1), form, narrowed(weights)),
+        _bias_constant(net, node, bias),
+    )
+    net.operation(node, op, Value.integers(*interval), name)
+
+
+def _weights(net: IntegerNet, node: Node) -> Array:
+    return integer_array(node, net.graph.constant(node, 1, "weights"), "weights")
+
+
+def _bias(net: IntegerNet, node: Node, channels: int, rank: int) -> tuple[Array | None, str]:
+    """The bias of a layer, Add nodes that follow it included, and the name of the last sum."""
+    bias = None
+    if node.operand(2):
+        bias = bias_of(node, net.graph.constant(node, 2, "bias"), channels, rank)
+    name = node.output
+    while (term := _following_term(net, name)) is not None:
+        reader, array = term
+        extra = bias_of(reader, array, channels, rank)
+        bias = extra if bias is None else bias + extra
+        name = reader.output
+        net.handled.add(name)
+    return bias, name
+
+
+def _following_term(net: IntegerNet, name: str) -> tuple[Node, Array] | None:
+    """The Add of integer constants that alone reads ``name``, and the constants."""
+    reader = net.graph.sole_reader(name)
+    if reader is None or reader.op != "Add" or reader.domain or len(reader.inputs) != 2:
+        return None
+    other = reader.inputs[1] if reader.inputs[0] == name else reader.inputs[0]
+    array = net.graph.constants.get(other)
+    if array is None or not np.array_equal(array, np.rint(array)):
+        return None
+    return reader, array
+
+
+def _bias_constant(net: IntegerNet, node: Node, bias: Array | None) -> SSAValue | None:
+    if bias is None:
+        return None
+    kept = integer_array(node, bias, "bias").astype(np.int32)
+    return net.emit.constant(node.operand(2) or f"{node.output}.bias", f"bias of {node.output}", kept)

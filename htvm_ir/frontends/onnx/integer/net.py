@@ -1,0 +1,116 @@
+"""The state of a conversion: what is known of each ONNX tensor, and the operations so far."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from xdsl.dialects.builtin import i8, i32
+from xdsl.ir import Operation, SSAValue
+
+from htvm_ir.dialects.graph import RequantOp, shape_of, tensor_type
+from htvm_ir.frontends.onnx.emit import Emitter
+from htvm_ir.frontends.onnx.graph import INT8, INT32, Graph, Node, Shape
+from htvm_ir.frontends.onnx.integer.proof import Value
+from htvm_ir.frontends.onnx.shapes import Window
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """ONNX tensor ``name``: ``value`` of the integers in ``source``, or of their means over ``mean``.
+
+    ``shape`` is the ONNX tensor's; it differs from the source's only where a mean was reshaped.
+    """
+
+    name: str
+    source: SSAValue
+    value: Value
+    shape: Shape
+    mean: Window | None = None
+
+    def why_no_integer(self) -> str | None:
+        """Why its elements are not proven integers, and what would make them so; or ``None``."""
+        if self.mean is not None:
+            return "it is an average; add a Floor"
+        obstacle = self.value.obstacle()
+        if obstacle is None and not self.value.is_integer:
+            return "it has a fractional part; add a Floor"
+        return obstacle
+
+
+class IntegerNet:
+    """``tensors`` by ONNX name; ``handled`` names results that need no conversion of their own."""
+
+    def __init__(self, graph: Graph) -> None:
+        self.graph = graph
+        results = [name for node in graph.nodes for name in node.outputs]
+        self.emit = Emitter({name: position for position, name in enumerate(results)})
+        self.tensors: dict[str, Tensor] = {}
+        self.handled: set[str] = set()
+
+    def operation(self, node: Node, op: Operation, value: Value, name: str | None = None) -> None:
+        """Appends ``op``, whose result is tensor ``name`` (of ``node`` if left out) of ``value``."""
+        name = name or node.output
+        source = self.emit.append(node, op, name)
+        self._check_shape(node, name, shape_of(source))
+        self.tensors[name] = Tensor(name, source, value, shape_of(source))
+
+    def derive(self, node: Node, tensor: Tensor) -> None:
+        """Makes the result of ``node`` a tensor like ``tensor``."""
+        self._check_shape(node, node.output, tensor.shape)
+        self.tensors[node.output] = replace(tensor, name=node.output)
+
+    def operand(self, node: Node, index: int = 0) -> Tensor:
+        """A computed operand of ``node``."""
+        name = node.operand(index)
+        if name not in self.tensors:
+            raise node.error(f"operand '{name}' is a constant or missing; it must be computed")
+        return self.tensors[name]
+
+    def integers(self, node: Node, name: str) -> Tensor:
+        """Tensor ``name`` for ``node`` as integers that equal its source."""
+        tensor = self.tensors.get(name)
+        if tensor is None:
+            raise node.error(f"operand '{name}' is a constant or missing; it must be computed")
+        reason = tensor.why_no_integer()
+        if reason is not None:
+            raise node.error(f"needs integers, but '{name}' is not provably one: {reason}")
+        self.tensors[name] = made = self.made(node, tensor)
+        return made
+
+    def made(self, node: Node, tensor: Tensor) -> Tensor:
+        """A tensor proven to be integers, requantised to i8 or i32 unless it is its source already."""
+        value = tensor.value
+        low, high = value.interval
+        if not value.fits(*INT32):
+            raise node.error(f"'{tensor.name}' may span {low} to {high}, beyond int32; clip it")
+        small = value.fits(*INT8)
+        element, limits = (i8, INT8) if small else (i32, INT32)
+        # accumulators stay as they are, what the network rounds or clips becomes 8 bits
+        narrow = small and value.is_rounded and tensor_type(tensor.source).element_type != i8
+        if value.is_source and not narrow:
+            self.emit.also(tensor.source, tensor.name)
+            return replace(tensor, value=Value.integers(low, high))
+        spec = value.requantisation()
+        op = RequantOp(
+            tensor.source,
+            element,
+            rounding=spec.rounding,
+            multiplier=[spec.multiplier],
+            shift=[spec.shift],
+            zero_point=spec.zero_point,
+            lo=limits[0] if spec.lo is None else max(limits[0], spec.lo),
+            hi=limits[1] if spec.hi is None else min(limits[1], spec.hi),
+        )
+        source = self.emit.append(node, op, tensor.name)
+        return replace(tensor, source=source, value=Value.integers(low, high))
+
+    def _check_shape(self, node: Node, name: str, shape: Shape) -> None:
+        """Raises HtvmError if the file declares another shape for tensor ``name``."""
+        declared = self.graph.declared.get(name)
+        if declared is None:
+            return
+        if len(declared) != len(shape) or any(
+            stated not in (None, size) for stated, size in zip(declared, shape, strict=True)
+        ):
+            shown = [size if size is not None else "?" for size in declared]
+            raise node.error(f"'{name}' has shape {list(shape)}, but the file declares {shown}")

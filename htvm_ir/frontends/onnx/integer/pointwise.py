@@ -1,0 +1,103 @@
+"""Element-wise nodes: they extend the expression of a tensor, a residual Add excepted."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from htvm_ir.dialects.graph import AddOp
+from htvm_ir.frontends.onnx.graph import INT8, INT32, Node
+from htvm_ir.frontends.onnx.integer.elementwise import (
+    clip_bounds,
+    factor,
+    number,
+    only_computed,
+    split,
+)
+from htvm_ir.frontends.onnx.integer.net import IntegerNet, Tensor
+from htvm_ir.frontends.onnx.integer.proof import Value
+from htvm_ir.frontends.onnx.integer.spatial import floor_of_mean
+
+_FLOATS = (1, 11)
+"""onnx.TensorProto.DataType FLOAT and DOUBLE."""
+_INTEGERS = {3: INT8, 5: (-(2**15), 2**15 - 1), 6: INT32, 7: (-(2**63), 2**63 - 1)}
+"""Ranges of onnx.TensorProto.DataType INT8, INT16, INT32 and INT64."""
+
+
+def convert_add(net: IntegerNet, node: Node) -> None:
+    """``graph.add`` of two tensors; a constant number joins the expression of the other operand."""
+    computed, constants = split(net.graph, node)
+    if len(computed) + len(constants) != 2:
+        raise node.error(f"needs two operands, has {len(node.inputs)}")
+    if len(computed) == 2:
+        _convert_residual(net, node)
+        return
+    x = _extended(net, node)
+    term = number(net.graph, node, constants[0])
+    if x.value.floored and term.denominator != 1:
+        x = net.integers(node, x.name)
+    net.derive(node, replace(x, value=x.value.plus(term)))
+
+
+def _convert_residual(net: IntegerNet, node: Node) -> None:
+    a, b = (net.integers(node, name) for name in node.inputs)
+    if a.shape != b.shape:
+        raise node.error(f"operands of shapes {list(a.shape)} and {list(b.shape)} must be alike")
+    (a_low, a_high), (b_low, b_high) = a.value.interval, b.value.interval
+    low, high = a_low + b_low, a_high + b_high
+    if low < INT32[0] or high > INT32[1]:
+        raise node.error(f"the sum may span {low} to {high}, beyond int32; clip its operands")
+    net.operation(node, AddOp(a.source, b.source), Value.integers(low, high))
+
+
+def convert_factor(net: IntegerNet, node: Node) -> None:
+    """Mul or Div with a positive number."""
+    x = _extended(net, node)
+    multiplier = factor(net.graph, node)
+    if x.value.floored:
+        x = net.integers(node, x.name)
+    net.derive(node, replace(x, value=x.value.times(multiplier)))
+
+
+def convert_clip(net: IntegerNet, node: Node) -> None:
+    """Max, Min, Clip or Relu."""
+    x = _extended(net, node)
+    low, high = clip_bounds(net.graph, node)
+    if x.value.floored:
+        # a fractional bound may only be one that no integer in range reaches
+        low = None if low is not None and low <= x.value.low and low.denominator != 1 else low
+        high = None if high is not None and high >= x.value.high and high.denominator != 1 else high
+        for bound in (low, high):
+            if bound is not None and bound.denominator != 1:
+                raise node.error(f"clips integers at {float(bound):g}, which is no integer")
+    net.derive(node, replace(x, value=x.value.clipped(low, high)))
+
+
+def convert_floor(net: IntegerNet, node: Node) -> None:
+    """Ends the fraction of an expression, or of a mean."""
+    x = _extended(net, node)
+    if x.mean is not None:
+        x = floor_of_mean(net, node, x, x.mean)
+    reason = x.value.obstacle()
+    if reason is not None:
+        raise node.error(f"its result is no integer arithmetic on '{x.name}': {reason}")
+    net.derive(node, replace(x, value=x.value.floor()))
+
+
+def convert_copy(net: IntegerNet, node: Node) -> None:
+    """Identity, Dropout, and a Cast that keeps the value."""
+    x = net.operand(node)
+    target = node.integer("to", 0)
+    if node.op == "Cast" and target not in _FLOATS:
+        low, high = _INTEGERS.get(target, (1, 0))
+        if x.why_no_integer() is not None or not x.value.fits(low, high):
+            raise node.error(f"'{x.name}' is not provably a number the target type holds")
+    net.derive(node, x)
+
+
+def _extended(net: IntegerNet, node: Node) -> Tensor:
+    """The only computed operand; its shape must not grow by broadcasting."""
+    x = net.tensors[only_computed(net.graph, node)]
+    for name in split(net.graph, node)[1]:
+        if net.graph.constants[name].ndim > len(x.shape):
+            raise node.error(f"constant '{name}' has more dimensions than the operand")
+    return x

@@ -1,0 +1,166 @@
+"""Ops that accumulate: convolution, matrix-vector product, pooling. Padding clips the loops over the window."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from xdsl.dialects.builtin import IntegerType, i32, i64
+from xdsl.ir import Operation, SSAValue
+
+from htvm_ir.dialects.attributes import values
+from htvm_ir.dialects.graph import Conv2dOp, DenseOp, PoolOp, shape_of, tensor_type
+from htvm_ir.passes.host_loops.emitter import Emitter, Value
+from htvm_ir.passes.host_loops.kernel import Index, Kernel, integer_type
+from htvm_ir.passes.host_loops.ranges import fits, type_range, value_range
+
+
+@dataclass(frozen=True)
+class Window:
+    """A window of ``size`` taps, ``dilation`` apart, on an axis of ``extent`` elements after ``before`` zeros."""
+
+    extent: int
+    size: int
+    stride: int
+    dilation: int
+    before: int
+    outputs: int
+
+    def base(self, emit: Emitter, output: Value, name: str) -> Value:
+        """Position of the first tap; it may lie in the padding."""
+        return emit.add(emit.mul(output, self.stride), -self.before, name)
+
+    def taps(self, emit: Emitter, base: Value, name: str) -> tuple[Value, Value]:
+        """First tap inside the axis, and the one after the last."""
+        first: Value = 0
+        if self.before:
+            first = emit.max(self._taps_up_to(emit, emit.sub(0, base)), 0, f"{name}_first")
+        last_base = (self.outputs - 1) * self.stride - self.before
+        if last_base + (self.size - 1) * self.dilation < self.extent:
+            return first, self.size
+        inside = self._taps_up_to(emit, emit.sub(self.extent, base))
+        return first, emit.min(inside, self.size, f"{name}_end")
+
+    def _taps_up_to(self, emit: Emitter, distance: Value) -> Value:
+        """How many taps lie before ``distance``, if any."""
+        return emit.div(emit.add(distance, self.dilation - 1), self.dilation)
+
+
+def _number(value: Value) -> SSAValue:
+    assert isinstance(value, SSAValue)
+    return value
+
+
+def _multiply_add(kernel: Kernel, acc: SSAValue, x: SSAValue, weight: SSAValue) -> SSAValue:
+    emit = kernel.emit
+    return _number(emit.add(acc, emit.mul(x, weight, "product"), "acc"))
+
+
+def _start(kernel: Kernel, bias: SSAValue | None, channel: Value) -> SSAValue:
+    """What the accumulator of an output channel starts with."""
+    if bias is None:
+        return kernel.emit.constant(0, i32)
+    return kernel.wide(bias, (channel,), "bias")
+
+
+def conv2d(kernel: Kernel, op: Operation, index: Index) -> SSAValue:
+    """One output position: loops over input channels and kernel rows and columns."""
+    assert isinstance(op, Conv2dOp)
+    emit = kernel.emit
+    (_, _, height, width), (out_channels, per_group, fy, fx) = shape_of(op.input), shape_of(op.weights)
+    _, _, rows, columns = shape_of(op.result)
+    (sy, sx), (dy, dx), pads = values(op.strides), values(op.dilations), values(op.pads)
+    vertical = Window(height, fy, sy, dy, pads[0], rows)
+    horizontal = Window(width, fx, sx, dx, pads[1], columns)
+    n, k, y, x = index
+    group = emit.div(k, out_channels // op.groups.value.data, "group") if op.groups.value.data > 1 else 0
+    first_channel = emit.mul(group, per_group)
+    top, left = vertical.base(emit, y, "top"), horizontal.base(emit, x, "left")
+
+    def channels(c: Value, total: SSAValue) -> SSAValue:
+        channel = emit.add(first_channel, c, "channel")
+
+        def tap_rows(i: Value, total: SSAValue) -> SSAValue:
+            row = emit.add(top, emit.mul(i, dy), "row")
+
+            def tap_columns(j: Value, total: SSAValue) -> SSAValue:
+                column = emit.add(left, emit.mul(j, dx), "column")
+                value = kernel.wide(op.input, (n, channel, row, column), "x")
+                return _multiply_add(kernel, total, value, kernel.wide(op.weights, (k, c, i, j), "weights"))
+
+            return emit.reduce(*horizontal.taps(emit, left, "fx"), "fx", total, tap_columns)
+
+        return emit.reduce(*vertical.taps(emit, top, "fy"), "fy", total, tap_rows)
+
+    return emit.reduce(0, per_group, "c", _start(kernel, op.bias, k), channels)
+
+
+def dense(kernel: Kernel, op: Operation, index: Index) -> SSAValue:
+    """One output: a loop over the inputs."""
+    assert isinstance(op, DenseOp)
+    n, k = index
+
+    def products(c: Value, total: SSAValue) -> SSAValue:
+        value = kernel.wide(op.input, (n, c), "x")
+        return _multiply_add(kernel, total, value, kernel.wide(op.weights, (k, c), "weights"))
+
+    return kernel.emit.reduce(0, shape_of(op.input)[1], "c", _start(kernel, op.bias, k), products)
+
+
+def pool(kernel: Kernel, op: Operation, index: Index) -> SSAValue:
+    """One output position: the maximum or mean of the elements inside the window."""
+    assert isinstance(op, PoolOp)
+    emit = kernel.emit
+    element = integer_type(tensor_type(op.input).element_type)
+    work = _pool_type(op)
+    n, c, y, x = index
+    windows = _pool_windows(op)
+    top, left = windows[0].base(emit, y, "top"), windows[1].base(emit, x, "left")
+    row_taps, column_taps = windows[0].taps(emit, top, "fy"), windows[1].taps(emit, left, "fx")
+    is_max = op.kind.data == "max"
+
+    def tap_rows(i: Value, total: SSAValue) -> SSAValue:
+        row = emit.add(top, i, "row")
+
+        def tap_columns(j: Value, total: SSAValue) -> SSAValue:
+            column = emit.add(left, j, "column")
+            value = emit.cast(kernel.element(op.input, (n, c, row, column), "x"), work, "x")
+            return _number(emit.max(total, value, "peak") if is_max else emit.add(total, value, "acc"))
+
+        return emit.reduce(*column_taps, "fx", total, tap_columns)
+
+    start = emit.constant(type_range(element)[0] if is_max else 0, work)
+    total = emit.reduce(*row_taps, "fy", start, tap_rows)
+    if not is_max:
+        count = emit.mul(emit.sub(row_taps[1], row_taps[0]), emit.sub(column_taps[1], column_taps[0]), "count")
+        total = _mean(kernel, op, total, count)
+    return emit.cast(total, element, "pooled")
+
+
+def _pool_windows(op: PoolOp) -> tuple[Window, Window]:
+    (_, _, height, width), (_, _, rows, columns) = shape_of(op.input), shape_of(op.result)
+    (fy, fx), (sy, sx), pads = values(op.kernel), values(op.strides), values(op.pads)
+    return Window(height, fy, sy, 1, pads[0], rows), Window(width, fx, sx, 1, pads[1], columns)
+
+
+def _pool_type(op: PoolOp) -> IntegerType:
+    """32 bits where the sum and the steps of the division fit, else 64."""
+    lo, hi = value_range(op.input)
+    fy, fx = values(op.kernel)
+    reach = 1 if op.kind.data == "max" else 4 * fy * fx
+    return i32 if fits((lo * reach, hi * reach), 32) else i64
+
+
+def _mean(kernel: Kernel, op: PoolOp, total: SSAValue, count: Value) -> SSAValue:
+    """``floor(total / count)``, or ``floor(total / count + 1/2)``.
+
+    Division rounds towards zero, so it is done on ``total`` made non-negative by the smallest element ``lo``:
+    ``floor(total / count) = (total - lo * count) / count + lo``.
+    """
+    emit, work = kernel.emit, integer_type(total.type)
+    lo = min(value_range(op.input)[0], 0)
+    if isinstance(count, SSAValue):
+        count = emit.index_to(count, work, "count")
+    shifted = emit.sub(total, emit.mul(count, lo), "shifted")
+    if op.rounding.data == "half_up":
+        shifted, count = emit.add(emit.mul(shifted, 2), count), emit.mul(count, 2)
+    return _number(emit.add(emit.div(shifted, count, "quotient"), lo, "mean"))

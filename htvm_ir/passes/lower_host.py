@@ -1,0 +1,126 @@
+"""``lower-host``: kernels of the host core become loops, loads, stores and integer arithmetic.
+
+One loop nest writes every element of a kernel's output once, in stored order, computed from the inputs on the spot; no
+intermediate tensor is stored, so requantisation is part of the loop that accumulates.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from xdsl.context import Context
+from xdsl.dialects import func
+from xdsl.dialects.builtin import ModuleOp
+from xdsl.ir import Operation, SSAValue
+from xdsl.passes import ModulePass
+from xdsl.rewriter import Rewriter
+
+from htvm_ir.dialects import accel, graph
+from htvm_ir.errors import HtvmError
+from htvm_ir.passes.host_loops import requant, shapes, windows
+from htvm_ir.passes.host_loops.buffers import Buffer, Constants, storage
+from htvm_ir.passes.host_loops.emitter import Emitter, Value
+from htvm_ir.passes.host_loops.kernel import Kernel, Lowering, integer_type
+from htvm_ir.targets.registry import target_with_engines
+
+LOWERINGS: dict[type[Operation], Lowering] = {
+    graph.Conv2dOp: windows.conv2d,
+    graph.DenseOp: windows.dense,
+    graph.PoolOp: windows.pool,
+    graph.AddOp: shapes.add,
+    graph.ReshapeOp: shapes.reshape,
+    graph.SpaceToDepthOp: shapes.space_to_depth,
+    accel.ConvertLayoutOp: shapes.convert_layout,
+    graph.RequantOp: requant.requant,
+}
+"""What the host can compute."""
+
+AXES = {2: ("n", "k"), 3: ("n", "k", "x"), 4: ("n", "k", "y", "x")}
+"""Names of the loops over an output, by rank."""
+
+
+@dataclass(frozen=True)
+class LowerHost(ModulePass):
+    """Replaces every ``accel.dispatch @cpu`` on buffers.
+
+    Constants of a region become globals in the target's host memory, named after the function.
+
+    Raises:
+        HtvmError: an op without loops; the message names the op and the kernel.
+    """
+
+    name = "lower-host"
+
+    def apply(self, ctx: Context, op: ModuleOp) -> None:
+        for dispatch in accel.kernels(op):
+            if dispatch.engine_name == accel.CPU and dispatch.outputs:
+                _lower(op, dispatch)
+
+
+def host_memory(module: ModuleOp) -> str:
+    """The memory in which the host keeps its data.
+
+    Raises:
+        HtvmError: the module has no target.
+    """
+    attribute = module.attributes.get(accel.TARGET)
+    if not isinstance(attribute, accel.TargetAttr):
+        raise HtvmError(f"the module has no {accel.TARGET}; run set-target first")
+    return target_with_engines(attribute.target.data, attribute.engine_names).host_memory
+
+
+def _lower(module: ModuleOp, dispatch: accel.DispatchOp) -> None:
+    function = dispatch.parent_op()
+    if not isinstance(function, func.FuncOp):
+        raise HtvmError(f"kernel {dispatch.kernel} must be in a function of its own; run bufferize first")
+    name = function.sym_name.data
+    kernel = Kernel(
+        name=name,
+        emit=Emitter(dispatch),
+        buffers={
+            argument: _buffer(memref, argument)
+            for memref, argument in zip(dispatch.inputs, dispatch.body.block.args, strict=True)
+        },
+        constants=Constants(module, function, name, host_memory(module)),
+        lowerings=LOWERINGS,
+    )
+    for memref, value in zip(dispatch.outputs, dispatch.yielded, strict=True):
+        _write(kernel, _buffer(memref, value), value)
+    Rewriter.erase_op(dispatch)
+
+
+def _buffer(memref: SSAValue, tensor: SSAValue) -> Buffer:
+    """The memory of a tensor of the region, whose type says how it is stored."""
+    type_ = graph.tensor_type(tensor)
+    integer_type(type_.element_type)
+    return Buffer(memref, type_.get_shape(), storage(type_))
+
+
+def _write(kernel: Kernel, output: Buffer, value: SSAValue) -> None:
+    """Loops over the stored extents in stored order: the element where there is one, zero in the padding."""
+    rank = len(output.shape)
+    names = AXES.get(rank) or tuple(f"i{axis}" for axis in range(rank))
+    stored_shape = output.layout.stored_shape(output.shape)
+    zero_type = integer_type(graph.tensor_type(value).element_type)
+
+    def store(element: SSAValue, stored: Sequence[Value]) -> None:
+        memref, at = output.address(kernel.emit, stored)
+        kernel.emit.store(element, memref, at)
+
+    def nest(stored: tuple[Value, ...], inside: bool) -> None:
+        depth = len(stored)
+        if depth == rank and inside:
+            index = tuple(stored[output.layout.order.index(axis)] for axis in range(rank))
+            store(kernel.element(value, index), stored)
+            return
+        if depth == rank:
+            store(kernel.emit.constant(0, zero_type), stored)
+            return
+        axis = output.layout.order[depth]
+        extent = output.shape[axis] if inside else stored_shape[depth]
+        kernel.emit.loop(0, extent, names[axis], lambda i: nest((*stored, i), inside))
+        if extent < stored_shape[depth]:
+            kernel.emit.loop(extent, stored_shape[depth], names[axis], lambda i: nest((*stored, i), False))
+
+    nest((), True)
