@@ -203,13 +203,13 @@ def verify_operands_match(
         raise VerifyException(f"{len(inputs)} inputs, but the body takes {len(arguments)} arguments")
     if bool(outputs) == bool(results):
         raise VerifyException("expected either tensor results or output buffers")
-    wanted = MemRefType if outputs else TensorType
-    for value in (*outputs, *results):
-        if not isinstance(value.type, wanted):
-            raise VerifyException(f"expected {wanted.name} outputs, got {value.type}")
-    for argument in arguments:
+    for value, argument in zip(inputs, arguments, strict=True):
         if not isinstance(argument.type, TensorType):
             raise VerifyException(f"body arguments must be tensors, got {argument.type}")
+        if not isinstance(value.type, TensorType | MemRefType):
+            raise VerifyException(f"inputs must be tensors or buffers, got {value.type}")
+        if value.type.element_type != argument.type.element_type:
+            raise VerifyException(f"the body takes {argument.type.element_type} elements of an input {value.type}")
 
 
 @irdl_op_definition
@@ -305,6 +305,9 @@ class DispatchOp(IRDLOperation):
         targets = self.outputs or self.results_
         if len(last.values) != len(targets):
             raise VerifyException(f"{len(targets)} outputs, but {len(last.values)} values yielded")
+        for value, argument in zip(self.inputs, self.body.block.args, strict=True):
+            if isinstance(value.type, TensorType) and value.type != argument.type:
+                raise VerifyException(f"the body takes {argument.type}, but the input is {value.type}")
         for value, result in zip(last.values, self.results_, strict=False):
             if value.type != result.type:
                 raise VerifyException(f"yields {value.type}, but the result is {result.type}")

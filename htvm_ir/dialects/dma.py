@@ -35,8 +35,10 @@ def transfer_shape(type_: MemRefType[Attribute]) -> list[tuple[int, int]]:
     The last entry is the contiguous run and has stride 1.
 
     Raises:
-        VerifyException: the buffer has dynamic strides.
+        VerifyException: the buffer has a dynamic shape or strides.
     """
+    if any(extent < 1 for extent in type_.get_shape()):
+        raise VerifyException(f"a transfer needs a static shape, got {type_}")
     strides = type_.get_strides()
     if strides is None or any(s is None for s in strides):
         raise VerifyException(f"a transfer needs static strides, got {type_}")

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import prod
 
-from xdsl.dialects.builtin import I64, IntegerAttr, IntegerType, StringAttr, TensorType, i32
+from xdsl.dialects.builtin import I64, IntegerAttr, IntegerType, Signedness, StringAttr, TensorType, i32
 from xdsl.ir import Attribute, Dialect, Operation, SSAValue
 from xdsl.irdl import (
     IRDLOperation,
@@ -21,6 +21,7 @@ from xdsl.irdl import (
     traits_def,
 )
 from xdsl.traits import Pure
+from xdsl.utils.comparisons import signed_value_range, unsigned_value_range
 from xdsl.utils.exceptions import VerifyException
 
 from htvm_ir.arithmetic import ROUNDINGS
@@ -57,11 +58,23 @@ def _require_rank(value: SSAValue, rank: int, what: str) -> tuple[int, ...]:
     shape = shape_of(value)
     _require(len(shape) == rank, f"{what} must have rank {rank}, got shape {list(shape)}")
     _require(all(n > 0 for n in shape), f"{what} must have a static shape, got {list(shape)}")
+    _require_integers(value, what)
     return shape
+
+
+def _require_integers(value: SSAValue, what: str) -> None:
+    element = tensor_type(value).element_type
+    _require(isinstance(element, IntegerType), f"{what} must hold integers, not {element}")
+
+
+def _require_same_elements(op: Operation) -> None:
+    before, after = tensor_type(op.operands[0]).element_type, tensor_type(op.results[0]).element_type
+    _require(before == after, "result and input must have the same element type")
 
 
 def _require_result(op: Operation, expected: Sequence[int]) -> None:
     actual = shape_of(op.results[0])
+    _require(all(n > 0 for n in actual), f"result must have a static shape, got {list(actual)}")
     _require(
         actual == tuple(expected),
         f"result shape is {list(actual)}, but the operands give {list(expected)}",
@@ -75,10 +88,9 @@ def _verify_bias(bias: SSAValue | None, channels: int) -> None:
         _require(tensor_type(bias).element_type == i32, "bias must be i32")
 
 
-def _verify_spatial(strides: Integers, pads: Integers, pair: Integers, pair_name: str) -> None:
-    for name, attribute, length in (("strides", strides, 2), (pair_name, pair, 2), ("pads", pads, 4)):
+def _verify_spatial(pads: Integers, **pairs: Integers) -> None:
+    for name, attribute, length, low in (("pads", pads, 4, 0), *((n, p, 2, 1) for n, p in pairs.items())):
         got = values(attribute)
-        low = 0 if name == "pads" else 1
         _require(
             len(got) == length and all(v >= low for v in got),
             f"{name} must be {length} integers of at least {low}, got {list(got)}",
@@ -140,7 +152,7 @@ class Conv2dOp(IRDLOperation):
         n, c, height, width = _require_rank(self.input, 4, "input")
         k, per_group, fy, fx = _require_rank(self.weights, 4, "weights")
         _require(n == 1, f"batch must be 1, got {n}")
-        _verify_spatial(self.strides, self.pads, self.dilations, "dilations")
+        _verify_spatial(self.pads, strides=self.strides, dilations=self.dilations)
         groups = self.groups.value.data
         _require(
             groups > 0 and c % groups == 0 and k % groups == 0,
@@ -208,6 +220,8 @@ class AddOp(IRDLOperation):
     def verify_(self) -> None:
         left, right = shape_of(self.lhs), shape_of(self.rhs)
         _require(left == right, f"operand shapes differ: {list(left)} and {list(right)}")
+        _require_integers(self.lhs, "lhs")
+        _require_integers(self.rhs, "rhs")
         _require_result(self, left)
         _require(tensor_type(self.result).element_type == i32, "result must be i32")
 
@@ -261,7 +275,8 @@ class PoolOp(IRDLOperation):
 
     def verify_(self) -> None:
         n, channels, height, width = _require_rank(self.input, 4, "input")
-        _verify_spatial(self.strides, self.pads, self.kernel, "kernel")
+        _require(n == 1, f"batch must be 1, got {n}")
+        _verify_spatial(self.pads, strides=self.strides, kernel=self.kernel)
         kind, rounding = self.kind.data, self.rounding.data
         _require(kind in ("average", "max"), f"kind must be average or max, got '{kind}'")
         _require(rounding in ("floor", "half_up"), f"rounding must be floor or half_up, got '{rounding}'")
@@ -272,9 +287,9 @@ class PoolOp(IRDLOperation):
         )
         oy = window_extent(height, kernel[0], strides[0], 1, pads[0] + pads[2])
         ox = window_extent(width, kernel[1], strides[1], 1, pads[1] + pads[3])
+        _require(oy > 0 and ox > 0, f"kernel {kernel[0]}x{kernel[1]} does not fit the padded input")
         _require_result(self, (n, channels, oy, ox))
-        same = tensor_type(self.result).element_type == tensor_type(self.input).element_type
-        _require(same, "result and input must have the same element type")
+        _require_same_elements(self)
 
 
 @irdl_op_definition
@@ -335,6 +350,7 @@ class RequantOp(IRDLOperation):
 
     def verify_(self) -> None:
         shape = shape_of(self.input)
+        _require_integers(self.input, "input")
         _require_result(self, shape)
         rounding = self.rounding.data
         _require(rounding in ROUNDINGS, f"rounding '{rounding}' is none of {', '.join(ROUNDINGS)}")
@@ -352,9 +368,11 @@ class RequantOp(IRDLOperation):
 
     def _verify_range(self) -> None:
         element = tensor_type(self.result).element_type
-        _require(isinstance(element, IntegerType), f"result must hold integers, not {element}")
+        _require_integers(self.result, "result")
         assert isinstance(element, IntegerType)
-        low, high = element.value_range()
+        # Signless integers are signed here: `i8` is what C calls int8_t.
+        unsigned = element.signedness.data == Signedness.UNSIGNED
+        low, high = (unsigned_value_range if unsigned else signed_value_range)(element.width.data)
         lo, hi = self.lo.value.data, self.hi.value.data
         _require(lo <= hi, f"the range {lo} to {hi} is empty")
         _require(low <= lo and hi < high, f"the range {lo} to {hi} does not fit {element}")
@@ -379,6 +397,8 @@ class ReshapeOp(IRDLOperation):
             prod(before) == prod(after),
             f"{list(before)} has {prod(before)} elements, {list(after)} has {prod(after)}",
         )
+        _require(all(n > 0 for n in after), f"result must have a static shape, got {list(after)}")
+        _require_same_elements(self)
 
 
 @irdl_op_definition
@@ -412,8 +432,9 @@ class SpaceToDepthOp(IRDLOperation):
         )
 
     def verify_(self) -> None:
-        _, channels, height, width = _require_rank(self.input, 4, "input")
-        _verify_spatial(self.block, self.pads, self.block, "block")
+        n, channels, height, width = _require_rank(self.input, 4, "input")
+        _require(n == 1, f"batch must be 1, got {n}")
+        _verify_spatial(self.pads, block=self.block)
         (by, bx), (top, left, bottom, right) = values(self.block), values(self.pads)
         tall, wide = height + top + bottom, width + left + right
         _require(
@@ -421,6 +442,7 @@ class SpaceToDepthOp(IRDLOperation):
             f"the padded input {tall}x{wide} is not a multiple of the block {by}x{bx}",
         )
         _require_result(self, (1, channels * by * bx, tall // by, wide // bx))
+        _require_same_elements(self)
 
 
 Graph = Dialect(

@@ -325,10 +325,11 @@ class NestOp(IRDLOperation):
         if not isinstance(last, YieldOp) or len(last.values) != 1:
             raise VerifyException("the body must end with tiled.yield of one value")
         verify_operands_match(self.inputs, self.outputs, self.results_, self.body.block.args)
+        if len(self.outputs) + len(self.results_) != 1:
+            raise VerifyException("a nest has one output")
         if len(self.windows) != len(self.inputs) + 1:
             raise VerifyException(
-                f"{len(self.inputs)} inputs and one output need {len(self.inputs) + 1} windows, "
-                f"got {len(self.windows)}"
+                f"{len(self.inputs)} inputs and one output need {len(self.inputs) + 1} windows, got {len(self.windows)}"
             )
         if not 1 <= self.activations <= len(self.inputs):
             raise VerifyException(f"buffers name {self.activations} activations of {len(self.inputs)}")
@@ -339,11 +340,14 @@ class NestOp(IRDLOperation):
     def _verify_windows(self, last: YieldOp) -> None:
         full = self.grid.size
         tiles = (*self.body.block.args, *last.values)
-        for index, (window, value) in enumerate(zip(self.windows, tiles, strict=True)):
+        wholes = (*self.inputs, *self.outputs, *self.results_)
+        for index, (window, whole, value) in enumerate(zip(self.windows, wholes, tiles, strict=True)):
             assert isinstance(value.type, TensorType)
             shape = value.type.get_shape()
             if len(window.axes) != len(shape):
                 raise VerifyException(f"window {index} has {len(window.axes)} axes, not {len(shape)}")
+            if isinstance(whole.type, TensorType):
+                _verify_operand(index, window, whole.type, value.type)
             for axis, (name, stride, _, extent) in enumerate(window.axes):
                 if name is None:
                     continue
@@ -354,6 +358,18 @@ class NestOp(IRDLOperation):
                     raise VerifyException(
                         f"window {index} spans {size} elements of axis {axis}, the body takes {shape[axis]}"
                     )
+
+
+def _verify_operand(index: int, window: WindowAttr, whole: TensorType[Attribute], tile: TensorType[Attribute]) -> None:
+    """A tile has the rank, the element type and, along untiled axes, the extents of the operand it is cut from."""
+    if whole.element_type != tile.element_type or whole.get_num_dims() != tile.get_num_dims():
+        raise VerifyException(f"operand {index} is {whole}, its tile is {tile}")
+    extents = zip(window.axes, whole.get_shape(), tile.get_shape(), strict=True)
+    for axis, ((name, *_), extent, part) in enumerate(extents):
+        if name is None and extent != part:
+            raise VerifyException(
+                f"window {index} is the whole axis {axis} of {extent} elements, the body takes {part}"
+            )
 
 
 Tiled = Dialect("tiled", [NestOp, YieldOp], [PlanAttr, GridAttr, WindowAttr])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,8 +20,9 @@ if TYPE_CHECKING:
 class Options:
     """What the user can choose.
 
-    engines: None = all of the target's; empty = CPU only. plan: tile sizes by kernel or layer name (JSON form of the plan
-    attribute). input_ranges: least and greatest value of inputs that the model does not quantise.
+    engines: None = all of the target's; empty = CPU only.
+    plan: tile sizes by kernel or layer name (JSON form of the plan attribute).
+    input_ranges: least and greatest value of inputs that the model does not quantise.
     """
 
     target: str = "diana"
@@ -64,8 +65,12 @@ def load_model(model: str, options: Options) -> ModuleOp:
     return import_model(Path(model), input_ranges=ranges)
 
 
-def compile_model(model: str, options: Options | None = None) -> Compiled:
+def compile_model(
+    model: str, options: Options | None = None, watch: Callable[[str, float], None] | None = None
+) -> Compiled:
     """Compile a network.
+
+    watch: called after each pass with its name and the seconds it took.
 
     Raises:
         HtvmError: anything the user can mend.
@@ -81,33 +86,60 @@ def compile_model(model: str, options: Options | None = None) -> Compiled:
     engines = ("none",) if options.engines == () else options.engines
     source = load_model(model, options)
     module = source.clone()
-    setting = SetTarget(options.target, engines)
-    run_passes(module, [setting])
+    run_passes(module, [SetTarget(options.target, engines)])
     target = module_target(module)
     recorder = Recorder(target)
-    passes = list(default_passes(options.solver_seconds))
-    run_passes(module, passes, recorder.after if options.plan is None else _planned(recorder, options.plan))
+    observers = [recorder.after]
+    if options.plan is not None:
+        observers.insert(0, _Plans(options.plan).after)
+    if watch is not None:
+        observers.append(_Stopwatch(watch).after)
+
+    def after(name: str, module: ModuleOp) -> None:
+        for observer in observers:
+            observer(name, module)
+
+    run_passes(module, list(default_passes(options.solver_seconds)), after)
     files = render(module, options.module_name)
     report = recorder.report(model, module)
     report["compile_seconds"] = round(time.perf_counter() - started, 3)
     return Compiled(target, source, module, files, report)
 
 
-def _planned(recorder: Any, plans: Mapping[str, Mapping[str, int]]) -> Any:
-    """Put hand-written plans in place as soon as there are kernels; a plan that names none is an error."""
-    from htvm_ir.dialects.accel import kernels
-    from htvm_ir.dialects.tiled import PlanAttr
-    from htvm_ir.driver.report import layer_name
+class _Stopwatch:
+    """Tells how long each pass took."""
 
-    def after(name: str, module: ModuleOp) -> None:
-        if name == "dispatch":
-            rest = dict(plans)
-            for dispatch in kernels(module):
-                for key in (dispatch.kernel.data, layer_name(dispatch)):
-                    if key in rest:
-                        dispatch.plan = PlanAttr(dict(rest.pop(key)))
-            if rest:
-                raise HtvmError(f"the plan names kernels that do not exist: {', '.join(sorted(rest))}")
-        recorder.after(name, module)
+    def __init__(self, watch: Callable[[str, float], None]):
+        self.watch, self.last = watch, time.perf_counter()
 
-    return after
+    def after(self, name: str, module: ModuleOp) -> None:
+        now = time.perf_counter()
+        self.watch(name, now - self.last)
+        self.last = time.perf_counter()
+
+
+class _Plans:
+    """Puts hand-written plans in place as soon as there are kernels."""
+
+    def __init__(self, plans: Mapping[str, Mapping[str, int]]):
+        self.plans = plans
+
+    def after(self, name: str, module: ModuleOp) -> None:
+        """Called after each pass.
+
+        Raises:
+            HtvmError: a plan names a kernel that does not exist.
+        """
+        from htvm_ir.dialects.accel import kernels
+        from htvm_ir.dialects.tiled import PlanAttr
+        from htvm_ir.driver.report import layer_name
+
+        if name != "dispatch":
+            return
+        rest = dict(self.plans)
+        for dispatch in kernels(module):
+            for key in (dispatch.kernel.data, layer_name(dispatch)):
+                if key in rest:
+                    dispatch.plan = PlanAttr(dict(rest.pop(key)))
+        if rest:
+            raise HtvmError(f"the plan names kernels that do not exist: {', '.join(sorted(rest))}")

@@ -102,7 +102,7 @@ class Recorder:
 def _constant_bytes(module: ModuleOp) -> dict[str, int]:
     totals: dict[str, int] = {}
     for op in module.walk():
-        if isinstance(op, GlobalOp) and isinstance(op.type, MemRefType):
+        if isinstance(op, GlobalOp):
             space = op.type.memory_space
             name = space.data if isinstance(space, StringAttr) else ""
             totals[name] = totals.get(name, 0) + bytes_of(op.type)

@@ -19,10 +19,10 @@ from xdsl.rewriter import Rewriter
 from htvm_ir.dialects import accel, graph
 from htvm_ir.errors import HtvmError
 from htvm_ir.passes.host_loops import requant, shapes, windows
-from htvm_ir.passes.host_loops.buffers import Buffer, Constants, storage
+from htvm_ir.passes.host_loops.buffers import Buffer, Constants
 from htvm_ir.passes.host_loops.emitter import Emitter, Value
 from htvm_ir.passes.host_loops.kernel import Kernel, Lowering, integer_type
-from htvm_ir.targets.registry import target_with_engines
+from htvm_ir.passes.workloads import layout_of, module_target
 
 LOWERINGS: dict[type[Operation], Lowering] = {
     graph.Conv2dOp: windows.conv2d,
@@ -58,18 +58,6 @@ class LowerHost(ModulePass):
                 _lower(op, dispatch)
 
 
-def host_memory(module: ModuleOp) -> str:
-    """The memory in which the host keeps its data.
-
-    Raises:
-        HtvmError: the module has no target.
-    """
-    attribute = module.attributes.get(accel.TARGET)
-    if not isinstance(attribute, accel.TargetAttr):
-        raise HtvmError(f"the module has no {accel.TARGET}; run set-target first")
-    return target_with_engines(attribute.target.data, attribute.engine_names).host_memory
-
-
 def _lower(module: ModuleOp, dispatch: accel.DispatchOp) -> None:
     function = dispatch.parent_op()
     if not isinstance(function, func.FuncOp):
@@ -82,7 +70,7 @@ def _lower(module: ModuleOp, dispatch: accel.DispatchOp) -> None:
             argument: _buffer(memref, argument)
             for memref, argument in zip(dispatch.inputs, dispatch.body.block.args, strict=True)
         },
-        constants=Constants(module, function, name, host_memory(module)),
+        constants=Constants(module, function, name, module_target(module).host_memory),
         lowerings=LOWERINGS,
     )
     for memref, value in zip(dispatch.outputs, dispatch.yielded, strict=True):
@@ -94,7 +82,7 @@ def _buffer(memref: SSAValue, tensor: SSAValue) -> Buffer:
     """The memory of a tensor of the region, whose type says how it is stored."""
     type_ = graph.tensor_type(tensor)
     integer_type(type_.element_type)
-    return Buffer(memref, type_.get_shape(), storage(type_))
+    return Buffer(memref, type_.get_shape(), layout_of(type_))
 
 
 def _write(kernel: Kernel, output: Buffer, value: SSAValue) -> None:

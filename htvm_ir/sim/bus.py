@@ -43,8 +43,6 @@ class SimBus:
         stop: Callable[[int], None],
     ) -> None:
         """`stop` is told the exit code when a device ends the program."""
-        self.ahead = 0
-        """How far the clock is ahead of the access being served: the cost of the rest of the block."""
         self.trace = Trace()
         self._regions = regions
         self._memory = memory
@@ -54,11 +52,10 @@ class SimBus:
 
     @property
     def now(self) -> int:
-        return self._clock.now - self.ahead
+        return self._clock.now
 
     def advance_to(self, cycle: int) -> None:
-        if cycle > self.now:
-            self._clock.wait(cycle - self.now)
+        self._clock.wait_until(cycle)
 
     def read(self, address: int, size: int) -> bytes:
         self._region(address, size, "read")
@@ -102,7 +99,6 @@ class SimBus:
             self._memory.unwatch(handle)
         self._tainted.clear()
         self.trace = Trace()
-        self.ahead = 0
 
     def _region(self, address: int, size: int, verb: str) -> Region:
         for region in self._regions:

@@ -7,20 +7,28 @@ from dataclasses import dataclass
 
 @dataclass(slots=True)
 class Clock:
-    """Cycles since reset: `now` is the time, `waited` the part of it in which the CPU stood still.
+    """Cycles since reset.
 
-    The core charges a basic block when it enters it, so within a block `now` runs ahead of the instruction being
-    executed; `SimBus.now` is the time that devices see.
+    The core charges a basic block when it enters it: `charged` is the sum. While a device serves an access from within
+    the block, `ahead` is the cost of what the block has not executed yet. `waited` is the part of the time in which the
+    CPU stood still.
     """
 
-    now: int = 0
+    charged: int = 0
+    ahead: int = 0
     waited: int = 0
 
-    def wait(self, cycles: int) -> None:
-        """Let `cycles` pass in which nothing is executed."""
-        self.now += cycles
+    @property
+    def now(self) -> int:
+        """The cycle at which the access being served, or else the next instruction, begins."""
+        return self.charged - self.ahead
+
+    def wait_until(self, cycle: int) -> None:
+        """Let time pass, without executing anything, up to `cycle`; no effect if that is past."""
+        cycles = max(0, cycle - self.now)
+        self.charged += cycles
         self.waited += cycles
 
     def reset(self) -> None:
         """Start again at cycle 0."""
-        self.now = self.waited = 0
+        self.charged = self.ahead = self.waited = 0

@@ -31,7 +31,8 @@ TARGET = Target("toy", "", 1, (Memory("L1", 64, 1),), (), (cast(Engine, Adder())
 
 PROGRAM = """
 builtin.module attributes {{accel.arena = {{L1 = 24 : i64, L2 = 8 : i64}}}} {{
-  memref.global "private" constant @five : memref<1xi8, "L1"> = dense<5>
+  "memref.global"() <{{sym_name = "five", sym_visibility = "private", constant, type = memref<1xi8, "L1">,
+                      initial_value = dense<5> : tensor<1xi8>}}> : () -> ()
   func.func private @kernel(%in: memref<2x4xi8>, %out: memref<2x4xi8>) {{
     %a = memref.alloc() {{accel.offset = 0 : i64}} : memref<8xi8, "L1">
     %b = memref.alloc() {{accel.offset = {second} : i64}} : memref<8xi8, "L1">
@@ -78,13 +79,13 @@ def test_a_job_read_too_early_shows_as_a_difference():
 
 @pytest.mark.parametrize("order", ORDERS)
 def test_a_transfer_never_waited_for_is_a_leak(order: Order):
-    with pytest.raises(InterpretationError, match="@kernel returns without waiting for dma.start @load"):
+    with pytest.raises(InterpretationError, match=r"@kernel returns without waiting for dma\.start @load"):
         execute(CORRECT.replace("dma.wait %t\n", ""), order)
 
 
 @pytest.mark.parametrize("order", ORDERS)
 def test_a_job_never_awaited_is_a_leak(order: Order):
-    with pytest.raises(InterpretationError, match='@kernel returns without waiting for accel.launch @adder "sum"'):
+    with pytest.raises(InterpretationError, match=r'@kernel returns without waiting for accel\.launch @adder "sum"'):
         execute(CORRECT.replace("accel.await %j\n", ""), order)
 
 
@@ -97,7 +98,9 @@ def test_a_second_wait_is_caught(order: Order, again: str, name: str):
 
 def test_overlapping_offsets_alias():
     # A job that reads %a twice and writes %b works in place; the transfer of a second tile over a live one does not.
-    body = CORRECT.replace("%j =", "%u = dma.start @load %in to %b : memref<2x4xi8> to memref<8xi8, \"L1\">\ndma.wait %u\n%j =")
+    body = CORRECT.replace(
+        "%j =", '%u = dma.start @load %in to %b : memref<2x4xi8> to memref<8xi8, "L1">\ndma.wait %u\n%j ='
+    )
     good = execute(body, "eager", overlay=True)
     np.testing.assert_array_equal(good, 2 * X + 7)
     shifted = execute(body, "eager", second=4, overlay=True)
@@ -113,13 +116,13 @@ def test_an_offset_outside_the_arena_is_caught():
 def test_a_memory_without_arena_is_caught():
     module = parse(PROGRAM.format(body=CORRECT, second=8))
     del module.attributes["accel.arena"]
-    with pytest.raises(InterpretationError, match="accel.arena has no size for memory 'L1'"):
+    with pytest.raises(InterpretationError, match=r"accel\.arena has no size for memory 'L1'"):
         run(module, [X], overlay=True, target=TARGET)
 
 
 def test_an_unplanned_buffer_has_no_place_in_an_arena():
     module = parse(PROGRAM.format(body=CORRECT, second=8).replace("{accel.offset = 0 : i64}", ""))
-    with pytest.raises(InterpretationError, match="without memory or accel.offset; plan the memory first"):
+    with pytest.raises(InterpretationError, match=r"without memory or accel\.offset; plan the memory first"):
         run(module, [X], overlay=True, target=TARGET)
 
 
@@ -129,7 +132,7 @@ def test_an_engine_the_target_lacks_is_named():
 
 
 def test_a_module_without_target_cannot_run_jobs():
-    with pytest.raises(InterpretationError, match="the module has no accel.target to run jobs on"):
+    with pytest.raises(InterpretationError, match=r"the module has no accel\.target to run jobs on"):
         run(parse(PROGRAM.format(body=CORRECT, second=8)), [X])
 
 
@@ -153,7 +156,8 @@ def test_a_transfer_follows_row_major_order_on_both_sides():
         '%w = memref.subview %b[0][4][2] : memref<8xi8, "L1"> to memref<4xi8, strided<[2]>, "L1">\n'
         '%z = dma.start @load %in to %b : memref<2x4xi8> to memref<8xi8, "L1">\n'
         "dma.wait %z\n"
-        '%u = dma.start @load %v to %w : memref<2x2xi8, strided<[4, 1], offset: 1>> to memref<4xi8, strided<[2]>, "L1">\n'
+        "%u = dma.start @load %v to %w"
+        ' : memref<2x2xi8, strided<[4, 1], offset: 1>> to memref<4xi8, strided<[2]>, "L1">\n'
         f"dma.wait %u\n%s = {STORE}\ndma.wait %s"
     )
     expected = X.flatten()

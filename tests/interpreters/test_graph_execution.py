@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from fractions import Fraction
+from functools import partial
 from itertools import product
 from typing import Any
 
@@ -29,7 +30,7 @@ def convolutions(draw: st.DrawFn) -> dict[str, Any]:
     """Shapes and attributes of a convolution whose kernel fits the padded input."""
     groups, per_group, outputs = draw(st.tuples(st.integers(1, 3), st.integers(1, 3), st.integers(1, 3)))
     height, width = draw(st.tuples(st.integers(1, 7), st.integers(1, 7)))
-    case = {
+    case: dict[str, Any] = {
         "x": (1, groups * per_group, height, width),
         "weights": (groups * outputs, per_group, *draw(PAIRS)),
         "strides": draw(PAIRS),
@@ -44,10 +45,8 @@ def convolutions(draw: st.DrawFn) -> dict[str, Any]:
 
 
 def convolve(case: dict[str, Any], x: Array, weights: Array, bias: Array) -> Array:
-    def build(*operands: Any) -> graph.Conv2dOp:
-        return graph.Conv2dOp(*operands, case["strides"], case["pads"], case["dilations"], case["groups"])
-
-    return evaluate([x, weights, bias], build)
+    options = {name: case[name] for name in ("strides", "pads", "dilations", "groups")}
+    return evaluate([x, weights, bias], partial(graph.Conv2dOp, **options))
 
 
 def operands(case: dict[str, Any], limit: int = 128) -> tuple[Array, Array, Array]:
@@ -118,9 +117,7 @@ def test_accumulators_wrap():
     bias = np.full((1,), 2**31 - 1, np.int32)
     wrapped = 127 * 127 + (2**31 - 1) - 2**32
 
-    def build(*arguments: Any) -> graph.Conv2dOp:
-        return graph.Conv2dOp(*arguments, (1, 1), (0, 0, 0, 0))
-
+    build = partial(graph.Conv2dOp, strides=(1, 1), pads=(0, 0, 0, 0))
     assert evaluate([x, weights, bias], build).item() == wrapped
     flat = [x.reshape(1, 1), weights.reshape(1, 1), bias]
     assert evaluate(flat, graph.DenseOp).item() == wrapped
@@ -130,7 +127,7 @@ def test_accumulators_wrap():
 def test_conv2d_without_bias_and_with_wide_operands():
     x, weights = random_array(1, (1, 2, 3, 3), -(2**31), 2**31 - 1, "int32"), random_array(2, (1, 2, 3, 3))
     exact = sum(int(a) * int(b) for a, b in zip(x.flat, weights.flat, strict=True))
-    result = evaluate([x, weights], lambda a, b: graph.Conv2dOp(a, b, None, (1, 1), (0, 0, 0, 0)))
+    result = evaluate([x, weights], partial(graph.Conv2dOp, bias=None, strides=(1, 1), pads=(0, 0, 0, 0)))
     assert result.item() == (exact + 2**31) % 2**32 - 2**31
 
 
@@ -144,7 +141,7 @@ def test_dense_is_its_definition(inputs: int, outputs: int, biased: bool, seed: 
         result = evaluate([x, weights, bias], graph.DenseOp)
         expected = [total + int(b) for total, b in zip(expected, bias, strict=True)]
     else:
-        result = evaluate([x, weights], lambda a, b: graph.DenseOp(a, b, None))
+        result = evaluate([x, weights], partial(graph.DenseOp, bias=None))
     assert result.tolist() == [expected]
 
 
@@ -186,8 +183,8 @@ MEANS: dict[str, Callable[[list[int]], int]] = {
 
 
 def pool(case: dict[str, Any], kind: str, rounding: str) -> Array:
-    shape = (case["kernel"], case["strides"], case["pads"])
-    return evaluate([case["x"]], lambda x: graph.PoolOp(kind, x, *shape, rounding))
+    window = {name: case[name] for name in ("kernel", "strides", "pads")}
+    return evaluate([case["x"]], partial(graph.PoolOp, kind, **window, rounding=rounding))
 
 
 @FEW
@@ -219,7 +216,7 @@ def test_space_to_depth_moves_every_pixel(
     (by, bx), (top, left) = blocks
     tall, wide = cells[0] * by + 3 * by, cells[1] * bx + 3 * bx
     x = random_array(seed, (1, channels, tall - top, wide - left))
-    result = evaluate([x], lambda v: graph.SpaceToDepthOp(v, (by, bx), (top, left, 0, 0)))
+    result = evaluate([x], partial(graph.SpaceToDepthOp, block=(by, bx), pads=(top, left, 0, 0)))
     assert result.shape == (1, channels * by * bx, tall // by, wide // bx)
     padded = np.zeros((channels, tall, wide), np.int8)
     padded[:, top:, left:] = x[0]
@@ -229,7 +226,7 @@ def test_space_to_depth_moves_every_pixel(
 
 def test_reshape_keeps_row_major_order():
     x = random_array(1, (1, 2, 3, 4))
-    assert evaluate([x], lambda v: graph.ReshapeOp(v, (1, 24))).tolist() == [x.flatten().tolist()]
+    assert evaluate([x], partial(graph.ReshapeOp, shape=(1, 24))).tolist() == [x.flatten().tolist()]
 
 
 def half_away(x: Fraction) -> int:

@@ -38,4 +38,9 @@ def import_model(
         return import_integer(read_graph(source, name), input_ranges or {})
     except HtvmError as error:
         where = str(source) if isinstance(source, Path) else "the model"
-        raise HtvmError(f"{where}: {error}") from None
+        raise HtvmError(_one_line(f"{where}: {error}")) from None
+
+
+def _one_line(message: str) -> str:
+    """``message`` without the control characters that names in a damaged file may hold."""
+    return "".join(c if c.isprintable() else "?" for c in message)

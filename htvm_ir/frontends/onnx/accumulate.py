@@ -10,14 +10,14 @@ from htvm_ir.frontends.onnx.graph import INT32, Array, Node
 def integer_array(node: Node, array: Array, what: str) -> Array:
     """A constant as int64; raises HtvmError unless all elements are integers of 32 bits."""
     if array.size == 0:
-        raise node.error(f"the {what} has no elements")
+        raise node.error(f"there are no elements in the {what}")
     least, greatest = float(array.min()), float(array.max())
     if not (INT32[0] <= least and greatest <= INT32[1]):
-        raise node.error(f"the {what} spans {least:g} to {greatest:g}, which is not int32")
+        raise node.error(f"the {what} must fit int32, but range from {least:g} to {greatest:g}")
     whole = array.astype(np.int64)
     if not np.array_equal(whole, array):
         example = array[whole != array].flat[0]
-        raise node.error(f"the {what} holds {example:g}, which is no integer; quantise the network first")
+        raise node.error(f"the {what} must be integers, but hold {example:g}; quantise the network first")
     return whole
 
 
@@ -32,7 +32,7 @@ def narrowed(array: Array) -> Array:
 
 def bias_of(node: Node, array: Array, channels: int, rank: int) -> Array:
     """A constant [K] or whatever broadcasts along axis 1 of a result of ``rank``, as int64 [K]."""
-    whole = integer_array(node, array, "bias")
+    whole = integer_array(node, array, "bias values")
     target = (1, channels) + (1,) * (rank - 2)
     flat = whole if whole.shape == (channels,) else None
     try:

@@ -10,7 +10,7 @@ import numpy as np
 from htvm_ir.frontends.onnx.graph import Array, Node
 from htvm_ir.frontends.onnx.shapes import flattened, reshaped, squeezed, unsqueezed
 
-_LARGEST = 1 << 26
+_LARGEST = 1 << 24
 """Elements a folded constant may have: more than any microcontroller network, little for a laptop."""
 
 

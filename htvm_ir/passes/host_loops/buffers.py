@@ -14,25 +14,15 @@ from xdsl.dialects.builtin import (
     MemRefType,
     ModuleOp,
     StringAttr,
-    TensorType,
     UnitAttr,
     i64,
 )
 from xdsl.ir import Attribute, Operation, SSAValue
 from xdsl.traits import SymbolOpInterface
 
-from htvm_ir.dialects.accel import layout_of
 from htvm_ir.errors import HtvmError
 from htvm_ir.passes.host_loops.emitter import Emitter, Value
 from htvm_ir.targets.layout import Layout
-
-
-def storage(type_: TensorType[Attribute]) -> Layout:
-    """How a tensor of this type is stored."""
-    attribute = layout_of(type_)
-    if attribute is None:
-        return Layout.row_major(len(type_.get_shape()))
-    return Layout(attribute.axes, attribute.multiples, attribute.xor.data)
 
 
 def linear(emit: Emitter, index: Sequence[Value], extents: Sequence[int]) -> Value:

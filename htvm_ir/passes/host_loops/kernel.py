@@ -9,12 +9,14 @@ from xdsl.dialects import arith
 from xdsl.dialects.builtin import DenseIntOrFPElementsAttr, IntegerType, i32
 from xdsl.ir import Attribute, Operation, SSAValue
 
-from htvm_ir.dialects.graph import shape_of, tensor_type
+from htvm_ir.dialects.graph import tensor_type
 from htvm_ir.errors import HtvmError
-from htvm_ir.passes.host_loops.buffers import Buffer, Constants, storage
+from htvm_ir.passes.host_loops.buffers import Buffer, Constants
 from htvm_ir.passes.host_loops.emitter import Emitter, Value
-from htvm_ir.passes.host_loops.ranges import constant_array
-from htvm_ir.targets.layout import Layout
+from htvm_ir.passes.workloads import constant_array, layout_of
+
+ROLES = {"weight": "weights", "bias": "bias", "multiplier": "multipliers", "shift": "shifts"}
+"""Name of a constant by the name of its elements."""
 
 Index = tuple[Value, ...]
 """A logical index."""
@@ -69,18 +71,17 @@ class Kernel:
         type_ = integer_type(element.type)
         return element if type_.width.data >= 32 else self.emit.cast(element, i32, hint)
 
-    def array(self, elements: DenseIntOrFPElementsAttr, index: Value, role: str) -> SSAValue:
-        """An element of a one-dimensional constant."""
-        return self.emit.load(self.constants.place(self.emit, elements, role), (index,), role, constant=True)
+    def array(self, elements: DenseIntOrFPElementsAttr, index: Index, hint: str) -> SSAValue:
+        """An element of a constant."""
+        place = self.constants.place(self.emit, elements, ROLES.get(hint, "constant"))
+        return self.emit.load(place, index, hint, constant=True)
 
     def _constant(self, value: SSAValue, index: Index, hint: str) -> SSAValue:
         array = constant_array(value)
         assert array is not None and isinstance(value.owner, arith.ConstantOp)
         if (array == array.flat[0]).all():
             return self.emit.constant(int(array.flat[0]), integer_type(tensor_type(value).element_type))
-        assert isinstance(value.owner.value, DenseIntOrFPElementsAttr)
-        place = self.constants.place(self.emit, value.owner.value, hint)
-        buffer = Buffer(place, shape_of(value), Layout.row_major(len(shape_of(value))))
-        if storage(tensor_type(value)) != buffer.layout:
+        if not layout_of(value.type).is_row_major:
             raise HtvmError(f"kernel '{self.name}': a constant must be row-major, not {value.type}")
-        return self.emit.load(buffer.memref, index, hint, constant=True)
+        assert isinstance(value.owner.value, DenseIntOrFPElementsAttr)
+        return self.array(value.owner.value, index, hint)

@@ -6,12 +6,13 @@ from collections.abc import Sequence
 
 import numpy as np
 from xdsl.dialects import arith
-from xdsl.dialects.builtin import DenseIntOrFPElementsAttr, IntegerType, Signedness
+from xdsl.dialects.builtin import IntegerType, Signedness
 from xdsl.ir import Attribute, Operation, SSAValue
 
-from htvm_ir.arithmetic import IntArray, scale
+from htvm_ir.arithmetic import scale
 from htvm_ir.dialects import accel, graph
 from htvm_ir.dialects.attributes import values
+from htvm_ir.passes.workloads import constant_array
 
 Range = tuple[int, int]
 """Smallest and largest value."""
@@ -29,19 +30,6 @@ def type_range(element: Attribute) -> Range:
     if element.signedness.data == Signedness.UNSIGNED:
         return 0, 2**bits - 1
     return -(2 ** (bits - 1)), 2 ** (bits - 1) - 1
-
-
-def constant_array(value: SSAValue) -> IntArray | None:
-    """The numbers of a constant tensor, None for any other value."""
-    op = value.owner
-    if not (isinstance(op, arith.ConstantOp) and isinstance(op.value, DenseIntOrFPElementsAttr)):
-        return None
-    element = op.value.get_element_type()
-    assert isinstance(element, IntegerType)
-    sign = "u" if element.signedness.data == Signedness.UNSIGNED else "i"
-    stored = np.frombuffer(op.value.data.data, np.dtype(f"{sign}{element.width.data // 8}"))
-    shape = op.value.get_shape()
-    return np.broadcast_to(stored, shape) if stored.size == 1 else stored.reshape(shape)
 
 
 def value_range(value: SSAValue) -> Range:

@@ -121,7 +121,7 @@ def _parameter(kernel: Kernel, numbers: Sequence[int], channel: Value, role: str
         return numbers[0]
     element = i8 if role == "shift" else i32
     array = DenseIntOrFPElementsAttr.from_list(TensorType(element, [len(numbers)]), list(numbers))
-    return kernel.emit.cast(kernel.array(array, channel, role), type_, role)
+    return kernel.emit.cast(kernel.array(array, (channel,), role), type_, role)
 
 
 def _clamp(emit: Emitter, op: RequantOp, scaled: SSAValue, bounds: Range) -> SSAValue:

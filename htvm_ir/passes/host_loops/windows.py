@@ -84,8 +84,8 @@ def conv2d(kernel: Kernel, op: Operation, index: Index) -> SSAValue:
 
             def tap_columns(j: Value, total: SSAValue) -> SSAValue:
                 column = emit.add(left, emit.mul(j, dx), "column")
-                value = kernel.wide(op.input, (n, channel, row, column), "x")
-                return _multiply_add(kernel, total, value, kernel.wide(op.weights, (k, c, i, j), "weights"))
+                value = kernel.wide(op.input, (n, channel, row, column))
+                return _multiply_add(kernel, total, value, kernel.wide(op.weights, (k, c, i, j), "weight"))
 
             return emit.reduce(*horizontal.taps(emit, left, "fx"), "fx", total, tap_columns)
 
@@ -100,8 +100,8 @@ def dense(kernel: Kernel, op: Operation, index: Index) -> SSAValue:
     n, k = index
 
     def products(c: Value, total: SSAValue) -> SSAValue:
-        value = kernel.wide(op.input, (n, c), "x")
-        return _multiply_add(kernel, total, value, kernel.wide(op.weights, (k, c), "weights"))
+        value = kernel.wide(op.input, (n, c))
+        return _multiply_add(kernel, total, value, kernel.wide(op.weights, (k, c), "weight"))
 
     return kernel.emit.reduce(0, shape_of(op.input)[1], "c", _start(kernel, op.bias, k), products)
 
@@ -123,7 +123,7 @@ def pool(kernel: Kernel, op: Operation, index: Index) -> SSAValue:
 
         def tap_columns(j: Value, total: SSAValue) -> SSAValue:
             column = emit.add(left, j, "column")
-            value = emit.cast(kernel.element(op.input, (n, c, row, column), "x"), work, "x")
+            value = emit.cast(kernel.element(op.input, (n, c, row, column)), work, "value")
             return _number(emit.max(total, value, "peak") if is_max else emit.add(total, value, "acc"))
 
         return emit.reduce(*column_taps, "fx", total, tap_columns)

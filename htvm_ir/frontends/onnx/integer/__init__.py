@@ -75,16 +75,16 @@ def import_integer(graph: Graph, input_ranges: Mapping[str, tuple[int, int]]) ->
 
 
 def _convert(net: IntegerNet, node: Node) -> None:
+    if not node.output or not any(node.inputs):
+        raise node.error("has no operands or no result")
+    if _folded(net, node):
+        return
     handler = _HANDLERS.get(node.op) if node.domain == "" else None
     if handler is None:
         domain = f" of domain '{node.domain}'" if node.domain else ""
         raise node.error(
             f"operator{domain} is not supported in an integer net; supported are {', '.join(sorted(_HANDLERS))}"
         )
-    if not node.output or not any(node.inputs):
-        raise node.error("has no operands or no result")
-    if _folded(net, node):
-        return
     for name in filter(None, node.inputs):
         if name not in net.graph.constants and name not in net.tensors:
             raise node.error(f"operand '{name}' is a result that is not supported")
@@ -101,10 +101,9 @@ def _folded(net: IntegerNet, node: Node) -> bool:
     if not all(name in known for name in names):
         return False
     result = fold(node, [known[name] for name in names])
-    if result is None:
-        raise node.error("reads only constants and cannot be folded")
-    known[node.output] = result
-    return True
+    if result is not None:
+        known[node.output] = result
+    return result is not None
 
 
 def _settle(net: IntegerNet, node: Node) -> None:

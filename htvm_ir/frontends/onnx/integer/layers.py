@@ -105,5 +105,5 @@ def _following_term(net: IntegerNet, name: str) -> tuple[Node, Array] | None:
 def _bias_constant(net: IntegerNet, node: Node, bias: Array | None) -> SSAValue | None:
     if bias is None:
         return None
-    kept = integer_array(node, bias, "bias").astype(np.int32)
+    kept = integer_array(node, bias, "bias values").astype(np.int32)
     return net.emit.constant(node.operand(2) or f"{node.output}.bias", f"bias of {node.output}", kept)

@@ -1,0 +1,39 @@
+"""C identifiers: words that are not taken, the same ones on every run."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+KEYWORDS = frozenset(
+    """auto break case char const continue default do double else enum extern float for goto if inline int long
+    register restrict return short signed sizeof static struct switch typedef union unsigned void volatile while
+    asm typeof bool true false class new delete this template namespace operator private public protected virtual
+    friend using try catch throw export explicit mutable not and or xor compl bitand bitor nullptr constexpr
+    alignas alignof static_assert thread_local decltype noexcept wchar_t main""".split()
+)
+"""Words of C23 and C++ that a name in a header or source must not be."""
+
+
+def identifier(text: str) -> str:
+    """The text with everything C does not allow in a name replaced by ``_``; never empty, never a keyword."""
+    word = re.sub(r"\W", "_", text, flags=re.ASCII)
+    if not word or word[0].isdigit():
+        word = f"v{word}" if word else "v"
+    return f"{word}_" if word in KEYWORDS else word
+
+
+class Names:
+    """Hands out identifiers of one C scope."""
+
+    def __init__(self, taken: Iterable[str] = ()):
+        self._taken = set(taken)
+
+    def unique(self, wanted: str) -> str:
+        """``wanted`` as an identifier, with the first free number behind it if it is taken."""
+        word = identifier(wanted)
+        name, count = word, 1
+        while name in self._taken:
+            name, count = f"{word}_{count}", count + 1
+        self._taken.add(name)
+        return name

@@ -1,0 +1,95 @@
+"""What a C file of the package knows: the target, the names in it, and the static data it needs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from xdsl.dialects.builtin import ModuleOp
+from xdsl.dialects.memref import GlobalOp
+
+from htvm_ir.backend.c.arrays import definition, global_text, words_text
+from htvm_ir.backend.c.names import Names
+from htvm_ir.backend.c.types import memory_space
+from htvm_ir.dialects.accel import TARGET, TargetAttr
+from htvm_ir.errors import HtvmError
+from htvm_ir.targets.registry import target_with_engines
+from htvm_ir.targets.target import Data, Memory, Target
+
+
+def module_target(module: ModuleOp) -> Target:
+    """The target of a module.
+
+    Raises:
+        HtvmError: it has none.
+    """
+    attribute = module.attributes.get(TARGET)
+    if not isinstance(attribute, TargetAttr):
+        raise HtvmError("C needs a target for its memories and engines; run set-target first")
+    return target_with_engines(attribute.target.data, attribute.engine_names)
+
+
+@dataclass
+class CFile:
+    """One C file being written: file-scope names and data.
+
+    prefix: what external names start with, ``tvmgen_<mod>``. functions: C names of the module's functions.
+    arenas: C array of each memory whose buffers this file may address.
+    """
+
+    target: Target
+    module: ModuleOp
+    prefix: str
+    functions: dict[str, str]
+    arenas: dict[str, str] = field(default_factory=dict[str, str])
+    data: list[str] = field(default_factory=list[str])
+    names: Names = field(init=False)
+    _globals: dict[str, str] = field(default_factory=dict[str, str], init=False)
+    _tables: dict[Data, str] = field(default_factory=dict[Data, str], init=False)
+
+    def __post_init__(self) -> None:
+        self.names = Names((*self.functions.values(), *self.arenas.values()))
+
+    def memory(self, space: str | None) -> Memory:
+        """The memory behind a memory space; none is the host's.
+
+        Raises:
+            HtvmError: the target has no such memory.
+        """
+        name = space or self.target.host_memory
+        known = [memory.name for memory in self.target.memories]
+        if name not in known:
+            raise HtvmError(f"target '{self.target.name}' has no memory '{name}'; it has {', '.join(known)}")
+        return self.target.memory(name)
+
+    def global_name(self, symbol: str) -> str:
+        """The C array of a ``memref.global``; it is defined in this file from the first use on.
+
+        Raises:
+            HtvmError: no such global.
+        """
+        if symbol not in self._globals:
+            op = next(
+                (op for op in self.module.ops if isinstance(op, GlobalOp) and op.sym_name.data == symbol), None
+            )
+            if op is None:
+                raise HtvmError(f"memref.get_global @{symbol} names no memref.global")
+            name = self.names.unique(symbol)
+            memory = self.memory(memory_space(op.type))
+            section = memory.constant_section if op.constant is not None else ""
+            self.data.append(global_text(op, name, section, memory.alignment))
+            self._globals[symbol] = name
+        return self._globals[symbol]
+
+    def table_name(self, table: Data, wanted: str) -> str:
+        """The C array of words an engine reads; equal ones are defined once."""
+        if table not in self._tables:
+            name = self.names.unique(wanted)
+            memory = self.memory(table.memory)
+            const = "" if table.writable else "const "
+            head = f"static {const}_Alignas({memory.alignment}) uint32_t {name}[{len(table.words)}]"
+            section = "" if table.writable else memory.constant_section
+            text = definition(head, section, words_text(table.words))
+            self.data.append(f"// {name}: {len(table.words)} words for an engine.\n{text}")
+            self._tables[table] = name
+        return self._tables[table]
+

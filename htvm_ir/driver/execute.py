@@ -1,0 +1,277 @@
+"""Run a compiled network on the virtual SoC and compare it with the interpreter and with references."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from xdsl.dialects.builtin import FloatAttr, IntegerAttr, ModuleOp, StringAttr
+from xdsl.dialects.func import FuncOp
+
+from htvm_ir.dialects.graph import NAME
+from htvm_ir.driver.harness import Board, KernelReturn
+from htvm_ir.driver.samples import Array, Edge, Samples, read_npz
+from htvm_ir.errors import HtvmError
+from htvm_ir.interpreters.run import Runner
+from htvm_ir.interpreters.signature import arguments_of
+from htvm_ir.passes.workloads import kernel_types, layout_of, main_function
+
+if TYPE_CHECKING:
+    from htvm_ir.driver.compile import Compiled
+    from htvm_ir.sim.machine import RunResult
+
+
+def edges(compiled: Compiled) -> tuple[list[Edge], list[Edge]]:
+    """The network's inputs and outputs."""
+    function = main_function(compiled.module)
+    given = list(function.arg_attrs or [])
+    found: tuple[list[Edge], list[Edge]] = ([], [])
+    for index, argument in enumerate(arguments_of(function)):
+        attributes = given[index].data if given else {}
+        scale, zero_point = attributes.get("graph.scale"), attributes.get("graph.zero_point")
+        edge = Edge(
+            argument.names,
+            argument.shape,
+            argument.dtype,
+            scale.value.data if isinstance(scale, FloatAttr) else None,
+            zero_point.value.data if isinstance(zero_point, IntegerAttr) else 0,
+        )
+        found[argument.is_output].append(edge)
+    return found
+
+
+@dataclass
+class Check:
+    """Counts of a comparison; ``reference`` names what the npz held ('' = nothing)."""
+
+    samples: int = 0
+    mismatches: int = 0
+    max_abs_diff: int = 0
+    reference: str = ""
+    interpreter_mismatches: int = 0
+    layers_checked: int = 0
+    layers_skipped: int = 0
+    layer_mismatches: int = 0
+    accuracy: float | None = None
+    first: str = ""
+
+    @property
+    def failed(self) -> bool:
+        """Whether anything differs."""
+        return bool(self.mismatches or self.interpreter_mismatches or self.layer_mismatches)
+
+    def note(self, what: str) -> None:
+        """Remember the first difference, for the message."""
+        self.first = self.first or what
+
+    def as_json(self) -> dict[str, Any]:
+        """The ``check`` object of the JSON report."""
+        return {name: value for name, value in vars(self).items() if name != "first"}
+
+
+@dataclass
+class Execution:
+    """Outputs of all samples, [samples, ...] for each network output, and the run's part of the report."""
+
+    outputs: list[Array]
+    report: dict[str, Any]
+    check: Check | None
+    layer_cycles: dict[str, int] = field(default_factory=dict[str, int])
+
+
+def execute(
+    compiled: Compiled,
+    module_name: str,
+    samples: Samples,
+    *,
+    check: bool = False,
+    check_layers: bool = False,
+    layers: Path | None = None,
+    compiler: str | None = None,
+    progress: Callable[[int], None] | None = None,
+) -> Execution:
+    """Build the package, run every sample on the virtual SoC, check as asked.
+
+    check: outputs against the interpreter of the level-1 network and the samples' reference. check_layers: every
+    kernel's result of the first sample against the interpreter, and against the tensors in ``layers``.
+
+    Raises:
+        HtvmError: no virtual SoC, C compiler errors, faults of the program.
+    """
+    inputs, outputs = edges(compiled)
+    reference = Runner(compiled.source)
+    counts = Check(reference=samples.reference_name)
+    with Board.build(compiled.target, compiled.files, module_name, inputs, outputs, compiler) as board:
+        comparer = _LayerCheck(compiled.module, board, counts)
+        for kernel in comparer.kernels:
+            board.watch(kernel, comparer.see if check_layers else None)
+        results: list[list[Array]] = []
+        first: RunResult | None = None
+        cycles: dict[str, int] = {}
+        for index in range(len(samples)):
+            sample = [values[index : index + 1] for values in samples.inputs]
+            comparer.expect(reference.layers(sample) if check_layers and index == 0 else None)
+            got, result = board.run(sample)
+            results.append(got)
+            if first is None:
+                first, cycles = result, _layer_cycles(board.returns)
+            if check:
+                _compare(counts, index, got, reference.run(sample), samples)
+            if progress is not None:
+                progress(index + 1)
+        if layers is not None:
+            comparer.compare_stored(read_npz(layers))
+        assert first is not None
+        report = _run_report(compiled, board, first, len(samples))
+    if samples.labels is not None and len(outputs) == 1:
+        guesses = np.array([values[0].reshape(-1).argmax() for values in results])
+        counts.accuracy = float((guesses == samples.labels).mean())
+    checked = counts if check or check_layers else None
+    if checked is not None:
+        report["check"] = checked.as_json()
+    stacked = [np.concatenate(column) for column in zip(*results, strict=True)]
+    return Execution(stacked, report, checked, cycles)
+
+
+def _compare(counts: Check, index: int, got: list[Array], expected: list[Array], samples: Samples) -> None:
+    counts.samples += 1
+    wrong = sum(int((a != b).sum()) for a, b in zip(got, expected, strict=True))
+    counts.interpreter_mismatches += wrong
+    if wrong:
+        counts.note(f"sample {index}: {wrong} output values differ from the interpreter")
+    if samples.reference is not None:
+        difference = np.abs(got[0].astype(np.int64)[0] - samples.reference[index].astype(np.int64))
+        counts.mismatches += int((difference != 0).sum())
+        counts.max_abs_diff = max(counts.max_abs_diff, int(difference.max(initial=0)))
+        if difference.any():
+            counts.note(f"sample {index}: outputs differ from '{samples.reference_name}' by up to {difference.max()}")
+
+
+class _LayerCheck:
+    """Compares what each kernel left in memory when it returned."""
+
+    def __init__(self, module: ModuleOp, board: Board, counts: Check):
+        self.board, self.counts = board, counts
+        self.kernels = {f.sym_name.data: f for f in module.ops if isinstance(f, FuncOp) and f.sym_name.data != "main"}
+        self.expected: Mapping[str, Array] | None = None
+        self.seen: dict[str, Array] = {}
+
+    def expect(self, expected: Mapping[str, Array] | None) -> None:
+        """The interpreter's tensors of the sample that runs next; None = do not compare."""
+        self.expected = expected
+        if expected is not None:
+            names = {self._name(f) for f in self.kernels.values()}
+            self.counts.layers_skipped = len(set(expected) - names)
+
+    def see(self, event: KernelReturn) -> None:
+        """A kernel returned."""
+        if self.expected is None:
+            return
+        function = self.kernels[event.kernel]
+        name = self._name(function)
+        if name not in self.expected:
+            self.counts.layers_skipped += 1
+            return
+        types = kernel_types(function)
+        layout, shape = layout_of(types[-1]), types[-1].get_shape()
+        dtype = self.expected[name].dtype
+        size = layout.stored_size(shape) * dtype.itemsize
+        stored = np.frombuffer(self.board.machine.read(event.arguments[len(types) - 1], size), dtype)
+        got = layout.unpack(stored, shape)
+        self.seen[name] = got
+        self._count(name, got, self.expected[name], "the interpreter")
+
+    def compare_stored(self, stored: Mapping[str, Array]) -> None:
+        """Against the tensors of a file, by ONNX name."""
+        aliases = _aliases(self.seen, self.board)
+        for name, value in stored.items():
+            if name in aliases:
+                self._count(name, aliases[name], value, "the stored layer")
+            else:
+                self.counts.layers_skipped += 1
+
+    def _count(self, name: str, got: Array, expected: Array, what: str) -> None:
+        self.counts.layers_checked += 1
+        wrong = expected.size if got.shape != expected.shape else int((got != expected).sum())
+        if wrong:
+            self.counts.layer_mismatches += 1
+            self.counts.note(f"layer '{name}': {wrong} of {expected.size} values differ from {what}")
+
+    @staticmethod
+    def _name(function: FuncOp) -> str:
+        name = function.attributes.get(NAME)
+        return name.data if isinstance(name, StringAttr) else ""
+
+
+def _aliases(seen: Mapping[str, Array], board: Board) -> dict[str, Array]:
+    """The seen tensors under every name of the edges they stand for."""
+    named = dict(seen)
+    for edge in (*board.inputs, *board.outputs):
+        held = next((seen[name] for name in edge.names if name in seen), None)
+        if held is not None:
+            named.update(dict.fromkeys(edge.names, held))
+    return named
+
+
+def _layer_cycles(returns: Sequence[KernelReturn]) -> dict[str, int]:
+    """Cycles from the return of one kernel to that of the next, by kernel."""
+    cycles: Counter[str] = Counter()
+    before = 0
+    for event in returns:
+        cycles[event.kernel] += event.cycle - before
+        before = event.cycle
+    return dict(cycles)
+
+
+def _run_report(compiled: Compiled, board: Board, result: RunResult, samples: int) -> dict[str, Any]:
+    """What one inference took; all are figures of the model of the SoC."""
+    from htvm_ir.sim.toolchain import text_bytes
+
+    target, trace = compiled.target, result.trace
+    engines: dict[str, dict[str, int]] = {}
+    for engine in target.engines:
+        parts = [i for i in trace.intervals if i.unit in (engine.name, f"{engine.name}.weights")]
+        jobs = sum(i.unit == engine.name for i in parts)
+        engines[engine.name] = {"busy_cycles": sum(i.end - i.start for i in parts), "jobs": jobs}
+    moved = [i for i in trace.intervals if i.unit.endswith(".dma")]
+    transfers = {
+        "bytes": sum(i.bytes for i in moved),
+        "count": len(moved),
+        "cycles": sum(i.end - i.start for i in moved),
+    }
+    busy = {name: entry["busy_cycles"] for name, entry in engines.items()}
+    return {
+        "samples": samples,
+        "cycles": {
+            "per_inference": result.cycles,
+            "cpu": result.cpu_cycles,
+            **busy,
+            "transfers": transfers["cycles"],
+        },
+        "instructions": result.instructions,
+        "latency_ms": round(result.cycles / target.clock_hz * 1000, 4),
+        "engines": engines,
+        "transfers": transfers,
+        "code_bytes": text_bytes(board.elf),
+        "stack_bytes": result.stack_bytes,
+    }
+
+
+def write_outputs(path: Path, outputs: Sequence[Array], names: Sequence[str]) -> None:
+    """Save outputs as an npz, complete or not at all.
+
+    Raises:
+        HtvmError: the file cannot be written.
+    """
+    partial = path.with_name(f".{path.name}.part")
+    try:
+        with partial.open("wb") as file:
+            np.savez(file, **dict(zip(names, outputs, strict=True)))  # pyright: ignore[reportArgumentType]
+        partial.replace(path)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise HtvmError(f"{path}: cannot write the outputs ({error.strerror}); name another file") from error

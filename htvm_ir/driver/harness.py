@@ -1,0 +1,168 @@
+"""The bare-metal program that calls a compiled network once, and the virtual SoC it runs on."""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from htvm_ir.errors import HtvmError
+
+if TYPE_CHECKING:
+    from htvm_ir.driver.samples import Edge
+    from htvm_ir.sim.machine import Machine, RunResult
+    from htvm_ir.targets.target import Target
+
+Array = NDArray[Any]
+
+MAIN = """\
+#include <stdint.h>
+#include "tvmgen_{module}.h"
+{headers}
+{buffers}
+int main(void);
+int main(void)
+{{
+  struct tvmgen_{module}_inputs inputs = {{ {inputs} }};
+  struct tvmgen_{module}_outputs outputs = {{ {outputs} }};
+  return (int)tvmgen_{module}_run(&inputs, &outputs);
+}}
+"""
+
+
+def main_source(module: str, header: str, target: Target, inputs: Sequence[Edge], outputs: Sequence[Edge]) -> str:
+    """The C of ``main``: static buffers, one call."""
+    section = target.memory(target.host_memory).arena_section
+    fields = {kind: _fields(header, f"tvmgen_{module}_{kind}") for kind in ("inputs", "outputs")}
+    buffers = [
+        f"uint8_t htvm_{kind}_{index}[{_bytes(edge)}] {section};"
+        for kind, edges in (("inputs", inputs), ("outputs", outputs))
+        for index, edge in enumerate(edges)
+    ]
+
+    def initialisers(kind: str) -> str:
+        return ", ".join(f".{name} = htvm_{kind}_{i}" for i, name in enumerate(fields[kind]))
+
+    return MAIN.format(
+        module=module,
+        headers="\n".join(f'#include "{name}"' for name in target.headers),
+        buffers="\n".join(buffers),
+        inputs=initialisers("inputs"),
+        outputs=initialisers("outputs"),
+    )
+
+
+def _fields(header: str, struct: str) -> list[str]:
+    """The members of a struct of the generated header, in order."""
+    body = re.search(rf"struct {struct} {{(.*?)}};", header, re.DOTALL)
+    if body is None:
+        raise HtvmError(f"the generated header has no struct {struct}")
+    return re.findall(r"void\s*\*\s*(\w+)\s*;", body.group(1))
+
+
+def _bytes(edge: Edge) -> int:
+    return int(np.prod(edge.shape)) * edge.dtype.itemsize
+
+
+@dataclass
+class KernelReturn:
+    """A kernel that just returned: its name, the clock, and its arguments."""
+
+    kernel: str
+    cycle: int
+    arguments: tuple[int, ...]
+
+
+@dataclass
+class Board:
+    """A program on the virtual SoC, ready to run samples; a context manager that removes its files."""
+
+    target: Target
+    module: str
+    inputs: Sequence[Edge]
+    outputs: Sequence[Edge]
+    folder: tempfile.TemporaryDirectory[str]
+    machine: Machine
+    elf: Path
+    returns: list[KernelReturn] = field(default_factory=list[KernelReturn])
+
+    @staticmethod
+    def build(
+        target: Target,
+        files: dict[str, str],
+        module: str,
+        inputs: Sequence[Edge],
+        outputs: Sequence[Edge],
+        compiler: str | None = None,
+    ) -> Board:
+        """Compile and load a package.
+
+        Raises:
+            HtvmError: the target has no virtual SoC, or the C compiler fails.
+        """
+        from htvm_ir.sim.machine import Machine
+        from htvm_ir.sim.toolchain import build
+
+        if target.soc is None:
+            raise HtvmError(f"target '{target.name}' has no virtual SoC; htvm compile works without one")
+        soc = target.soc()
+        folder = tempfile.TemporaryDirectory(prefix="htvm-")
+        root = Path(folder.name)
+        header = files[f"include/tvmgen_{module}.h"]
+        sources = {"src/main.c": main_source(module, header, target, inputs, outputs), **files}
+        for name, text in sources.items():
+            path = root / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
+        generated = [root / name for name in sources if name.startswith("src/")]
+        elf = build(
+            soc, [*generated, *soc.sources], [root / "include", *soc.include_dirs], root / "network.elf",
+            compiler=compiler,
+        )  # fmt: skip
+        return Board(target, module, inputs, outputs, folder, Machine(soc, elf), elf)
+
+    def __enter__(self) -> Board:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.folder.cleanup()
+
+    def watch(self, kernel: str, seen: Any = None) -> None:
+        """Record every return of a kernel; ``seen`` is called with it while memory still holds its results."""
+
+        def callback(arguments: tuple[int, ...]) -> None:
+            event = KernelReturn(kernel, self.machine.now, arguments)
+            self.returns.append(event)
+            if seen is not None:
+                seen(event)
+
+        self.machine.on_return(f"tvmgen_{self.module}_{kernel}", callback)
+
+    def run(self, inputs: Sequence[Array]) -> tuple[list[Array], RunResult]:
+        """One inference from reset; the outputs and what the machine counted.
+
+        Raises:
+            HtvmError: the program faults or returns an error.
+        """
+        self.returns.clear()
+        self.machine.reset()
+        for index, (edge, value) in enumerate(zip(self.inputs, inputs, strict=True)):
+            data = np.ascontiguousarray(value, edge.dtype).tobytes()
+            self.machine.write_symbol(f"htvm_inputs_{index}", data)
+        result = self.machine.run()
+        if result.exit_code != 0:
+            raise HtvmError(f"the program ended with code {result.exit_code}, expected 0")
+        outputs = [
+            np.frombuffer(self.machine.read_symbol(f"htvm_outputs_{index}"), edge.dtype).reshape(edge.shape)
+            for index, edge in enumerate(self.outputs)
+        ]
+        return outputs, result

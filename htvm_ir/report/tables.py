@@ -1,0 +1,148 @@
+"""The tables the command line prints, from the JSON report and the target's literal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from htvm_ir.targets.target import Target
+
+Report = Mapping[str, Any]
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[int] = ()) -> str:
+    """Aligned columns; the columns in ``right`` are aligned to the right."""
+    widths = [max(len(row[i]) for row in (header, *rows)) for i in range(len(header))]
+
+    def line(cells: Sequence[str]) -> str:
+        aligned = (c.rjust(w) if i in right else c.ljust(w) for i, (c, w) in enumerate(zip(cells, widths, strict=True)))
+        return "  ".join(aligned).rstrip()
+
+    return "\n".join([line(header), line(["-" * w for w in widths]), *map(line, rows)])
+
+
+def layers(report: Report, measured: Mapping[str, int] | None = None) -> str:
+    """One row a kernel: where it runs and what it costs; ``measured`` adds cycles seen on the virtual SoC."""
+    rows: list[list[str]] = []
+    known = {layer["kernel"] for layer in report["layers"]}
+    for layer in report["layers"]:
+        tile = layer["tile"]
+        row = [
+            layer["name"],
+            layer["op"],
+            "x".join(map(str, layer["shape"][1:])),
+            layer["engine"],
+            f"{layer['macs']:,}",
+            f"{layer['cycles']:,}",
+        ]
+        if measured is not None:
+            row.append(f"{measured.get(layer['kernel'], 0):,}")
+        row.append("" if tile is None else " ".join(f"{name}={size}" for name, size in tile.items()))
+        rows.append([*row, layer["reason"] or ""])
+    total = ["total", "", "", "", f"{sum(layer['macs'] for layer in report['layers']):,}"]
+    total.append(f"{report['cycles']['predicted']:,}")
+    header = ["layer", "op", "shape", "engine", "MACs", "predicted"]
+    if measured is not None:
+        header.append("cycles")
+        total.append(f"{sum(c for name, c in measured.items() if name in known):,}")
+    return table([*header, "tile", "reason"], [*rows, [*total, "", ""]], right=(4, 5, *([6] if measured else [])))
+
+
+def totals(report: Report) -> str:
+    """Memories and arenas."""
+    lines = [""]
+    for name, memory in report["memory"].items():
+        verdict = "fits" if memory["fits"] else "DOES NOT FIT"
+        arena = report["arena"].get(name)
+        note = ""
+        if arena is not None:
+            proof = "proven minimal" if arena["proven_minimal"] else f"lower bound {arena['lower_bound']:,}"
+            note = f", arena {arena['bytes']:,} ({proof})"
+        lines.append(f"{name}: {memory['used']:,} of {memory['size']:,} bytes{note}: {verdict}")
+    lines.append(f"weights: {report['weights_bytes']:,} bytes; compiled in {report['compile_seconds']:.2f} s")
+    return "\n".join(lines)
+
+
+def run(report: Report) -> str:
+    """What one inference took on the virtual SoC, and the checks."""
+    cycles, transfers = report["cycles"], report["transfers"]
+    macs = sum(layer["macs"] for layer in report["layers"])
+    lines = [
+        f"one inference on the virtual SoC (a model): {cycles['per_inference']:,} cycles, "
+        f"{report['latency_ms']} ms, {macs / max(1, cycles['per_inference']):.1f} MAC/cycle",
+        f"CPU: {cycles['cpu']:,} cycles, {report['instructions']:,} instructions",
+    ]
+    for name, engine in report["engines"].items():
+        lines.append(f"{name}: {engine['busy_cycles']:,} cycles in {engine['jobs']:,} jobs")
+    lines.append(
+        f"transfers: {transfers['cycles']:,} cycles, {transfers['bytes']:,} bytes in {transfers['count']:,} pieces"
+    )
+    lines.append(f"code: {report['code_bytes']:,} bytes; stack: {report['stack_bytes']:,} bytes")
+    if "check" in report:
+        lines += _checks(report["check"])
+    return "\n".join(lines)
+
+
+def _checks(check: Report) -> list[str]:
+    lines: list[str] = []
+    if check["samples"]:
+        lines.append(
+            f"check: {check['samples']} samples, {check['interpreter_mismatches']} values differ from the interpreter"
+        )
+        if check["reference"]:
+            lines[-1] += f", {check['mismatches']} from '{check['reference']}'"
+    if check["layers_checked"]:
+        lines.append(
+            f"layers: {check['layers_checked']} compared, {check['layer_mismatches']} differ, "
+            f"{check['layers_skipped']} fused into others"
+        )
+    if check["accuracy"] is not None:
+        lines.append(f"accuracy: {check['accuracy']:.2%}")
+    return lines
+
+
+def reasons(report: Report) -> str:
+    """Each op's engine, and for the CPU why no engine took it."""
+    rows = [
+        [layer["name"], layer["op"], layer["engine"], f"{layer['cycles']:,}", layer["reason"] or ""]
+        for layer in report["layers"]
+    ]
+    return table(["layer", "op", "engine", "predicted", "why not an engine"], rows, right=(3,))
+
+
+def names(described: Mapping[str, str]) -> str:
+    """Names and what they are."""
+    width = max((len(name) for name in described), default=0)
+    return "\n".join(f"{name:<{width}}  {text}" for name, text in described.items())
+
+
+def target_facts(target: Target) -> dict[str, Any]:
+    """A target's literal as plain data."""
+    return {
+        "name": target.name,
+        "description": target.description,
+        "clock_hz": target.clock_hz,
+        "memories": [asdict(memory) for memory in target.memories],
+        "channels": [asdict(channel) for channel in target.channels],
+        "engines": [
+            {"name": e.name, "does": (e.__doc__ or "").split("\n")[0], "local": e.local, "constants": e.constants}
+            for e in target.engines
+        ],
+        "host": asdict(target.host),
+        "virtual_soc": target.soc is not None,
+        "parameters": dict(target.parameters),
+    }
+
+
+def target(facts: Report) -> str:
+    """A target's literal for people."""
+    lines = [f"{facts['name']}: {facts['description']}", f"clock: {facts['clock_hz'] / 1e6:g} MHz", ""]
+    for part in ("memories", "channels", "engines"):
+        rows = [[str(value) for value in entry.values()] for entry in facts[part]]
+        if rows:
+            lines += [table([name.replace("_", " ") for name in facts[part][0]], rows), ""]
+    lines.append("parameters:")
+    lines += [f"  {name} = {value}" for name, value in facts["parameters"].items()]
+    return "\n".join(lines)

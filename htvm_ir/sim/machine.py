@@ -1,0 +1,121 @@
+"""A virtual SoC with a program in its memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from htvm_ir.errors import HtvmError
+from htvm_ir.sim.bus import SimBus
+from htvm_ir.sim.clock import Clock
+from htvm_ir.sim.core import Core
+from htvm_ir.sim.counters import counter_reads
+from htvm_ir.sim.devices import PAGE, DeviceMap
+from htvm_ir.sim.program import Program, Segment, load_program
+from htvm_ir.sim.trace import Trace
+from htvm_ir.targets.soc import Region, Soc
+
+_RA, _SP, _A0, _ARGUMENTS = 1, 2, 10, 8
+_STACK_PAINT = 0xA5
+_STACK_LOW, _STACK_TOP = "__stack_low", "__stack_top"
+
+ReturnCallback = Callable[[tuple[int, ...]], None]
+"""Called with a0..a7 as they were on entry to the function that has now returned."""
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """What a run did. `cycles` is its length in virtual time; in `cpu_cycles` of them the CPU executed instructions.
+
+    `stack_bytes` is the deepest the stack ever was, 0 if the program does not say where its stack is (symbols
+    `__stack_low` and `__stack_top`).
+    """
+
+    exit_code: int
+    instructions: int
+    cycles: int
+    cpu_cycles: int
+    stack_bytes: int
+    trace: Trace
+
+
+class Machine:
+    """The SoC, ready to run the program of an ELF file. Make inputs with `write_symbol`, then `run`; `reset` for more.
+
+    Runs are deterministic. Errors of the program while it runs are `SimFault`s.
+    """
+
+    def __init__(self, soc: Soc, elf: Path) -> None:
+        """Raises `HtvmError` if the file cannot be read or the program does not fit the SoC's memories."""
+        self._program = load_program(elf)
+        self._image = _image(soc, self._program)
+        self._clock = Clock()
+        self._core = Core(soc.regions, soc.costs, self._clock, self._program.locate)
+        self._bus = SimBus(soc.regions, self._core, self._clock, self._core.stop)
+        self._core.on_watched_access(self._bus.check_access)
+        self._devices = DeviceMap(soc.devices(self._bus))
+        self._core.map_devices(self._devices.pages(), self._devices)
+        for segment in self._program.segments:
+            if segment.executable:
+                self._core.watch_counters(counter_reads(segment.address, segment.data))
+        self._calls: list[_WatchedFunction] = []
+        self.reset()
+
+    def reset(self) -> None:
+        """Return to the state after loading: memory, devices, time, trace."""
+        self._bus.reset()
+        self._clock.reset()
+        self._devices.reset()
+        for base, image in self._image.items():
+            self._restore(base, image)
+        for function in self._calls:
+            function.reset()
+        self._ran = False
+
+    def symbol(self, name: str) -> tuple[int, int]:
+        """Address and size in bytes of a symbol."""
+        try:
+            return self._program.symbols[name]
+        except KeyError:
+            raise HtvmError(f"the program has no symbol {name}") from None
+
+    def read_symbol(self, name: str) -> bytes:
+        """The bytes of an object."""
+        return self.read(*self.symbol(name))
+
+    def write_symbol(self, name: str, data: bytes) -> None:
+        """Set all bytes of an object."""
+        address, size = self.symbol(name)
+        if len(data) != size:
+            raise HtvmError(f"{name} has {size} bytes, but {len(data)} are to be written to it")
+        self.write(address, data)
+
+    def read(self, address: int, size: int) -> bytes:
+        """Memory as it is, from outside the SoC: no time, no faults for tainted bytes."""
+        return self._core.read(address, size)
+
+    def write(self, address: int, data: bytes) -> None:
+        """Change memory from outside the SoC."""
+        self._core.write(address, data)
+
+    def on_return(self, symbol: str, callback: ReturnCallback) -> None:
+        """Call back each time function `symbol` has returned, before its caller goes on; the code is not changed."""
+        function = _WatchedFunction(self._core, callback)
+        self._calls.append(function)
+        self._core.watch_execution(self.symbol(symbol)[0], function.enter)
+
+    def run(self, max_cycles: int = 10**10) -> RunResult:
+        """Run from the entry point until a device ends the program; faults if that takes more than `max_cycles`."""
+        if self._ran:
+            raise RuntimeError("the machine has run already: reset it first")
+        self._ran = True
+        exit_code = self._core.run(self._program.entry, max_cycles)
+        return RunResult(
+            exit_code,
+            self._core.instructions,
+            self._clock.now,
+            self._clock.now - self._clock.waited,
+            self._stack_bytes(),
+            self._bus.trace,
+        )

@@ -1,0 +1,180 @@
+"""What each command of ``htvm`` does."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from htvm_ir.driver.compile import Compiled, Options, compile_model
+from htvm_ir.errors import HtvmError
+from htvm_ir.report import tables
+
+
+def options_of(arguments: argparse.Namespace) -> Options:
+    """The compiler's options from those of the command line.
+
+    Raises:
+        HtvmError: a malformed range or plan file.
+    """
+    engines = None if arguments.engines is None else tuple(filter(None, arguments.engines.split(",")))
+    if engines == ("none",):
+        engines = ()
+    return Options(
+        target=arguments.target,
+        engines=engines,
+        module_name=arguments.module_name,
+        solver_seconds=arguments.solver_seconds,
+        plan=None if arguments.plan is None else read_plan(Path(arguments.plan)),
+        input_ranges=dict(_range(text) for text in arguments.input_range),
+    )
+
+
+def _range(text: str) -> tuple[str, tuple[int, int]]:
+    found = re.fullmatch(r"(.+)=(-?\d+):(-?\d+)", text)
+    if found is None or int(found[2]) > int(found[3]):
+        raise HtvmError(f"--input-range {text}: expected NAME=LO:HI with LO <= HI, as in input=-128:127")
+    return found[1], (int(found[2]), int(found[3]))
+
+
+def read_plan(path: Path) -> dict[str, dict[str, int]]:
+    """Tile sizes by kernel from a JSON file.
+
+    Raises:
+        HtvmError: unreadable, or not of that form.
+    """
+    try:
+        plan = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise HtvmError(f"{path}: not a readable JSON plan ({error})") from error
+    valid = isinstance(plan, dict) and all(
+        isinstance(sizes, dict) and all(type(size) is int and size > 0 for size in sizes.values())
+        for sizes in plan.values()
+    )
+    if not valid:
+        raise HtvmError(f'{path}: expected {{"kernel": {{"dimension": tile size}}}}, as in {{"conv1": {{"y": 8}}}}')
+    return plan
+
+
+def compile(arguments: argparse.Namespace) -> int:
+    """``htvm compile``."""
+    from htvm_ir.driver.package import check_writable, package_files, report_text, write_package
+
+    out = None if arguments.output is None else Path(arguments.output)
+    if out is not None:
+        check_writable(out)
+    compiled = compile_model(arguments.model, options_of(arguments), _watch(arguments))
+    if out is not None:
+        write_package(package_files(compiled, arguments.module_name), out)
+    if arguments.json:
+        print(report_text(compiled.report), end="")
+        return 0
+    print(tables.layers(compiled.report))
+    print(tables.totals(compiled.report))
+    if out is not None:
+        print(f"written to {out}")
+    return 0
+
+
+def _watch(arguments: argparse.Namespace) -> Callable[[str, float], None] | None:
+    """``-v``: every pass and its seconds, on standard error."""
+    if not arguments.verbose:
+        return None
+    return lambda name, seconds: print(f"{seconds:7.3f} s  {name}", file=sys.stderr)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """``htvm run``."""
+    from htvm_ir.driver.execute import edges, execute, write_outputs
+    from htvm_ir.driver.package import load_package, report_text
+    from htvm_ir.driver.samples import load_samples
+
+    if Path(arguments.model).is_dir():
+        compiled, module_name = load_package(Path(arguments.model))
+    else:
+        compiled, module_name = _compile(arguments), arguments.module_name
+    inputs, outputs = edges(compiled)
+    samples = load_samples(arguments.input, inputs, outputs, arguments.samples)
+    execution = execute(
+        compiled,
+        module_name,
+        samples,
+        check=arguments.check,
+        check_layers=arguments.check_layers,
+        layers=None if arguments.layers is None else Path(arguments.layers),
+        compiler=arguments.compiler,
+        progress=_progress(len(samples)),
+    )
+    report = compiled.report | execution.report
+    report["cycles"] = compiled.report["cycles"] | execution.report["cycles"]
+    report["input_edge"] = samples.edge
+    if arguments.outputs is not None:
+        write_outputs(Path(arguments.outputs), execution.outputs, [edge.name for edge in outputs])
+    if arguments.json:
+        print(report_text(report), end="")
+    else:
+        print(tables.layers(report, execution.layer_cycles))
+        print(tables.totals(report))
+        print(tables.run(report))
+    check = execution.check
+    if check is not None and check.failed:
+        print(f"htvm: the check failed: {check.first}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _compile(arguments: argparse.Namespace) -> Compiled:
+    return compile_model(arguments.model, options_of(arguments), _watch(arguments))
+
+
+def _progress(total: int) -> Callable[[int], None] | None:
+    """A counter on a terminal, nothing in a pipe."""
+    if total < 2 or not sys.stderr.isatty():
+        return None
+    return lambda done: print(f"\r{done}/{total} samples", end="\n" if done == total else "", file=sys.stderr)
+
+
+def explain(arguments: argparse.Namespace) -> int:
+    """``htvm explain``."""
+    from htvm_ir.driver.package import report_text
+
+    compiled = _compile(arguments)
+    print(report_text(compiled.report) if arguments.json else tables.reasons(compiled.report))
+    return 0
+
+
+def targets(arguments: argparse.Namespace) -> int:
+    """``htvm targets``."""
+    from htvm_ir.targets.registry import load_target, target_names
+
+    if arguments.name is None:
+        listed = {name: load_target(name).description for name in target_names()}
+        print(json.dumps(listed, indent=2) if arguments.json else tables.names(listed))
+        return 0
+    target = load_target(arguments.name)
+    facts = tables.target_facts(target)
+    print(json.dumps(facts, indent=2) if arguments.json else tables.target(facts))
+    return 0
+
+
+def zoo(arguments: argparse.Namespace) -> int:
+    """``htvm zoo``."""
+    from htvm_ir import zoo as networks
+
+    if arguments.name is None:
+        print(tables.names({name: networks.describe(name) for name in networks.names()}))
+        return 0
+    if arguments.output is None:
+        raise HtvmError(f"zoo {arguments.name}: name a file to write with -o FILE.onnx")
+    model: Any = networks.build(arguments.name)
+    out = Path(arguments.output)
+    try:
+        out.write_bytes(model.SerializeToString())
+    except OSError as error:
+        raise HtvmError(f"{out}: cannot write the model ({error.strerror}); name another file") from error
+    print(f"written to {out}")
+    return 0

@@ -1,0 +1,139 @@
+"""The command line ``htvm``: arguments, errors and exit codes. What the commands do is in ``commands``."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import sys
+from collections.abc import Sequence
+
+from htvm_ir.errors import HtvmError
+
+UNFINISHED = {
+    "tiler": ("optimal", ("dory", "none")),
+    "numerics": ("exact", ("pow2", "analog")),
+    "rounding": ("onnx", ("tflite",)),
+    "io": ("integer", ("float",)),
+}
+"""Option -> the value that is there, and those that are planned and refused until they are."""
+
+
+class Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line; exit code 2."""
+
+    def error(self, message: str) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
+        self.exit(2, f"{self.prog}: {message} (try {self.prog} --help)\n")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; 0 fine, 1 the input or the check failed, 2 wrong usage."""
+    options = parser().parse_args(arguments)
+    try:
+        _check_options(options)
+        from htvm_ir.tools import commands
+
+        return getattr(commands, options.command)(options)
+    except HtvmError as error:
+        print(f"htvm: {' '.join(str(error).split())}", file=sys.stderr)
+        return 1
+    except BrokenPipeError:
+        # the reader of our output has gone; keep the interpreter from complaining at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except KeyboardInterrupt:
+        print("htvm: interrupted", file=sys.stderr)
+        return 130
+
+
+def parser() -> Parser:
+    """All commands and options."""
+    top = Parser(prog="htvm", description="Compile quantised ONNX networks for heterogeneous TinyML chips.")
+    top.add_argument("--version", action=_Version, help="versions of this package and of what it builds on")
+    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=Parser)
+
+    compile_ = commands.add_parser("compile", help="write C, headers and a report")
+    run = commands.add_parser("run", help="compile, build, run on the virtual SoC, check")
+    explain = commands.add_parser("explain", help="every op: engine or CPU, and why")
+    for command in (compile_, run, explain):
+        _add_model_options(command)
+    compile_.add_argument("-o", "--output", metavar="DIR", help="folder for the package (none: only report)")
+    _add_run_options(run)
+
+    targets = commands.add_parser("targets", help="what targets there are, or what one is made of")
+    targets.add_argument("name", nargs="?", help="print this one's memories, engines and parameters")
+    targets.add_argument("--json", action="store_true", help="print one JSON object")
+    zoo = commands.add_parser("zoo", help="list the built-in networks, or write one as ONNX")
+    zoo.add_argument("name", nargs="?", help="the network to write")
+    zoo.add_argument("-o", "--output", metavar="FILE", help="where to write it")
+    return top
+
+
+def _add_model_options(command: argparse.ArgumentParser) -> None:
+    command.add_argument("model", metavar="MODEL", help="an .onnx file, zoo:NAME, or (run) a compiled folder")
+    command.add_argument("--target", default="diana", help="see htvm targets (default: diana)")
+    command.add_argument("--engines", help="comma-separated engines that may be used, or none")
+    for name, (default, planned) in UNFINISHED.items():
+        command.add_argument(f"--{name}", default=default, choices=(default, *planned), help=f"default: {default}")
+    command.add_argument(
+        "--input-range",
+        action="append",
+        default=[],
+        metavar="NAME=LO:HI",
+        help="integers an unquantised input holds",
+    )
+    command.add_argument("--plan", metavar="FILE", help="JSON: kernel or layer name -> tile sizes by dimension")
+    command.add_argument("--solver-seconds", type=_seconds, metavar="S", help="limit of each solver run")
+    command.add_argument("--module-name", type=_identifier, default="default", help="prefix in the C interface")
+    command.add_argument("--json", action="store_true", help="print one JSON object")
+    command.add_argument("-v", "--verbose", action="store_true", help="show the passes and their times")
+
+
+def _add_run_options(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--input", default="random", metavar="X.npz|random[:SEED]", help="default: random")
+    command.add_argument("--samples", type=_count, metavar="N", help="only the first N samples (random: 1)")
+    command.add_argument("--check", action="store_true", help="compare outputs with interpreter and reference")
+    command.add_argument("--check-layers", action="store_true", help="compare every kernel's result as well")
+    command.add_argument("--layers", metavar="Y.npz", help="stored tensors of sample 0 to compare with")
+    command.add_argument("--outputs", metavar="Y.npz", help="save the outputs")
+    command.add_argument("--compiler", metavar="CC", help="C cross compiler (default: the packaged clang)")
+
+
+def _check_options(options: argparse.Namespace) -> None:
+    for name, (default, _) in UNFINISHED.items():
+        value = getattr(options, name, default)
+        if value != default:
+            raise HtvmError(f"--{name} {value} is not implemented yet; only --{name} {default} is")
+
+
+def _seconds(text: str) -> float:
+    value = float(text)
+    if not 0 < value < 1e6:
+        raise argparse.ArgumentTypeError(f"{text} is not a positive number of seconds")
+    return value
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not a positive whole number")
+    return int(text)
+
+
+def _identifier(text: str) -> str:
+    if not re.fullmatch(r"[a-z][a-z0-9_]*", text):
+        raise argparse.ArgumentTypeError(f"{text} must be lower-case letters, digits and _")
+    return text
+
+
+class _Version(argparse.Action):
+    """Prints the versions that matter for a bug report."""
+
+    def __init__(self, option_strings: Sequence[str], dest: str, **options: str):
+        super().__init__(option_strings, dest, nargs=0, help=options.get("help"))
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        from importlib.metadata import version
+
+        names = ("htvm-ir", "xdsl", "onnx", "numpy", "ortools", "ziglang", "unicorn")
+        print("\n".join(f"{name} {version(name)}" for name in names))
+        parser.exit(0)
