@@ -67,7 +67,7 @@ CPU = "cpu"
 
 @irdl_attr_definition
 class TargetAttr(ParametrizedAttribute):
-    """The target of a module and, if restricted, the engines it may use: ``#accel.target<"diana" engines ["digital"]>``."""
+    """The target of a module and, if restricted, its engines: ``#accel.target<"diana" engines ["digital"]>``."""
 
     name = "accel.target"
     target: StringAttr

@@ -57,9 +57,13 @@ def _require(condition: bool, message: str) -> None:
 def _require_rank(value: SSAValue, rank: int, what: str) -> tuple[int, ...]:
     shape = shape_of(value)
     _require(len(shape) == rank, f"{what} must have rank {rank}, got shape {list(shape)}")
-    _require(all(n > 0 for n in shape), f"{what} must have a static shape, got {list(shape)}")
+    _require_static(value, what)
     _require_integers(value, what)
     return shape
+
+
+def _require_static(value: SSAValue, what: str = "result") -> None:
+    _require(all(n > 0 for n in shape_of(value)), f"{what} must have a static shape, got {value.type}")
 
 
 def _require_integers(value: SSAValue, what: str) -> None:
@@ -74,7 +78,7 @@ def _require_same_elements(op: Operation) -> None:
 
 def _require_result(op: Operation, expected: Sequence[int]) -> None:
     actual = shape_of(op.results[0])
-    _require(all(n > 0 for n in actual), f"result must have a static shape, got {list(actual)}")
+    _require_static(op.results[0])
     _require(
         actual == tuple(expected),
         f"result shape is {list(actual)}, but the operands give {list(expected)}",
@@ -397,7 +401,7 @@ class ReshapeOp(IRDLOperation):
             prod(before) == prod(after),
             f"{list(before)} has {prod(before)} elements, {list(after)} has {prod(after)}",
         )
-        _require(all(n > 0 for n in after), f"result must have a static shape, got {list(after)}")
+        _require_static(self.result)
         _require_same_elements(self)
 
 

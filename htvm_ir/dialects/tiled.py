@@ -38,12 +38,18 @@ from htvm_ir.dialects.accel import verify_operands_match
 from htvm_ir.dialects.attributes import IntegerList, Integers, integers, values
 
 
+def _require_distinct(parser: AttrParser, names: Sequence[str]) -> None:
+    for name in names:
+        if names.count(name) > 1:
+            parser.raise_error(f"dimension '{name}' is given twice")
+
+
 @irdl_attr_definition
 class PlanAttr(ParametrizedAttribute):
     """A solved tiling: ``#tiled.plan<y = 12, k = 32 buffers [2, 2] latency 1234 proven>``.
 
-    Dimensions outermost first with their tile sizes; how many tiles of each activation operand (inputs, then the output)
-    have a buffer; predicted cycles of the nest; whether no better plan exists under the cost model.
+    Dimensions outermost first with their tile sizes; how many tiles of each activation operand (inputs, then the
+    output) have a buffer; predicted cycles of the nest; whether no better plan exists under the cost model.
     A hand-written plan may leave out all but the sizes.
     """
 
@@ -93,7 +99,9 @@ class PlanAttr(ParametrizedAttribute):
             return name, parser.parse_integer(allow_boolean=False)
 
         with parser.in_angle_brackets():
-            sizes = dict(parser.parse_comma_separated_list(parser.Delimiter.NONE, entry))
+            entries = parser.parse_comma_separated_list(parser.Delimiter.NONE, entry)
+            _require_distinct(parser, [name for name, _ in entries])
+            sizes = dict(entries)
             buffers: list[int] = []
             if parser.parse_optional_keyword("buffers"):
                 buffers = parser.parse_comma_separated_list(
@@ -166,6 +174,7 @@ class GridAttr(ParametrizedAttribute):
 
         with parser.in_angle_brackets():
             entries = parser.parse_comma_separated_list(parser.Delimiter.NONE, entry)
+            _require_distinct(parser, [name for name, _, _ in entries])
         grid = cls({n: e for n, e, _ in entries}, {n: s for n, _, s in entries})
         return list(grid.parameters)
 

@@ -123,7 +123,7 @@ class Board:
             path.write_text(text)
         generated = [root / name for name in sources if name.startswith("src/")]
         elf = build(
-            soc, [*generated, *soc.sources], [root / "include", *soc.include_dirs], root / "network.elf",
+            soc, generated, [root / "include"], root / "network.elf",
             compiler=compiler,
         )  # fmt: skip
         return Board(target, module, inputs, outputs, folder, Machine(soc, elf), elf)

@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -130,7 +130,7 @@ def _swap(fresh: Path, out: Path) -> None:
 
 
 @contextmanager
-def _file_errors(out: Path) -> Iterator[None]:
+def _file_errors(out: Path) -> Generator[None]:
     try:
         yield
     except OSError as error:
@@ -158,12 +158,13 @@ def load_package(folder: Path) -> tuple[Compiled, str]:
         HtvmError: the folder is not a complete package.
     """
     from xdsl.context import Context
+    from xdsl.dialects import get_all_dialects
     from xdsl.parser import Parser
-    from xdsl.utils.multiverse import Multiverse
     from xdsl.utils.exceptions import ParseError, VerifyException
 
     from htvm_ir.driver.compile import Compiled
     from htvm_ir.passes.workloads import module_target
+    from htvm_ir.universe import HTVM_UNIVERSE
 
     try:
         report = json.loads((folder / REPORT).read_text())
@@ -173,7 +174,7 @@ def load_package(folder: Path) -> tuple[Compiled, str]:
         paths = [*(folder / "src").glob("tvmgen_*.c"), *(folder / "include").glob("tvmgen_*.h")]
         files = {str(path.relative_to(folder)): path.read_text() for path in paths}
         context = Context()
-        for name, factory in Multiverse.build_multiverse().all_dialects.items():
+        for name, factory in (get_all_dialects() | HTVM_UNIVERSE.all_dialects).items():
             context.register_dialect(name, factory)
         source, module = (Parser(context, text).parse_module() for text in texts)
         module.verify()

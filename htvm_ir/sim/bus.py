@@ -104,15 +104,14 @@ class SimBus:
         for region in self._regions:
             if region.contains(address, size):
                 return region
-        self.fault(f"a device cannot {verb} {size} bytes at {address:#010x}: not all of it is memory")
+        raise SimFault(f"a device cannot {verb} {size} bytes at {address:#010x}: not all of it is memory")
 
     def _check_taint(self, address: int, size: int, reader: str) -> None:
         for tainted in self._tainted.values():
             byte = tainted.first_in(address, size)
             if byte is not None:
                 self.fault(
-                    f"the {reader} reads {byte:#010x}, "
-                    "which a transfer filled with bytes that nothing had written"
+                    f"the {reader} reads {byte:#010x}, which a transfer filled with bytes that nothing had written"
                 )
 
     def _clean(self, address: int, size: int) -> None:

@@ -24,10 +24,9 @@ from unicorn import (
     UC_PROT_EXEC,
     UC_PROT_READ,
     UC_PROT_WRITE,
-    Uc,
-    UcError,
 )
 from unicorn.riscv_const import UC_RISCV_REG_PC, UC_RISCV_REG_X0
+from unicorn.unicorn import Uc, UcError
 
 from htvm_ir.errors import HtvmError
 from htvm_ir.sim.bus import SimFault
@@ -95,8 +94,7 @@ class Core:
             self._map(region)
         self._uc.hook_add(UC_HOOK_MEM_INVALID, self._forbid)
         self._hooks = DirectHooks(self._uc, self._block_hook(), self._report_access)
-        # Where any access hook exists, translated code keeps the program counter up to date at loads and stores, and
-        # honours hooks that are added later. So there is always one.
+        # Code that was translated while there was no access hook ignores those that come later. So there always is one.
         self._hooks.add_access(_NOWHERE, _NOWHERE)
 
     @property
@@ -129,6 +127,8 @@ class Core:
 
         for page in pages:
             self._uc.mmio_map(page, PAGE, load, page, store, page)
+            # The emulator brings the program counter up to date for an access hook, but not for a device.
+            self._hooks.add_access(page, page + PAGE - 1)
 
     def on_watched_access(self, callback: Callable[[int, int, bool], None]) -> None:
         """Tell `callback(address, size, is_write)` of CPU accesses to watched ranges and just around them."""
@@ -242,9 +242,7 @@ class Core:
         self._progress.instructions -= block.instructions - instructions
         self._clock.charged -= block.cycles - cycles
 
-    def _report_access(
-        self, _engine: int, kind: int, address: int, size: int, _value: int, _unused: int
-    ) -> None:
+    def _report_access(self, _engine: int, kind: int, address: int, size: int, _value: int, _unused: int) -> None:
         try:
             if self._on_access is not None:
                 self._on_access(address, size, kind == UC_MEM_WRITE)
@@ -263,9 +261,7 @@ class Core:
             self._uc.reg_write(UC_RISCV_REG_X0 + read.rd, count >> read.shift & 0xFFFFFFFF)
         self._uc.reg_write(UC_RISCV_REG_PC, address + 4)
 
-    def _forbid(
-        self, _uc: Uc, kind: int, address: int, size: int, _value: int, _unused: object
-    ) -> bool:
+    def _forbid(self, _uc: Uc, kind: int, address: int, size: int, _value: int, _unused: object) -> bool:
         verb, why = _FORBIDDEN[kind]
         fault = SimFault(f"the CPU {verb} {size} bytes at {address:#010x}, {why}")
         self._fail(fault, self._last_pc() if kind in _FETCHES else self._pc())
@@ -285,7 +281,7 @@ class Core:
         self._uc.emu_stop()
 
     def _located(self, error: BaseException, pc: int | None = None) -> BaseException:
-        """`error` with the place of the program in it. What is no `HtvmError` is a bug of a device and stays as it is."""
+        """`error` with the place of the program in it. What is no `HtvmError` is a bug and keeps its type."""
         pc = self._pc() if pc is None else pc
         place = f"(pc {pc:#010x}, {self._locate(pc)})"
         if isinstance(error, HtvmError):

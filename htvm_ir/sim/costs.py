@@ -1,7 +1,7 @@
 """What a basic block of RV32IMC code costs.
 
-Only as much of an instruction is decoded as its cost depends on: its length, its class, the registers it reads and, for a
-load, the register it writes. Encodings are those of the RISC-V unprivileged specification (RV32I, M, C).
+Only as much of an instruction is decoded as its cost depends on: its length, its class, the registers it reads and,
+for a load, the register it writes. Encodings are those of the RISC-V unprivileged specification (RV32I, M, C).
 """
 
 from __future__ import annotations
@@ -145,8 +145,8 @@ def _decode_quadrant2(half: int) -> Instruction:
 def measure_block(address: int, code: bytes, size: int, costs: CoreCosts) -> Block:
     """The cost of the `size` bytes of code at `address`.
 
-    `code` should go on past the block for one instruction (4 bytes): a block cut in two by the end of a page may have its
-    last load used by the first instruction of the next.
+    `code` should go on past the block for one instruction (4 bytes): where the end of a page cuts a block in two, the
+    last load of the first part may be used by the first instruction of the second.
     """
     starts: dict[int, tuple[int, int]] = {}
     cycles, taken_extra, loaded = 0, 0, 0

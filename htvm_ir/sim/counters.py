@@ -1,7 +1,7 @@
 """The cycle and instruction counters of RISC-V, which programs read as control and status registers.
 
-The CPU emulator would answer with the time of the host; the virtual core answers with virtual time. Register numbers are
-those of the RISC-V privileged specification.
+The CPU emulator would answer with the time of the host; the virtual core answers with virtual time. Register numbers
+are those of the RISC-V privileged specification.
 """
 
 from __future__ import annotations

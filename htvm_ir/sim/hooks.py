@@ -1,8 +1,8 @@
 """Hooks that Unicorn calls directly.
 
-Unicorn's own binding wraps a Python callback twice, which more than doubles what a hook costs, and a hook that is called
-for every basic block is where an emulation spends its time. It also frees a callback when its hook is deleted, even from
-within the callback.
+Unicorn's own binding wraps a Python callback twice, which more than doubles what a hook costs, and a hook that is
+called for every basic block is where an emulation spends its time. The binding also frees a callback when its hook is
+deleted, even within that callback.
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Callable
 
-from unicorn import UC_HOOK_BLOCK, UC_HOOK_MEM_READ, UC_HOOK_MEM_WRITE, Uc, UcError
+from unicorn import UC_HOOK_BLOCK, UC_HOOK_MEM_READ, UC_HOOK_MEM_WRITE
+from unicorn.unicorn import Uc, UcError
 from unicorn.unicorn_py3.unicorn import uclib
 
 BlockCallback = Callable[[int, int, int, int], None]
@@ -19,9 +20,7 @@ BlockCallback = Callable[[int, int, int, int], None]
 AccessCallback = Callable[[int, int, int, int, int, int], None]
 """(engine, UC_MEM_READ or UC_MEM_WRITE, address, size in bytes, value, unused), before an access. Must not raise."""
 
-_BLOCK_SIGNATURE = ctypes.CFUNCTYPE(
-    None, ctypes.c_void_p, ctypes.c_uint64, ctypes.c_uint32, ctypes.c_void_p
-)
+_BLOCK_SIGNATURE = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_uint64, ctypes.c_uint32, ctypes.c_void_p)
 _ACCESS_SIGNATURE = ctypes.CFUNCTYPE(
     None,
     ctypes.c_void_p,
@@ -53,11 +52,7 @@ class DirectHooks:
 
     def _add(self, kind: int, callback: object, first: int, last: int) -> int:
         handle = ctypes.c_size_t()
-        _check(
-            uclib.uc_hook_add(
-                self._engine, ctypes.byref(handle), kind, callback, None, first, last
-            )
-        )
+        _check(uclib.uc_hook_add(self._engine, ctypes.byref(handle), kind, callback, None, first, last))
         return handle.value
 
 

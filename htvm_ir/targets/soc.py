@@ -1,7 +1,8 @@
 """The vocabulary in which a target describes its virtual SoC.
 
-A `Soc` is one literal: the memory map, what an instruction costs, the memory-mapped devices, and what a program needs to
-be linked for it. The emulator (`htvm_ir.sim`) knows nothing else about the hardware, and nothing here knows the emulator.
+A `Soc` is one literal: the memory map, what an instruction costs, the memory-mapped devices, and what a program needs
+to be linked for it. The emulator (`htvm_ir.sim`) knows nothing else about the hardware, and nothing here knows the
+emulator.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ class Bus(Protocol):
         ...
 
     def record(self, unit: str, what: str, start: int, end: int, bytes: int = 0) -> None:
-        """Add an interval of activity to the trace: `unit` did `what` in cycles [start, end) and moved `bytes` bytes."""
+        """Add an interval to the trace: `unit` did `what` in cycles [start, end) and moved `bytes` bytes."""
         ...
 
     def fault(self, message: str) -> NoReturn:
@@ -123,7 +124,7 @@ class Soc:
     """A system on chip that the emulator can build.
 
     `devices` makes a fresh set of device models on a bus. `sources` are the C and assembly files every program needs
-    (start-up code, drivers); `linker_script`, `include_dirs`, `zig_target`, `zig_cpu` and `cflags` are for the compiler.
+    (start-up code, drivers); `linker_script`, `include_dirs`, `zig_target`, `zig_cpu` and `cflags` are for building.
     """
 
     name: str

@@ -107,7 +107,10 @@ CONVENTION: dict[str, tuple[Callable[[], onnx.ModelProto], str]] = {
     "float weights": (lambda: layer(CONV, *TAIL, w=W / 3), "Conv 'c': the weights must be integers, but hold"),
     "huge weights": (lambda: layer(CONV, *TAIL, w=W * 1e9), "must fit int32"),
     "nan weights": (lambda: layer(CONV, *TAIL, w=W * np.nan), "must fit int32"),
-    "float bias": (lambda: layer(node("Conv", "x w b", "c"), *TAIL, b=[0.5, 0.0, 1.0]), "the bias values must be integers, but hold 0.5"),
+    "float bias": (
+        lambda: layer(node("Conv", "x w b", "c"), *TAIL, b=[0.5, 0.0, 1.0]),
+        "the bias values must be integers, but hold 0.5",
+    ),
     "bias of another size": (lambda: layer(node("Conv", "x w b", "c"), *TAIL, b=[1.0, 2.0]), "does not fit 3"),
     "weights computed": (lambda: layer(node("Conv", "x x", "c")), "the weights must be a constant"),
     "accumulator": (lambda: layer(CONV, *TAIL, w=W * 1e6), "the accumulator may reach"),

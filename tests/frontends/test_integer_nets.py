@@ -265,7 +265,7 @@ def test_shapes() -> None:
 
 def test_constants_are_folded() -> None:
     nodes = [
-        helper.make_node("Constant", [], ["d1"], value=numpy_helper.from_array(np.float32([64.0]))),
+        helper.make_node("Constant", [], ["d1"], value=numpy_helper.from_array(np.array([64.0], np.float32))),
         node("Mul", "d1 four", "d2"),
         CONV,
         node("Div", "c d2", "d"),

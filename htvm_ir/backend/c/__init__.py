@@ -1,1 +1,1 @@
-"""c."""
+"""The C back end: ``package.render`` turns a planned module into C files, ``target.CTarget`` prints them."""

@@ -68,9 +68,7 @@ class CFile:
             HtvmError: no such global.
         """
         if symbol not in self._globals:
-            op = next(
-                (op for op in self.module.ops if isinstance(op, GlobalOp) and op.sym_name.data == symbol), None
-            )
+            op = next((op for op in self.module.ops if isinstance(op, GlobalOp) and op.sym_name.data == symbol), None)
             if op is None:
                 raise HtvmError(f"memref.get_global @{symbol} names no memref.global")
             name = self.names.unique(symbol)
@@ -92,4 +90,3 @@ class CFile:
             self.data.append(f"// {name}: {len(table.words)} words for an engine.\n{text}")
             self._tables[table] = name
         return self._tables[table]
-

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
 
 from htvm_ir.errors import HtvmError
 from htvm_ir.frontends.onnx.folding import fold
@@ -129,7 +128,7 @@ class _Reader:
         except Exception as error:  # the helper raises whatever a damaged tensor provokes
             reason = str(error).split("\n")[0]
             raise HtvmError(f"constant '{tensor.name}' is damaged: {reason}") from None
-        if not np.issubdtype(array.dtype, np.number) and array.dtype != np.bool_:
+        if array.dtype.kind not in "biuf":
             raise HtvmError(f"constant '{tensor.name}' holds {array.dtype}, not numbers")
         return array
 
@@ -182,7 +181,7 @@ def _input(value: onnx.ValueInfoProto) -> Input:
         if size is None:
             raise HtvmError(f"{where} has no fixed size in axis {axis}; only the batch may be free")
         sizes.append(size)
-    if min(sizes) < 1 or int(np.prod(sizes, dtype=object)) > LARGEST_TENSOR:
+    if min(sizes) < 1 or prod(sizes) > LARGEST_TENSOR:
         raise HtvmError(f"{where} has shape {sizes}; sizes must be positive and fit 32 bits")
     try:
         element = TensorProto.DataType.Name(value.type.tensor_type.elem_type)

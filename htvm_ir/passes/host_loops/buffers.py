@@ -17,7 +17,7 @@ from xdsl.dialects.builtin import (
     UnitAttr,
     i64,
 )
-from xdsl.ir import Attribute, Operation, SSAValue
+from xdsl.ir import Operation, SSAValue
 from xdsl.traits import SymbolOpInterface
 
 from htvm_ir.errors import HtvmError
@@ -29,7 +29,7 @@ def linear(emit: Emitter, index: Sequence[Value], extents: Sequence[int]) -> Val
     """The row-major position of ``index`` in an array of ``extents``."""
     position: Value = 0
     for i, extent in zip(index, extents, strict=True):
-        position = emit.add(emit.mul(position, extent), 0 if extent == 1 else i)
+        position = emit.add(emit.mul(position, extent, "offset"), 0 if extent == 1 else i, "offset")
     return position
 
 
@@ -83,7 +83,7 @@ class Buffer:
         if not self.layout.xor:
             return self.memref, list(stored)
         position = linear(emit, stored, self.layout.stored_shape(self.shape))
-        return self.flat(emit), [emit.xor(position, self.layout.xor)]
+        return self.flat(emit), [emit.xor(position, self.layout.xor, "at")]
 
     def load(self, emit: Emitter, index: Sequence[Value], hint: str) -> SSAValue:
         """The element at a logical index."""

@@ -1,4 +1,4 @@
-"""Builds loops and arithmetic: known numbers stay Python integers, everything else is placed as far out as it can be."""
+"""Builds loops and arithmetic: known numbers stay Python integers, all else is placed as far out as it can be."""
 
 from __future__ import annotations
 
@@ -221,7 +221,7 @@ class Emitter:
     ) -> SSAValue | None:
         if isinstance(low, int) and isinstance(high, int) and high - low == 1:
             return body(low, start)
-        bounds = [v if isinstance(v, SSAValue) else self.constant(v) for v in (low, high, 1)]
+        first, end, step = (v if isinstance(v, SSAValue) else self.constant(v) for v in (low, high, 1))
         carried = [] if start is None else [start]
         block = Block(arg_types=[IndexType(), *(v.type for v in carried)])
         block.args[0].name_hint = hint
@@ -229,7 +229,7 @@ class Emitter:
             argument = None if start is None else self._defined_here(block.args[1], "acc")
             result = body(self._defined_here(block.args[0], hint), argument)
             block.add_op(scf.YieldOp(*([] if result is None else [result])))
-        op = self._scopes[-1].builder.insert(scf.ForOp(*bounds, carried, block))
+        op = self._scopes[-1].builder.insert(scf.ForOp(first, end, step, carried, block))
         return None if start is None or result is None else self._defined_here(op.res[0], "acc")
 
     def if_else(self, condition: SSAValue, yes: Callable[[], SSAValue], no: SSAValue, hint: str) -> SSAValue:

@@ -1,7 +1,8 @@
 """``clamp(zero_point + R(x * multiplier, shift), lo, hi)`` with shifts and additions only.
 
-The reference for every step is ``htvm_ir.arithmetic.scale``. All divisions are by powers of two and shifts of negative
-numbers are arithmetic. With ``half = 2**s / 2`` and ``p`` the product, rounding to nearest is a floor of ``p`` moved by:
+The reference for every step is ``htvm_ir.arithmetic.scale``. All divisions are by powers of two and shifts of
+negative numbers are arithmetic. With ``half = 2**s / 2`` and ``p`` the product, rounding to nearest is a floor of ``p``
+moved by:
 
 - half_up, single: ``half``
 - half_away: ``half - 1`` if ``p < 0``, else ``half``
@@ -53,7 +54,9 @@ def _scale(kernel: Kernel, op: RequantOp, x: SSAValue, channel: Value) -> tuple[
     multipliers, shifts = values(op.multiplier), values(op.shift)
     narrow = rounding != "gemmlowp" and _fits_narrow(product_range, shifts, rounding)
     work = i32 if narrow and x.type == i32 else i64
-    product = emit.mul(emit.cast(x, work), _parameter(kernel, multipliers, channel, "multiplier", work), "product")
+    product = emit.mul(
+        emit.cast(x, work, "wide"), _parameter(kernel, multipliers, channel, "multiplier", work), "product"
+    )
     if not isinstance(product, SSAValue):
         return emit.constant(0, work), bounds
     if rounding == "gemmlowp":
@@ -95,10 +98,10 @@ def _divide(emit: Emitter, product: SSAValue, by: Shift, rounding: str) -> SSAVa
             moved = emit.add(product, half, "moved")
         case "half_away":
             sign = emit.shift_right(product, by.type_.width.data - 1, "sign")
-            moved = emit.add(emit.add(product, half), sign, "moved")
+            moved = emit.add(emit.add(product, half, "moved"), sign, "moved")
         case _:
             odd = emit.bit_and(emit.shift_right(product, by.amount, "quotient"), 1, "odd")
-            moved = emit.add(emit.add(product, emit.sub(half, 1)), odd, "moved")
+            moved = emit.add(emit.add(product, emit.sub(half, 1, "half"), "moved"), odd, "moved")
     assert isinstance(moved, SSAValue)
     scaled = emit.shift_right(moved, by.amount, "scaled")
     if rounding in ("half_up", "single") or not by.may_be_zero:

@@ -82,9 +82,9 @@ def _split(emit: Emitter, position: Value, extents: Sequence[int]) -> list[Value
     index: list[Value] = []
     for axis, extent in enumerate(extents):
         inner = prod(extents[axis + 1 :])
-        outer = emit.div(position, inner)
+        outer = emit.div(position, inner, "outer")
         is_first = prod(extents[:axis]) == 1
-        index.append(0 if extent == 1 else outer if is_first else emit.rem(outer, extent))
+        index.append(0 if extent == 1 else outer if is_first else emit.rem(outer, extent, "inner"))
     return index
 
 
@@ -96,8 +96,8 @@ def space_to_depth(kernel: Kernel, op: Operation, index: Index) -> SSAValue:
     _, _, height, width = shape_of(op.input)
     n, channel, y, x = index
     c = emit.div(channel, by * bx, "c")
-    row = emit.add(emit.mul(y, by), emit.rem(emit.div(channel, bx), by))
-    column = emit.add(emit.mul(x, bx), emit.rem(channel, bx))
+    row = emit.add(emit.mul(y, by, "row"), emit.rem(emit.div(channel, bx, "i"), by, "i"), "row")
+    column = emit.add(emit.mul(x, bx, "column"), emit.rem(channel, bx, "j"), "column")
     row, column = emit.add(row, -top, "row"), emit.add(column, -left, "column")
 
     def pixel() -> SSAValue:

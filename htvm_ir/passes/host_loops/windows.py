@@ -27,22 +27,22 @@ class Window:
 
     def base(self, emit: Emitter, output: Value, name: str) -> Value:
         """Position of the first tap; it may lie in the padding."""
-        return emit.add(emit.mul(output, self.stride), -self.before, name)
+        return emit.add(emit.mul(output, self.stride, name), -self.before, name)
 
     def taps(self, emit: Emitter, base: Value, name: str) -> tuple[Value, Value]:
         """First tap inside the axis, and the one after the last."""
         first: Value = 0
         if self.before:
-            first = emit.max(self._taps_up_to(emit, emit.sub(0, base)), 0, f"{name}_first")
+            first = emit.max(self._taps_up_to(emit, emit.sub(0, base, "skipped")), 0, f"{name}_first")
         last_base = (self.outputs - 1) * self.stride - self.before
         if last_base + (self.size - 1) * self.dilation < self.extent:
             return first, self.size
-        inside = self._taps_up_to(emit, emit.sub(self.extent, base))
+        inside = self._taps_up_to(emit, emit.sub(self.extent, base, "room"))
         return first, emit.min(inside, self.size, f"{name}_end")
 
     def _taps_up_to(self, emit: Emitter, distance: Value) -> Value:
         """How many taps lie before ``distance``, if any."""
-        return emit.div(emit.add(distance, self.dilation - 1), self.dilation)
+        return emit.div(emit.add(distance, self.dilation - 1, "reach"), self.dilation, "taps")
 
 
 def _number(value: Value) -> SSAValue:
@@ -73,17 +73,17 @@ def conv2d(kernel: Kernel, op: Operation, index: Index) -> SSAValue:
     horizontal = Window(width, fx, sx, dx, pads[1], columns)
     n, k, y, x = index
     group = emit.div(k, out_channels // op.groups.value.data, "group") if op.groups.value.data > 1 else 0
-    first_channel = emit.mul(group, per_group)
+    first_channel = emit.mul(group, per_group, "first")
     top, left = vertical.base(emit, y, "top"), horizontal.base(emit, x, "left")
 
     def channels(c: Value, total: SSAValue) -> SSAValue:
         channel = emit.add(first_channel, c, "channel")
 
         def tap_rows(i: Value, total: SSAValue) -> SSAValue:
-            row = emit.add(top, emit.mul(i, dy), "row")
+            row = emit.add(top, emit.mul(i, dy, "step"), "row")
 
             def tap_columns(j: Value, total: SSAValue) -> SSAValue:
-                column = emit.add(left, emit.mul(j, dx), "column")
+                column = emit.add(left, emit.mul(j, dx, "step"), "column")
                 value = kernel.wide(op.input, (n, channel, row, column))
                 return _multiply_add(kernel, total, value, kernel.wide(op.weights, (k, c, i, j), "weight"))
 
@@ -131,7 +131,9 @@ def pool(kernel: Kernel, op: Operation, index: Index) -> SSAValue:
     start = emit.constant(type_range(element)[0] if is_max else 0, work)
     total = emit.reduce(*row_taps, "fy", start, tap_rows)
     if not is_max:
-        count = emit.mul(emit.sub(row_taps[1], row_taps[0]), emit.sub(column_taps[1], column_taps[0]), "count")
+        count = emit.mul(
+            emit.sub(row_taps[1], row_taps[0], "rows"), emit.sub(column_taps[1], column_taps[0], "columns"), "count"
+        )
         total = _mean(kernel, op, total, count)
     return emit.cast(total, element, "pooled")
 
@@ -160,7 +162,7 @@ def _mean(kernel: Kernel, op: PoolOp, total: SSAValue, count: Value) -> SSAValue
     lo = min(value_range(op.input)[0], 0)
     if isinstance(count, SSAValue):
         count = emit.index_to(count, work, "count")
-    shifted = emit.sub(total, emit.mul(count, lo), "shifted")
+    shifted = emit.sub(total, emit.mul(count, lo, "lowest"), "shifted")
     if op.rounding.data == "half_up":
-        shifted, count = emit.add(emit.mul(shifted, 2), count), emit.mul(count, 2)
+        shifted, count = emit.add(emit.mul(shifted, 2, "twice"), count, "twice"), emit.mul(count, 2, "twice")
     return _number(emit.add(emit.div(shifted, count, "quotient"), lo, "mean"))

@@ -15,6 +15,7 @@ from typing import ClassVar
 import numpy as np
 import numpy.typing as npt
 
+from htvm_ir.errors import HtvmError
 from htvm_ir.targets.diana import datapath
 from htvm_ir.targets.diana.costs import compute_cycles, dma_cycles, weight_stream_cycles
 from htvm_ir.targets.diana.datapath import Span
@@ -23,6 +24,8 @@ from htvm_ir.targets.diana.l1 import L1
 from htvm_ir.targets.diana.packing import Bytes, Element
 from htvm_ir.targets.diana.parameters import Parameters
 from htvm_ir.targets.soc import Bus
+
+Known = npt.NDArray[np.bool_]
 
 WORD = 4
 WINDOW = 0x100
@@ -182,11 +185,25 @@ class Hwme(ABC):
             self._bus.fault(f"{self.name}: transfer up to byte {end} of L1, which has {p.l1_bytes}")
 
     def _load(self, address: int, spans: Sequence[Span], size: int) -> None:
-        data = np.frombuffer(self._bus.read(address, size), np.uint8)
+        """Copy in; meaningless bytes of L2 (what a rounded-up transfer left behind) count as unwritten in L1."""
+        data, known = self._read(address, size)
+        first = 0
         for span in spans:
-            chunk, data = np.split(data, [span.count * span.length])
-            span.pieces(self._l1.data)[...] = _interleave(chunk, span)
-            span.pieces(self._l1.written)[...] = True
+            chunk = slice(first, first + span.count * span.length)
+            span.pieces(self._l1.data)[...] = _interleave(data[chunk], span)
+            span.pieces(self._l1.written)[...] = _interleave(known[chunk], span)
+            first = chunk.stop
+
+    def _read(self, address: int, size: int) -> tuple[Bytes, Known]:
+        """Bytes of shared L2, and which of them are not tainted; the bus refuses to read the others."""
+        try:
+            return np.frombuffer(self._bus.read(address, size), np.uint8), np.ones(size, np.bool_)
+        except HtvmError:
+            if size == 1:
+                return np.zeros(1, np.uint8), np.zeros(1, np.bool_)
+        half = size // 2
+        low, high = self._read(address, half), self._read(address + half, size - half)
+        return np.concatenate((low[0], high[0])), np.concatenate((low[1], high[1]))
 
     def _store(self, address: int, spans: Sequence[Span]) -> None:
         """Copy out; bytes that were never written in L1 count as unwritten in L2 too."""
@@ -308,6 +325,6 @@ def _linearize(pieces: npt.NDArray[Element]) -> npt.NDArray[Element]:
     return pieces.reshape(banks, -1, LANES).swapaxes(0, 1).reshape(-1)
 
 
-def _interleave(stream: Bytes, span: Span) -> Bytes:
+def _interleave(stream: npt.NDArray[Element], span: Span) -> npt.NDArray[Element]:
     """The inverse of `_linearize`."""
     return stream.reshape(-1, span.count, LANES).swapaxes(0, 1).reshape(span.count, -1)

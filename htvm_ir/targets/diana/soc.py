@@ -57,5 +57,4 @@ def diana_soc(parameters: Parameters = DIANA) -> Soc:
         linker_script=RUNTIME / "diana.ld",
         sources=(RUNTIME / "diana_start.S", RUNTIME / "diana_digital.c"),
         include_dirs=(RUNTIME,),
-        cflags=("-fomit-frame-pointer",),
     )

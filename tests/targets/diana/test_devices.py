@@ -9,6 +9,7 @@ from typing import NoReturn
 import numpy as np
 import pytest
 
+from htvm_ir.errors import HtvmError
 from htvm_ir.targets.diana import packing, soc
 from htvm_ir.targets.diana.devices import AnalogHwme, DigitalHwme
 from htvm_ir.targets.diana.instruction import DigitalInstruction, program
@@ -22,7 +23,7 @@ WT_CONV, WT_FC, IM, ACT, CONF = 0x40, 0x48, 0x50, 0x58, 0x60
 OP, ADDRESS, WORDS, ROW, BANKS, BANK_ROWS = 0xA0, 0xA4, 0xA8, 0xAC, 0xB0, 0xB4
 
 
-class Fault(Exception):
+class Fault(HtvmError):
     """What the bus of these tests raises."""
 
 
@@ -139,6 +140,20 @@ def test_a_transfer_out_of_unwritten_bytes_taints_them():
     bench.l1.written[16:32] = True
     bench.dma(1, SHARED, 0, 64)
     assert bench.bus.tainted == {SHARED + i for i in (*range(16), *range(32, 64))}
+
+
+def test_tainted_bytes_move_in_as_unwritten():
+    """A dense result of 16 bytes leaves with 16 others and comes back with them; only they are lost."""
+    bench = Bench()
+    bench.fill(16)
+    result = bench.l1.data[:16].tobytes()
+    bench.dma(1, SHARED, 0, 32)
+    bench.dma(2, SHARED, 8, 32)
+    assert bench.l1.data[128:144].tobytes() == result
+    assert bench.l1.written[128:144].all()
+    assert not bench.l1.written[144:160].any()
+    with pytest.raises(Fault, match="tainted"):
+        bench.bus.read(SHARED, 32)
 
 
 def test_banks_lie_512_rows_apart_and_rows_are_pixel_major():

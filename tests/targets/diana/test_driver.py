@@ -218,7 +218,7 @@ CASES = [
 
 FAULTS = {
     "missing_wait": (
-        "diana_digital_dma_in(0, scratch, 64, 1, 0, 1, 0); diana_digital_add(fault_program);",
+        "diana_digital_dma_in(0, scratch, 1024, 1, 0, 1, 0); diana_digital_add(fault_program);",
         "TRIGGER while busy",
     ),
     "unwritten": ("diana_digital_add(fault_program);", "never written"),
@@ -226,7 +226,7 @@ FAULTS = {
     "tainted": (
         "diana_digital_dma_out(scratch, 0, 32, 1, 0, 1, 0); diana_digital_wait();"
         " return ((volatile uint8_t *)scratch)[3];",
-        "taint|never written|meaningless|unwritten",
+        "CPU reads 0x1c0.*nothing had written",
     ),
 }
 FAULT_ENTRY = DigitalInstruction.add(left=0, right=64, output=128, c=4, shift=0)
@@ -247,7 +247,7 @@ def source() -> str:
         (
             '#include "diana_digital.h"',
             *arrays,
-            "uint8_t scratch[64] DIANA_L2_SHARED_BSS;",
+            "uint8_t scratch[1024] DIANA_L2_SHARED_BSS;",
             f"static const uint32_t fault_program[64] DIANA_L2_SHARED_CONST = {{{fault_words}}};",
             "volatile uint32_t chosen DIANA_L2_SHARED_BSS;",
             "uint32_t private_word[8];",
@@ -264,8 +264,7 @@ def elf(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("driver")
     main = folder / "main.c"
     main.write_text(source())
-    strict = ("-std=c11", "-Wall", "-Wextra", "-Wconversion", "-Werror")
-    return build(diana_soc(), [main], [], folder / "driver.elf", extra=strict)
+    return build(diana_soc(), [main], [], folder / "driver.elf")
 
 
 @pytest.fixture(scope="module")
@@ -275,7 +274,8 @@ def machine(elf: Path) -> Machine:
     machine.reset()
     for case in CASES:
         for name, data in case.arrays.items():
-            machine.write_symbol(f"{case.name}_{name}", data)
+            padded = data + bytes(-len(data) % 32)
+            machine.write_symbol(f"{case.name}_{name}", padded)
     assert machine.run().exit_code == 0
     return machine
 
@@ -294,3 +294,17 @@ def test_a_wrong_program_faults(elf: Path, name: str):
     machine.write_symbol("chosen", (1 + list(FAULTS).index(name)).to_bytes(4, "little"))
     with pytest.raises(HtvmError, match=FAULTS[name][1]):
         machine.run()
+
+
+@pytest.mark.parametrize(
+    ("declaration", "message"),
+    [
+        ("char big[25000];", "private 0 is full"),
+        ("char big[460000] DIANA_L2_SHARED_BSS;", "shared"),
+    ],
+)
+def test_a_program_that_does_not_fit_is_not_linked(tmp_path: Path, declaration: str, message: str):
+    main = tmp_path / "main.c"
+    main.write_text(f'#include "diana_digital.h"\n{declaration}\nint main(void) {{ return *(volatile char *)big; }}\n')
+    with pytest.raises(HtvmError, match=message):
+        build(diana_soc(), [main], [], tmp_path / "big.elf")

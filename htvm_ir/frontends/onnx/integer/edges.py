@@ -10,7 +10,7 @@ from xdsl.ir import BlockArgument, SSAValue
 from htvm_ir.errors import HtvmError
 from htvm_ir.frontends.onnx.emit import Edge
 from htvm_ir.frontends.onnx.graph import INT8, Graph, Input, Node
-from htvm_ir.frontends.onnx.integer.elementwise import CLIPS, COPIES, FACTORS, clip_bounds, factor
+from htvm_ir.frontends.onnx.integer.elementwise import CLIPS, COPIES, FACTORS, clip_bounds, scaled
 from htvm_ir.frontends.onnx.integer.net import IntegerNet, Tensor
 from htvm_ir.frontends.onnx.integer.proof import Value
 
@@ -62,7 +62,7 @@ def _step(graph: Graph, node: Node, value: Value) -> Value | None:
     if node.op in COPIES:
         return value
     if node.op in FACTORS and not value.floored:
-        return value.times(factor(graph, node))
+        return scaled(graph, node, value)
     if node.op == "Floor" and not value.floored:
         # the scale is the caller's, so the integers themselves are the new unit
         return value.floor()

@@ -7,8 +7,10 @@ from fractions import Fraction
 import numpy as np
 
 from htvm_ir.frontends.onnx.graph import Graph, Node
-from htvm_ir.frontends.onnx.integer.proof import Bound
+from htvm_ir.frontends.onnx.integer.proof import Bound, Value
 
+_FLOAT32 = Fraction(1, 2**149), Fraction(2**128)
+"""Bounds of the positive numbers of float32."""
 CLIPS = ("Max", "Min", "Clip", "Relu")
 FACTORS = ("Mul", "Div")
 COPIES = ("Identity", "Dropout", "Cast")
@@ -38,7 +40,7 @@ def number(graph: Graph, node: Node, name: str) -> Fraction:
     return value
 
 
-def factor(graph: Graph, node: Node) -> Fraction:
+def _factor(graph: Graph, node: Node) -> Fraction:
     """The positive number a Mul multiplies with, or the inverse of a Div's divisor."""
     _, constants = split(graph, node)
     is_constant = len(constants) == 1 and len(node.inputs) == 2
@@ -48,6 +50,14 @@ def factor(graph: Graph, node: Node) -> Fraction:
     if value <= 0:
         raise node.error(f"scales by {float(value):g}; only positive numbers are supported")
     return value if node.op == "Mul" else 1 / value
+
+
+def scaled(graph: Graph, node: Node, value: Value) -> Value:
+    """``value`` after one of FACTORS."""
+    result = value.times(_factor(graph, node))
+    if not _FLOAT32[0] <= result.scale <= _FLOAT32[1]:
+        raise node.error("all factors together are beyond float32")
+    return result
 
 
 def clip_bounds(graph: Graph, node: Node) -> tuple[Bound, Bound]:

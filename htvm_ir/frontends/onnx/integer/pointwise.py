@@ -8,9 +8,9 @@ from htvm_ir.dialects.graph import AddOp
 from htvm_ir.frontends.onnx.graph import INT8, INT32, Node
 from htvm_ir.frontends.onnx.integer.elementwise import (
     clip_bounds,
-    factor,
     number,
     only_computed,
+    scaled,
     split,
 )
 from htvm_ir.frontends.onnx.integer.net import IntegerNet, Tensor
@@ -52,10 +52,9 @@ def _convert_residual(net: IntegerNet, node: Node) -> None:
 def convert_factor(net: IntegerNet, node: Node) -> None:
     """Mul or Div with a positive number."""
     x = _extended(net, node)
-    multiplier = factor(net.graph, node)
     if x.value.floored:
         x = net.integers(node, x.name)
-    net.derive(node, replace(x, value=x.value.times(multiplier)))
+    net.derive(node, replace(x, value=scaled(net.graph, node, x.value)))
 
 
 def convert_clip(net: IntegerNet, node: Node) -> None:

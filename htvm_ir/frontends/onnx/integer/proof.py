@@ -158,6 +158,8 @@ class Value:
             return f"it is scaled by {float(self.scale):g}, which rounds in float32; the factor must be a power of two"
         if multiplier > INT32[1] or divisor > 2**_LARGEST_SHIFT:
             return f"it is scaled by {float(self.scale):g}, which is beyond 2^31 or 2^-62"
+        if not INT32[0] <= self.offset <= INT32[1]:
+            return f"{float(self.offset):g} is added to it, which is beyond int32"
         if divisor > 1 and self.offset % 1 not in (0, Fraction(1, 2)):
             return f"{float(self.offset):g} is added before the Floor; only an integer or 1/2 may be"
         return None

@@ -62,14 +62,6 @@ void diana_digital_wait(void)
     barrier();
 }
 
-static inline void transfer(uint32_t l2, uint32_t l1, uint32_t length)
-{
-    set(MEMCPY_ADDR, l2);
-    set(L1_ROW, l1 / ROW_BYTES);
-    set(MEMCPY_WORDS, (length + GRANULE - 1) / GRANULE * (GRANULE / 4));
-    start();
-}
-
 static inline void copy(uint32_t operation, uint32_t l2, uint32_t l1, uint32_t length,
                         uint32_t count, uint32_t stride, uint32_t count2, uint32_t stride2)
 {
@@ -82,14 +74,27 @@ static inline void copy(uint32_t operation, uint32_t l2, uint32_t l1, uint32_t l
         }
     }
     set(MEMCPY_OP, operation);
-    for (uint32_t j = 0; j < count2; j++) {
-        for (uint32_t i = 0; i < count; i++) {
-            if (i + j != 0) {
-                diana_digital_wait();
+    set(MEMCPY_WORDS, (length + GRANULE - 1) / GRANULE * (GRANULE / 4));
+    for (;;) {
+        uint32_t piece = l2;
+
+        for (uint32_t left = count;;) {
+            set(MEMCPY_ADDR, piece);
+            set(L1_ROW, l1 / ROW_BYTES);
+            start();
+            if (--left == 0) {
+                break;
             }
-            transfer(l2 + j * stride2 + i * stride, l1, length);
+            diana_digital_wait();
+            piece += stride;
             l1 += length;
         }
+        if (--count2 == 0) {
+            return;
+        }
+        diana_digital_wait();
+        l2 += stride2;
+        l1 += length;
     }
 }
 
@@ -146,19 +151,26 @@ void diana_digital_depthwise(const uint32_t *program, const void *weights, uint3
                              uint32_t kernel_elements, uint32_t in_plane, uint32_t out_plane)
 {
     const uint32_t group = 16 * kernel_elements + 64;
+    uint32_t input = program[WORD_INPUT];
+    uint32_t output = program[WORD_OUTPUT];
+    uint32_t weight = address_of(weights);
 
     for (uint32_t i = 0; i < INSTRUCTION_WORDS; i++) {
         channel_program[i] = program[i];
     }
     prepare(conv_config, channel_program);
     set(WT_CONV_WORDS, group / 4);
-    for (uint32_t i = 0; i < channels; i++) {
-        if (i != 0) {
-            diana_digital_wait();
-            channel_program[WORD_INPUT] += in_plane;
-            channel_program[WORD_OUTPUT] += out_plane;
-        }
-        set(WT_CONV_ADDR, address_of(weights) + i / 4 * group + i % 4 * 4);
+    for (uint32_t i = 1;; i++) {
+        set(WT_CONV_ADDR, weight);
         start();
+        if (i == channels) {
+            return;
+        }
+        input += in_plane;
+        output += out_plane;
+        weight += i % 4 != 0 ? 4 : group - 12;
+        diana_digital_wait();
+        channel_program[WORD_INPUT] = input;
+        channel_program[WORD_OUTPUT] = output;
     }
 }

@@ -21,7 +21,7 @@
 /* Copy count2 x count pieces of `length` bytes from L2 to L1. Pieces lie `stride` bytes apart in L2, groups of
  * `count` pieces `stride2` bytes apart; in L1 all follow each other. Pieces that touch are moved as one; between
  * the others the CPU waits. The core moves multiples of 32 bytes, so up to 31 bytes behind the last piece in L1 are
- * overwritten. `length` is a multiple of 16 unless there is one piece. */
+ * overwritten. Counts are at least 1; `length` is a multiple of 16 unless there is one piece. */
 void diana_digital_dma_in(uint32_t l1, const void *l2, uint32_t length, uint32_t count,
                           uint32_t stride, uint32_t count2, uint32_t stride2);
 
@@ -38,7 +38,7 @@ void diana_digital_dense(const uint32_t *program, const void *weights, uint32_t 
 
 /* Run a depthwise convolution as one job for each channel and leave the last in flight. `program` is the job of
  * channel 0; channel i reads `in_plane * i` and writes `out_plane * i` bytes further on. Each job also overwrites
- * the 15 planes behind its own. Returns at once when there are no channels. */
+ * the 15 planes behind its own. There is at least one channel. */
 void diana_digital_depthwise(const uint32_t *program, const void *weights, uint32_t channels,
                              uint32_t kernel_elements, uint32_t in_plane, uint32_t out_plane);
 

@@ -1,0 +1,1 @@
+"""Measurements of the compiler itself; nothing here asserts, everything prints its figure."""

@@ -1,0 +1,119 @@
+"""Transfers and jobs as calls of the target's run-time library."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from xdsl.ir import Operation, SSAValue
+
+from htvm_ir.backend.c.scope import CFile
+from htvm_ir.backend.c.types import element_bytes, memref_type
+from htvm_ir.dialects.accel import AwaitOp, LaunchOp
+from htvm_ir.dialects.dma import MAX_DIMENSIONS, StartOp, WaitOp, transfer_shape
+from htvm_ir.errors import HtvmError
+from htvm_ir.targets.target import Channel, Data, Engine, Job
+
+
+class Values(Protocol):
+    """What the texts of transfers and jobs need to know of the function they are in."""
+
+    file: CFile
+    function: str
+
+    def text(self, value: SSAValue) -> str:
+        """The C expression of a value."""
+        ...
+
+    def address(self, value: SSAValue) -> int | None:
+        """The byte address of a buffer the CPU cannot address."""
+        ...
+
+    def fail(self, op: Operation, why: str) -> HtvmError:
+        """The error for an op that C has no form for."""
+        ...
+
+
+def _pointer(values: Values, buffer: SSAValue) -> str:
+    address = values.address(buffer)
+    return values.text(buffer) if address is None else str(address)
+
+
+def _channel(values: Values, op: StartOp) -> Channel:
+    name = op.channel.string_value()
+    target = values.file.target
+    known = [channel.name for channel in target.channels]
+    if name not in known:
+        raise values.fail(op, f"target '{target.name}' has no channel '{name}'; it has {', '.join(known)}")
+    return target.channel(name)
+
+
+def transfer(values: Values, op: StartOp) -> str:
+    """``function(to, from, length, count, stride, count2, stride2);``, all in bytes.
+
+    The side the CPU cannot address is packed; the strides are those of the other.
+
+    Raises:
+        HtvmError: the packed side has gaps.
+    """
+    channel = _channel(values, op)
+    packed, strided = op.source, op.destination
+    if values.address(packed) is None:
+        packed, strided = strided, packed
+    if len(transfer_shape(memref_type(packed))) > 1:
+        raise values.fail(op, f"the buffer in the local memory must be contiguous, not {packed.type}")
+    size = element_bytes(memref_type(strided).element_type)
+    loops = transfer_shape(memref_type(strided))
+    length = loops.pop()[0] * size
+    numbers = [length]
+    for count, stride in reversed(loops):
+        numbers += [count, stride * size]
+    numbers += [1, 0] * (MAX_DIMENSIONS - 1 - len(loops))
+    arguments = [_pointer(values, op.destination), _pointer(values, op.source), *(str(n) for n in numbers)]
+    return f"{channel.function}({', '.join(arguments)});"
+
+
+def transfer_done(values: Values, op: WaitOp) -> str:
+    """``wait();`` of the channel the token comes from."""
+    start = op.token.owner
+    if not isinstance(start, StartOp):
+        raise values.fail(op, "the token must come from a dma.start of the same function")
+    return f"{_channel(values, start).wait}();"
+
+
+def _engine(values: Values, op: LaunchOp) -> Engine:
+    target = values.file.target
+    known = [engine.name for engine in target.engines]
+    if op.engine_name not in known:
+        raise values.fail(op, f"target '{target.name}' has no engine '{op.engine_name}' in this module")
+    return target.engine(op.engine_name)
+
+
+def _addresses(values: Values, op: LaunchOp, buffers: Sequence[SSAValue]) -> list[int]:
+    addresses = [values.address(buffer) for buffer in buffers]
+    known = [address for address in addresses if address is not None]
+    if len(known) != len(addresses):
+        raise values.fail(op, f"operands must lie in the local memory of engine '{op.engine_name}'")
+    return known
+
+
+def launch(values: Values, op: LaunchOp) -> str:
+    """The call the engine's contract asks for; its tables become static arrays of the file."""
+    engine = _engine(values, op)
+    constants = "NULL" if op.constants is None else values.text(op.constants)
+    job = Job(op.kernel.data, op.fields)
+    *inputs, output = _addresses(values, op, [*op.inputs, op.output])
+    call = engine.call(job, inputs, output, constants)
+    arguments = [
+        values.file.table_name(argument, f"{values.function}_job") if isinstance(argument, Data) else str(argument)
+        for argument in call.arguments
+    ]
+    return f"{call.function}({', '.join(arguments)});"
+
+
+def job_done(values: Values, op: AwaitOp) -> str:
+    """``wait();`` of the engine the token comes from."""
+    start = op.token.owner
+    if not isinstance(start, LaunchOp):
+        raise values.fail(op, "the token must come from an accel.launch of the same function")
+    return f"{_engine(values, start).wait}();"

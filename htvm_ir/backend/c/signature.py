@@ -1,0 +1,137 @@
+"""Parameters of C functions, and the tensors at the boundary of the network."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from xdsl.dialects.builtin import ArrayAttr, DictionaryAttr, FloatAttr, IntegerAttr, MemRefType, StringAttr
+from xdsl.dialects.func import FuncOp
+from xdsl.ir import Attribute
+
+from htvm_ir.backend.c.names import Names
+from htvm_ir.backend.c.types import buffer_bytes, c_type, memref_type
+from htvm_ir.dialects.graph import NAME
+
+OUTPUT = "accel.output"
+"""Unit attribute of arguments of ``@main`` that the network writes."""
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """A pointer parameter."""
+
+    name: str
+    element: str
+    is_output: bool
+
+    @property
+    def declaration(self) -> str:
+        """Inputs are read-only; nothing else points into an output while a kernel runs."""
+        return f"{self.element} *restrict {self.name}" if self.is_output else f"const {self.element} *{self.name}"
+
+
+def parameters(function: FuncOp, written: set[int]) -> list[Parameter]:
+    """The parameters of a kernel, named by their role where the IR gives no name."""
+    names = Names()
+    return [
+        Parameter(
+            names.unique(argument.name_hint or ("output" if index in written else "input")),
+            c_type(memref_type(argument).element_type),
+            index in written,
+        )
+        for index, argument in enumerate(function.body.block.args)
+    ]
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """An input or output of the network: C name, ONNX name ('' = none), buffer, scale and zero point if known."""
+
+    name: str
+    onnx_name: str
+    aliases: tuple[str, ...]
+    type: MemRefType[Attribute]
+    is_output: bool
+    scale: float | None
+    zero_point: int
+
+    @property
+    def element(self) -> str:
+        """C type of the elements."""
+        return c_type(self.type.element_type)
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of the caller's buffer."""
+        return buffer_bytes(self.type)
+
+
+@dataclass(frozen=True)
+class Boundary:
+    """All inputs, then all outputs."""
+
+    tensors: tuple[Tensor, ...]
+
+    @property
+    def inputs(self) -> list[Tensor]:
+        """The tensors the caller gives."""
+        return [t for t in self.tensors if not t.is_output]
+
+    @property
+    def outputs(self) -> list[Tensor]:
+        """The tensors the caller gets."""
+        return [t for t in self.tensors if t.is_output]
+
+    @property
+    def parameters(self) -> list[Parameter]:
+        """Parameters of the entry function."""
+        names = Names()
+        return [Parameter(names.unique(t.name), t.element, t.is_output) for t in self.tensors]
+
+    @staticmethod
+    def of(main: FuncOp) -> Boundary:
+        """The boundary that the argument attributes of ``@main`` describe.
+
+        Members are called as TVM does: the ONNX name in lower case with ``_`` for what C does not allow, else
+        ``input`` or ``output``, numbered if there are several.
+        """
+        arguments = main.body.block.args
+        given = list(main.arg_attrs or [DictionaryAttr({})] * len(arguments))
+        outputs = [OUTPUT in attributes.data for attributes in given]
+        # Inputs and outputs share one namespace: the size macros do not say which of them they mean.
+        names = Names()
+        tensors: list[Tensor] = []
+        for index, (argument, attributes) in enumerate(zip(arguments, given, strict=True)):
+            onnx_name = _text(attributes.data.get(NAME))
+            wanted = onnx_name.lower() or _default_name(outputs, index)
+            tensors.append(
+                Tensor(
+                    name=names.unique(wanted),
+                    onnx_name=onnx_name,
+                    aliases=_texts(attributes.data.get("graph.aliases")),
+                    type=memref_type(argument),
+                    is_output=outputs[index],
+                    scale=_number(attributes.data.get("graph.scale")),
+                    zero_point=int(_number(attributes.data.get("graph.zero_point")) or 0),
+                )
+            )
+        return Boundary(tuple(tensors))
+
+
+def _default_name(outputs: Sequence[bool], index: int) -> str:
+    kind = outputs[index]
+    word = "output" if kind else "input"
+    return word if outputs.count(kind) == 1 else f"{word}{outputs[:index].count(kind)}"
+
+
+def _text(attribute: Attribute | None) -> str:
+    return attribute.data if isinstance(attribute, StringAttr) else ""
+
+
+def _texts(attribute: Attribute | None) -> tuple[str, ...]:
+    return tuple(_text(a) for a in attribute) if isinstance(attribute, ArrayAttr) else ()
+
+
+def _number(attribute: Attribute | None) -> float | int | None:
+    return attribute.value.data if isinstance(attribute, FloatAttr | IntegerAttr) else None
