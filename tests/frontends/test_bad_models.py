@@ -180,6 +180,14 @@ CONVENTION: dict[str, tuple[Callable[[], onnx.ModelProto], str]] = {
         lambda: layer(CONV, node("Mul", "c div", "d"), node("Max", "d half", "y"), div=[0.3], half=[0.5]),
         "neither an integer nor one times a scale",
     ),
+    "truncating cast": (
+        lambda: layer(CONV, node("Div", "c div", "d"), node("Cast", "d", "y", to=TensorProto.INT32)),
+        "Cast 'y': 'd' is not provably",
+    ),
+    "truncating cast of the input": (
+        lambda: layer(node("Div", "x div", "d"), node("Cast", "d", "k", to=TensorProto.INT32), *requant("k", "y")),
+        "Cast 'k': 'd' is not provably",
+    ),
     "quantised model": (lambda: layer(node("QuantizeLinear", "x w", "y")), "QuantizeLinear 'y': operator is not"),
 }
 

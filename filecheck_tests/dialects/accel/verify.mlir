@@ -47,7 +47,7 @@
 %x, %m, %n = "test.op"() : () -> (tensor<1x4xi8>, memref<1x4xi8>, i8)
 accel.dispatch @digital "k" ins(%x : tensor<1x4xi8>) {
 ^bb0(%a: tensor<1x4xi8>):
-  accel.yield
+  accel.yield %a : tensor<1x4xi8>
 }
 // CHECK: Operation does not verify: expected either tensor results or output buffers
 

@@ -120,7 +120,7 @@ def _visible_rows(instruction: DigitalInstruction) -> int:
 def _visible_columns(instruction: DigitalInstruction) -> int:
     """Columns of the input that some tap of a convolution sees and that are not hidden."""
     last = (LANES * instruction.ox - 1) * instruction.stride + instruction.fx
-    stored = instruction.cx
+    stored = instruction.cx - instruction.hidden_columns
     return max(0, min(stored, last - instruction.pad_left))
 
 

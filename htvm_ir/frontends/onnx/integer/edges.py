@@ -10,7 +10,7 @@ from xdsl.ir import BlockArgument, SSAValue
 from htvm_ir.errors import HtvmError
 from htvm_ir.frontends.onnx.emit import Edge
 from htvm_ir.frontends.onnx.graph import INT8, Graph, Input, Node
-from htvm_ir.frontends.onnx.integer.elementwise import CLIPS, COPIES, FACTORS, clip_bounds, scaled
+from htvm_ir.frontends.onnx.integer.elementwise import CLIPS, COPIES, FACTORS, clip_bounds, keeps, scaled
 from htvm_ir.frontends.onnx.integer.net import IntegerNet, Tensor
 from htvm_ir.frontends.onnx.integer.proof import Value
 
@@ -60,7 +60,7 @@ def _step(graph: Graph, node: Node, value: Value) -> Value | None:
     if node.domain or len(node.outputs) != 1:
         return None
     if node.op in COPIES:
-        return value
+        return value if keeps(node, value) else None
     if node.op in FACTORS and not value.floored:
         return scaled(graph, node, value)
     if node.op == "Floor" and not value.floored:

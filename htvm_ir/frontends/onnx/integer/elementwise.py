@@ -6,9 +6,13 @@ from fractions import Fraction
 
 import numpy as np
 
-from htvm_ir.frontends.onnx.graph import Graph, Node
+from htvm_ir.frontends.onnx.graph import INT8, INT32, Graph, Node
 from htvm_ir.frontends.onnx.integer.proof import Bound, Value
 
+_FLOATS = (1, 11)
+"""onnx.TensorProto.DataType FLOAT and DOUBLE."""
+_INTEGERS = {3: INT8, 5: (-(2**15), 2**15 - 1), 6: INT32, 7: (-(2**63), 2**63 - 1)}
+"""Ranges of onnx.TensorProto.DataType INT8, INT16, INT32 and INT64."""
 _FLOAT32 = Fraction(1, 2**149), Fraction(2**128)
 """Bounds of the positive numbers of float32."""
 CLIPS = ("Max", "Min", "Clip", "Relu")
@@ -58,6 +62,17 @@ def scaled(graph: Graph, node: Node, value: Value) -> Value:
     if not _FLOAT32[0] <= result.scale <= _FLOAT32[1]:
         raise node.error("all factors together are beyond float32")
     return result
+
+
+def keeps(node: Node, value: Value | None) -> bool:
+    """Whether one of COPIES hands ``value`` on unchanged: a Cast to integers must not truncate or wrap.
+
+    ``None`` stands for a value that may be any real number.
+    """
+    target = node.integer("to", 0)
+    if node.op != "Cast" or target in _FLOATS:
+        return True
+    return target in _INTEGERS and value is not None and value.is_integer and value.fits(*_INTEGERS[target])
 
 
 def clip_bounds(graph: Graph, node: Node) -> tuple[Bound, Bound]:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 from htvm_ir.dialects.graph import AddOp
-from htvm_ir.frontends.onnx.graph import INT8, INT32, Node
+from htvm_ir.frontends.onnx.graph import INT32, Node
 from htvm_ir.frontends.onnx.integer.elementwise import (
     clip_bounds,
+    keeps,
     number,
     only_computed,
     scaled,
@@ -16,11 +17,6 @@ from htvm_ir.frontends.onnx.integer.elementwise import (
 from htvm_ir.frontends.onnx.integer.net import IntegerNet, Tensor
 from htvm_ir.frontends.onnx.integer.proof import Value
 from htvm_ir.frontends.onnx.integer.spatial import floor_of_mean
-
-_FLOATS = (1, 11)
-"""onnx.TensorProto.DataType FLOAT and DOUBLE."""
-_INTEGERS = {3: INT8, 5: (-(2**15), 2**15 - 1), 6: INT32, 7: (-(2**63), 2**63 - 1)}
-"""Ranges of onnx.TensorProto.DataType INT8, INT16, INT32 and INT64."""
 
 
 def convert_add(net: IntegerNet, node: Node) -> None:
@@ -85,11 +81,8 @@ def convert_floor(net: IntegerNet, node: Node) -> None:
 def convert_copy(net: IntegerNet, node: Node) -> None:
     """Identity, Dropout, and a Cast that keeps the value."""
     x = net.operand(node)
-    target = node.integer("to", 0)
-    if node.op == "Cast" and target not in _FLOATS:
-        low, high = _INTEGERS.get(target, (1, 0))
-        if x.why_no_integer() is not None or not x.value.fits(low, high):
-            raise node.error(f"'{x.name}' is not provably a number the target type holds")
+    if not keeps(node, x.value if x.mean is None else None):
+        raise node.error(f"'{x.name}' is not provably a number the target type holds; add Floor and a clip before")
     net.derive(node, x)
 
 
