@@ -126,7 +126,7 @@ class PlanAttr(ParametrizedAttribute):
 
 @irdl_attr_definition
 class GridAttr(ParametrizedAttribute):
-    """Tiled dimensions, outermost loop first: ``#tiled.grid<y = 32 by 12, k = 64 by 64>``.
+    """Tiled dimensions, outermost loop first: ``#tiled.grid<y = 32 by 12, k = 64 by 16>``; none for a single tile.
 
     The last tile of a dimension is smaller where the size does not divide the extent.
     """
@@ -172,9 +172,8 @@ class GridAttr(ParametrizedAttribute):
             parser.parse_keyword("by")
             return name, extent, parser.parse_integer(allow_boolean=False)
 
-        with parser.in_angle_brackets():
-            entries = parser.parse_comma_separated_list(parser.Delimiter.NONE, entry)
-            _require_distinct(parser, [name for name, _, _ in entries])
+        entries = parser.parse_comma_separated_list(parser.Delimiter.ANGLE, entry)
+        _require_distinct(parser, [name for name, _, _ in entries])
         grid = cls({n: e for n, e, _ in entries}, {n: s for n, _, s in entries})
         return list(grid.parameters)
 

@@ -46,8 +46,9 @@ def apply_plan(dispatch: DispatchOp, plan: tiled.PlanAttr, target: Target) -> ti
     problem = target.engine(dispatch.engine_name).problem(workload, target)
     if (reason := check_plan(problem, plan.tile)) is not None:
         raise HtvmError(f"the plan of kernel '{kernel}' cannot be obeyed: {reason}")
-    sizes = plan.tile
-    grid = tiled.GridAttr(dimensions(workload), sizes)
+    extents = dimensions(workload)
+    sizes = {name: size for name, size in plan.tile.items() if size < extents[name]}
+    grid = tiled.GridAttr(extents, sizes)
     spans = windows(workload, tuple(sizes))
     constants = _hoist_constants(dispatch)
     body = _tile_body(dispatch, workload, spans, sizes)

@@ -1,4 +1,4 @@
-"""The program that most tests of the virtual SoC run, built once."""
+"""The programs that several tests of the virtual SoC run, built once."""
 
 from __future__ import annotations
 
@@ -14,3 +14,9 @@ from htvm_ir.sim.toolchain import build
 def cases_elf(tmp_path_factory: pytest.TempPathFactory) -> Path:
     output = tmp_path_factory.mktemp("cases") / "cases.elf"
     return build(SmallSoc().soc, [PROGRAMS / "cases.c"], [], output)
+
+
+@pytest.fixture(scope="session")
+def sort_elf(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    output = tmp_path_factory.mktemp("sort") / "sort.elf"
+    return build(SmallSoc().soc, [PROGRAMS / "sort.c"], [], output)

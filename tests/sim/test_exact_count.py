@@ -37,14 +37,13 @@ def test_results_and_instruction_counts_equal_qemu(name: str, tmp_path: Path):
     assert result.cycles == result.instructions
 
 
-def test_runs_are_reproducible_and_costs_do_not_change_the_count(tmp_path: Path):
+def test_runs_are_reproducible_and_costs_do_not_change_the_count(sort_elf: Path):
     small = SmallSoc(PIPELINE_COSTS)
-    elf = build(small.soc, [PROGRAMS / "sort.c"], [], tmp_path / "program.elf")
-    machine = Machine(small.soc, elf)
+    machine = Machine(small.soc, sort_elf)
     first = machine.run()
     text = small.console.text
     machine.reset()
     second = machine.run()
     assert (second.cycles, second.instructions, small.console.text) == (first.cycles, first.instructions, text)
-    assert first.instructions == Machine(SmallSoc().soc, elf).run().instructions
+    assert first.instructions == Machine(SmallSoc().soc, sort_elf).run().instructions
     assert first.cpu_cycles == first.cycles > first.instructions

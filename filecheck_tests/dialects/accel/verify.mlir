@@ -78,8 +78,8 @@ accel.dispatch @digital "k" ins(%x : tensor<1x4xi8>) {
 %x, %m, %n = "test.op"() : () -> (tensor<1x4xi8>, memref<1x4xi8>, i8)
 %r = accel.dispatch @digital "k" ins(%m : memref<1x4xi8>) {
 ^bb0(%a: tensor<1x4xi32>):
-  accel.yield %a : tensor<1x4xi8>
-} -> tensor<1x4xi8>
+  accel.yield %a : tensor<1x4xi32>
+} -> tensor<1x4xi32>
 // CHECK: Operation does not verify: the body takes i32 elements of an input memref<1x4xi8>
 
 // -----
@@ -88,8 +88,8 @@ accel.dispatch @digital "k" ins(%x : tensor<1x4xi8>) {
 %x, %m, %n = "test.op"() : () -> (tensor<1x4xi8>, memref<1x4xi8>, i8)
 %r = accel.dispatch @digital "k" ins(%x : tensor<1x4xi8>) {
 ^bb0(%a: tensor<1x5xi8>):
-  accel.yield %a : tensor<1x4xi8>
-} -> tensor<1x4xi8>
+  accel.yield %a : tensor<1x5xi8>
+} -> tensor<1x5xi8>
 // CHECK: Operation does not verify: the body takes tensor<1x5xi8>, but the input is tensor<1x4xi8>
 
 // -----
