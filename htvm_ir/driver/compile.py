@@ -76,6 +76,7 @@ def compile_model(
         HtvmError: anything the user can mend.
     """
     from htvm_ir.backend.c.package import render
+    from htvm_ir.driver.edges import edges
     from htvm_ir.driver.report import Recorder
     from htvm_ir.passes.pipeline import default_passes, run_passes
     from htvm_ir.passes.set_target import SetTarget
@@ -102,6 +103,9 @@ def compile_model(
     run_passes(module, list(default_passes(options.solver_seconds)), after)
     files = render(module, options.module_name)
     report = recorder.report(model, module)
+    inputs, outputs = edges(module)
+    report["inputs"] = [edge.as_json() for edge in inputs]
+    report["outputs"] = [edge.as_json() for edge in outputs]
     report["compile_seconds"] = round(time.perf_counter() - started, 3)
     return Compiled(target, source, module, files, report)
 

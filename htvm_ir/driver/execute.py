@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import zipfile
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -9,39 +11,25 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from xdsl.dialects.builtin import FloatAttr, IntegerAttr, ModuleOp, StringAttr
+from xdsl.dialects.builtin import ModuleOp, StringAttr
 from xdsl.dialects.func import FuncOp
 
 from htvm_ir.dialects.graph import NAME
+from htvm_ir.driver.edges import Array, edges
+from htvm_ir.driver.files import write_file
 from htvm_ir.driver.harness import Board, KernelReturn
-from htvm_ir.driver.samples import Array, Edge, Samples, read_npz
+from htvm_ir.driver.samples import Samples
 from htvm_ir.errors import HtvmError
 from htvm_ir.interpreters.run import Runner
-from htvm_ir.interpreters.signature import arguments_of
-from htvm_ir.passes.workloads import kernel_types, layout_of, main_function
+from htvm_ir.passes.workloads import kernel_types, layout_of
 
 if TYPE_CHECKING:
     from htvm_ir.driver.compile import Compiled
     from htvm_ir.sim.machine import RunResult
 
 
-def edges(compiled: Compiled) -> tuple[list[Edge], list[Edge]]:
-    """The network's inputs and outputs."""
-    function = main_function(compiled.module)
-    given = list(function.arg_attrs or [])
-    found: tuple[list[Edge], list[Edge]] = ([], [])
-    for index, argument in enumerate(arguments_of(function)):
-        attributes = given[index].data if given else {}
-        scale, zero_point = attributes.get("graph.scale"), attributes.get("graph.zero_point")
-        edge = Edge(
-            argument.names,
-            argument.shape,
-            argument.dtype,
-            scale.value.data if isinstance(scale, FloatAttr) else None,
-            zero_point.value.data if isinstance(zero_point, IntegerAttr) else 0,
-        )
-        found[argument.is_output].append(edge)
-    return found
+OUTPUTS = "the outputs"
+"""What a message calls the file of :func:`write_outputs`."""
 
 
 @dataclass
@@ -90,7 +78,7 @@ def execute(
     *,
     check: bool = False,
     check_layers: bool = False,
-    layers: Path | None = None,
+    layers: Mapping[str, Array] | None = None,
     compiler: str | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> Execution:
@@ -102,7 +90,7 @@ def execute(
     Raises:
         HtvmError: no virtual SoC, C compiler errors, faults of the program.
     """
-    inputs, outputs = edges(compiled)
+    inputs, outputs = edges(compiled.module)
     reference = Runner(compiled.source)
     counts = Check(reference=samples.reference_name)
     with Board.build(compiled.target, compiled.files, module_name, inputs, outputs, compiler) as board:
@@ -124,7 +112,7 @@ def execute(
             if progress is not None:
                 progress(index + 1)
         if layers is not None:
-            comparer.compare_stored(read_npz(layers))
+            comparer.compare_stored(layers)
         assert first is not None
         report = _run_report(compiled, board, first, len(samples))
     if samples.labels is not None and len(outputs) == 1:
@@ -188,6 +176,8 @@ class _LayerCheck:
     def compare_stored(self, stored: Mapping[str, Array]) -> None:
         """Against the tensors of a file, by ONNX name."""
         aliases = _aliases(self.seen, self.board)
+        if not aliases.keys() & stored.keys():
+            raise HtvmError(f"none of the stored layers is a kernel's result; names there are: {', '.join(aliases)}")
         for name, value in stored.items():
             if name in aliases:
                 self._count(name, aliases[name], value, "the stored layer")
@@ -267,11 +257,9 @@ def write_outputs(path: Path, outputs: Sequence[Array], names: Sequence[str]) ->
     Raises:
         HtvmError: the file cannot be written.
     """
-    partial = path.with_name(f".{path.name}.part")
-    try:
-        with partial.open("wb") as file:
-            np.savez(file, **dict(zip(names, outputs, strict=True)))  # pyright: ignore[reportArgumentType]
-        partial.replace(path)
-    except OSError as error:
-        partial.unlink(missing_ok=True)
-        raise HtvmError(f"{path}: cannot write the outputs ({error.strerror}); name another file") from error
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w") as file:  # numpy.savez cannot store a tensor named 'file', and adds the date
+        for name, values in zip(names, outputs, strict=True):
+            with file.open(zipfile.ZipInfo(f"{name}.npy"), "w") as entry:
+                np.lib.format.write_array(entry, values)
+    write_file(path, archive.getvalue(), OUTPUTS)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from htvm_ir.errors import HtvmError
 
 if TYPE_CHECKING:
-    from htvm_ir.driver.samples import Edge
+    from htvm_ir.driver.edges import Edge
     from htvm_ir.sim.machine import Machine, RunResult
     from htvm_ir.targets.target import Target
 

@@ -6,24 +6,43 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Generator, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
+from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from xdsl.context import Context
+from xdsl.dialects import get_all_dialects
+from xdsl.parser import Parser
+from xdsl.printer import Printer
+
+from htvm_ir.driver.compile import Compiled
+from htvm_ir.driver.files import file_errors
+from htvm_ir.driver.report import SCHEMA
 from htvm_ir.errors import HtvmError
+from htvm_ir.passes.workloads import module_target
+from htvm_ir.universe import HTVM_UNIVERSE
 
 if TYPE_CHECKING:
-    from htvm_ir.driver.compile import Compiled
+    from xdsl.dialects.builtin import ModuleOp
+
     from htvm_ir.targets.soc import Soc
 
 REPORT, MODULE, SOURCE = "report.json", "module.mlir", "source.mlir"
+OUTPUT = "the output"
+
+COMPILER = "python3 -m ziglang"
+"""The packaged compiler, as a command of the machine that builds."""
 
 MAKEFILE = """\
 # Cross-compiles the network and the run-time library of {target} into libnetwork.a.
-# make CC="python3 -m ziglang cc" AR="python3 -m ziglang ar" uses the compiler that comes with `pip install ziglang`.
-CC ?= cc
-AR ?= ar
+# The compiler is clang as `pip install ziglang` brings it; for another one, set CC, AR and CFLAGS.
+ifeq ($(origin CC),default)
+CC := {compiler} cc
+endif
+ifeq ($(origin AR),default)
+AR := {compiler} ar
+endif
 CFLAGS ?= {flags} -O2
 CFLAGS += -std=c11 -ffreestanding -Wall -Wextra -Iinclude
 
@@ -63,13 +82,11 @@ No heap, no recursion; buffers lie in a static arena, so calls must not overlap,
 
 def package_files(compiled: Compiled, module_name: str) -> dict[str, str]:
     """All text files of a package: relative path -> text."""
-    from htvm_ir.passes.workloads import module_target
-
     target = module_target(compiled.module)
     files = {
         **compiled.files,
-        SOURCE: f"{compiled.source}\n",
-        MODULE: f"{compiled.module}\n",
+        SOURCE: _text(compiled.source),
+        MODULE: _text(compiled.module),
         REPORT: report_text(compiled.report),
     }
     flags = ""
@@ -77,9 +94,15 @@ def package_files(compiled: Compiled, module_name: str) -> dict[str, str]:
         soc = target.soc()
         flags = f"-target {soc.zig_target} -mcpu={soc.zig_cpu}"
         files |= {f"{folder}/{path.name}": path.read_text() for folder, path in _runtime(soc)}
-    files["Makefile"] = MAKEFILE.format(target=target.name, flags=flags)
+    files["Makefile"] = MAKEFILE.format(target=target.name, compiler=COMPILER, flags=flags)
     files["README.md"] = README.format(model=compiled.report["model"], target=target.name, module=module_name)
     return files
+
+
+def _text(module: ModuleOp) -> str:
+    text = StringIO()
+    Printer(text).print_op(module)
+    return text.getvalue() + "\n"
 
 
 def report_text(report: dict[str, Any]) -> str:
@@ -97,58 +120,61 @@ def _runtime(soc: Soc) -> Iterator[tuple[str, Path]]:
 def write_package(files: dict[str, str], out: Path) -> None:
     """Write all files, or none: the folder appears complete or stays as it was.
 
+    In a folder of an earlier compilation the entries written here are replaced, and nothing else is touched.
+
     Raises:
         HtvmError: the folder cannot be written, or holds something that no compilation wrote.
     """
-    if out.exists() and not out.is_dir():
-        raise HtvmError(f"{out}: is a file; name a folder for the output")
-    if out.is_dir() and any(out.iterdir()) and not (out / REPORT).is_file():
-        raise HtvmError(f"{out}: holds files that are not from a compilation; name an empty or new folder")
-    with _file_errors(out):
+    check_writable(out)
+    with file_errors(out, OUTPUT, "folder"):
         out.parent.mkdir(parents=True, exist_ok=True)
-        fresh = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
+        # inside an existing folder, which may be the current one or a mount point: it cannot be renamed itself
+        home = out if out.is_dir() else out.parent
+        fresh = Path(tempfile.mkdtemp(prefix=".htvm-", dir=home))
         try:
             for name, text in files.items():
-                path = fresh / name
+                path = fresh / "new" / name
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_text(text)
-            fresh.chmod(0o755)
-            _swap(fresh, out)
+            if home is out:
+                _replace_entries(fresh / "new", fresh / "old", out)
+            else:
+                (fresh / "new").rename(out)
         finally:
             shutil.rmtree(fresh, ignore_errors=True)
 
 
-def _swap(fresh: Path, out: Path) -> None:
-    """Put a finished folder in the place of an older one."""
-    if out.exists():
-        old = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent)) / "old"
-        out.rename(old)
-        fresh.rename(out)
-        shutil.rmtree(old.parent, ignore_errors=True)
-    else:
-        fresh.rename(out)
-
-
-@contextmanager
-def _file_errors(out: Path) -> Generator[None]:
+def _replace_entries(new: Path, old: Path, out: Path) -> None:
+    """Move what lies in ``new`` to ``out``, and what it replaces to ``old``; undone if anything fails."""
+    old.mkdir()
+    moved: list[tuple[Path, Path]] = []
     try:
-        yield
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise HtvmError(f"{out}: cannot write the output ({reason}); name a folder you may write to") from error
+        for entry in sorted(new.iterdir()):
+            place = out / entry.name
+            for start, end in ((place, old / entry.name), (entry, place)):
+                if start.exists():
+                    start.rename(end)
+                    moved.append((start, end))
+    except OSError:
+        for start, end in reversed(moved):
+            end.rename(start)
+        raise
 
 
 def check_writable(out: Path) -> None:
     """Say before a long compilation that its output cannot be written.
 
     Raises:
-        HtvmError: the nearest existing parent is not a writable folder.
+        HtvmError: not a folder one may write to, or one with files that no compilation wrote.
     """
-    parent = next(p for p in (out, *out.absolute().parents) if p.exists())
-    if not parent.is_dir():
-        raise HtvmError(f"{out}: {parent} is a file; name a folder for the output")
-    if not os.access(parent, os.W_OK):
-        raise HtvmError(f"{out}: cannot write the output (permission denied); name a folder you may write to")
+    with file_errors(out, OUTPUT, "folder"):
+        parent = next(p for p in (out, *out.absolute().parents) if p.exists())
+        if not parent.is_dir():
+            raise NotADirectoryError(None, f"{parent} is a file")
+        if not os.access(parent, os.W_OK):
+            raise PermissionError(None, "permission denied")
+        if parent is out and any(out.iterdir()) and not (out / REPORT).is_file():
+            raise FileExistsError(None, "it holds files that are not from a compilation")
 
 
 def load_package(folder: Path) -> tuple[Compiled, str]:
@@ -157,30 +183,26 @@ def load_package(folder: Path) -> tuple[Compiled, str]:
     Raises:
         HtvmError: the folder is not a complete package.
     """
-    from xdsl.context import Context
-    from xdsl.dialects import get_all_dialects
-    from xdsl.parser import Parser
-    from xdsl.utils.exceptions import ParseError, VerifyException
-
-    from htvm_ir.driver.compile import Compiled
-    from htvm_ir.passes.workloads import module_target
-    from htvm_ir.universe import HTVM_UNIVERSE
-
     try:
         report = json.loads((folder / REPORT).read_text())
-        texts = [(folder / name).read_text() for name in (SOURCE, MODULE)]
-        headers = [p.name for p in (folder / "include").glob("tvmgen_*_kernels.h")]
-        module_name = headers[0].removeprefix("tvmgen_").removesuffix("_kernels.h")
+        if report["schema"] != SCHEMA:
+            raise HtvmError(f"its report has schema {report['schema']}, this version reads {SCHEMA}")
+        source, module = (_parse(folder / name) for name in (SOURCE, MODULE))
+        (header,) = (folder / "include").glob("tvmgen_*_kernels.h")
         paths = [*(folder / "src").glob("tvmgen_*.c"), *(folder / "include").glob("tvmgen_*.h")]
         files = {str(path.relative_to(folder)): path.read_text() for path in paths}
-        context = Context()
-        for name, factory in (get_all_dialects() | HTVM_UNIVERSE.all_dialects).items():
-            context.register_dialect(name, factory)
-        source, module = (Parser(context, text).parse_module() for text in texts)
-        module.verify()
-    except (OSError, ValueError, IndexError, ParseError, VerifyException) as error:
-        first = str(error).strip().splitlines()
-        raise HtvmError(
-            f"{folder}: is not a package that htvm compile wrote ({first[0] if first else error})"
-        ) from error
-    return Compiled(module_target(module), source, module, files, report), module_name
+        target = module_target(module)
+    except Exception as error:  # a damaged file makes the parsers raise anything
+        reason = " ".join((str(error) or repr(error)).split())
+        raise HtvmError(f"{folder}: not a package that htvm compile wrote ({reason}); compile again") from error
+    module_name = header.name.removeprefix("tvmgen_").removesuffix("_kernels.h")
+    return Compiled(target, source, module, files, report), module_name
+
+
+def _parse(path: Path) -> ModuleOp:
+    context = Context()
+    for name, factory in (get_all_dialects() | HTVM_UNIVERSE.all_dialects).items():
+        context.register_dialect(name, factory)
+    module = Parser(context, path.read_text(), path.name).parse_module()
+    module.verify()
+    return module

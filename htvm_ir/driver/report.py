@@ -69,8 +69,6 @@ class Recorder:
         workload = block_workload(dispatch.body.block)
         plan = dispatch.plan if isinstance(dispatch.plan, PlanAttr) else None
         engine = dispatch.engine_name
-        host = self.target.host
-        cycles = workload.macs * host.cycles_per_mac + workload.output.size * host.cycles_per_element
         refusals = [f"{name}: {reason}" for name, reason in dispatch.reasons.items()]
         return {
             "name": layer_name(dispatch),
@@ -80,7 +78,7 @@ class Recorder:
             "engine": engine,
             "reason": "; ".join(refusals) or None if engine == CPU else None,
             "macs": workload.macs,
-            "cycles": cycles if plan is None else plan.latency.data,
+            "cycles": self.target.host.cycles(workload) if plan is None else plan.latency.data,
             "tile": None if plan is None else plan.tile,
             "proven_optimal": None if plan is None else bool(plan.proven.data),
         }

@@ -2,43 +2,17 @@
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from htvm_ir.driver.edges import Array, Edge
 from htvm_ir.errors import HtvmError
-
-Array = NDArray[Any]
 
 REFERENCES = ("logits", "output")
 """Keys that hold a reference, the first that is there counts."""
-
-
-@dataclass(frozen=True)
-class Edge:
-    """An input or output of the network: its names, logical shape, and how the caller quantises it."""
-
-    names: tuple[str, ...]
-    shape: tuple[int, ...]
-    dtype: np.dtype[Any]
-    scale: float | None = None
-    zero_point: int = 0
-
-    @property
-    def name(self) -> str:
-        """The ONNX name."""
-        return self.names[0]
-
-    def quantize(self, values: Array) -> Array:
-        """Float values at the network's edge as the integers it computes with: floor, then clip."""
-        limits = np.iinfo(self.dtype)
-        scaled = np.floor(values / np.float32(self.scale or 1.0)) + self.zero_point
-        return np.clip(scaled, limits.min, limits.max).astype(self.dtype)
 
 
 @dataclass(frozen=True)
@@ -62,14 +36,16 @@ def read_npz(path: Path) -> dict[str, Array]:
         HtvmError: missing, not an npz, or it holds pickled objects.
     """
     if not path.is_file():
-        raise HtvmError(f"{path}: no such file; give an .npz with the network's inputs")
+        raise HtvmError(f"{path}: no such file; give an .npz")
     try:
-        with np.load(path, allow_pickle=False) as data:
-            if not isinstance(data, Mapping):
-                raise HtvmError(f"{path}: is a single array, not an .npz; save it with numpy.savez")
-            return {name: data[name] for name in data}
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+        loaded = np.load(path, allow_pickle=False)
+        if isinstance(loaded, np.ndarray):
+            raise HtvmError("it is a single array; save it with numpy.savez")
+        with loaded as data:
+            arrays = {name: data[name] for name in data}
+    except Exception as error:  # numpy, zipfile and zlib raise whatever damaged bytes provoke
         raise HtvmError(f"{path}: not a readable .npz file ({error})") from error
+    return {name: values for name, values in arrays.items() if isinstance(values, np.ndarray)}
 
 
 def load_samples(source: str, edges: Sequence[Edge], outputs: Sequence[Edge], count: int | None) -> Samples:
@@ -97,7 +73,7 @@ def load_samples(source: str, edges: Sequence[Edge], outputs: Sequence[Edge], co
         raise HtvmError(f"{path}: holds no samples")
     wanted = available if count is None else count
     name, reference = _reference(path, arrays, outputs, available)
-    labels = arrays.get("label")
+    labels = _labels(path, arrays, available)
     return Samples(
         tuple(values[:wanted] for values in inputs),
         kind,
@@ -109,15 +85,12 @@ def load_samples(source: str, edges: Sequence[Edge], outputs: Sequence[Edge], co
 
 def _random(source: str, edges: Sequence[Edge], count: int) -> Samples:
     _, _, seed = source.partition(":")
-    if seed and not seed.isdecimal():
+    if source != "random" and not (seed.isdecimal() and len(seed) < 20):
         raise HtvmError(f"--input {source}: the seed must be a number, as in random:7")
-    if count < 1:
-        raise HtvmError(f"--samples {count}: at least one sample is needed")
     generator = np.random.default_rng(int(seed or 0))
     inputs: list[Array] = []
     for edge in edges:
-        limits = np.iinfo(edge.dtype)
-        inputs.append(generator.integers(limits.min, limits.max, (count, *edge.shape[1:]), edge.dtype, endpoint=True))
+        inputs.append(generator.integers(*edge.limits, (count, *edge.shape[1:]), edge.dtype, endpoint=True))
     return Samples(tuple(inputs), "integer")
 
 
@@ -134,10 +107,15 @@ def _take(path: Path, arrays: Mapping[str, Array], edge: Edge, alone: bool) -> A
             f"{path}: '{found}' has shape {list(values.shape)}, expected {wanted}".replace("'samples'", "N")
         )
     if values.dtype == edge.dtype:
+        low, high = edge.limits
+        if values.size and (values.min() < low or values.max() > high):
+            raise HtvmError(f"{path}: '{found}' holds {values.min()}..{values.max()}, the network takes {low}..{high}")
         return values
     if values.dtype == np.float32:
         if edge.scale is None:
             raise HtvmError(f"{path}: '{found}' is float32, but the network does not quantise it; give {edge.dtype}")
+        if np.isnan(values).any():
+            raise HtvmError(f"{path}: '{found}' holds values that are not numbers (NaN)")
         return values
     raise HtvmError(f"{path}: '{found}' is {values.dtype}, expected {edge.dtype} (or float32 at the float edge)")
 
@@ -153,6 +131,18 @@ def _reference(
         raise HtvmError(
             f"{path}: reference '{name}' has shape {list(reference.shape)}, expected {[samples, *edge.shape[1:]]}"
         )
-    if reference.dtype.kind == "f":
+    if reference.dtype.kind == "f" and edge.scale is not None:
+        return name, np.rint(reference / np.float32(edge.scale)) + edge.zero_point
+    if reference.dtype.kind not in "iu":
         raise HtvmError(f"{path}: reference '{name}' is {reference.dtype}, expected integers")
     return name, reference
+
+
+def _labels(path: Path, arrays: Mapping[str, Array], samples: int) -> Array | None:
+    labels = arrays.get("label")
+    if labels is not None and (labels.shape != (samples,) or labels.dtype.kind not in "iu"):
+        raise HtvmError(
+            f"{path}: 'label' is {labels.dtype} of shape {list(labels.shape)}, expected one integer for each of the "
+            f"{samples} samples"
+        )
+    return labels

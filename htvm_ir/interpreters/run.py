@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+from xdsl.dialects.arith import ConstantOp
 from xdsl.dialects.builtin import ModuleOp, TensorType
 from xdsl.interpreter import Interpreter, PythonValues
 from xdsl.interpreters.builtin import BuiltinFunctions
@@ -34,8 +35,8 @@ class Watcher(Interpreter.Listener):
         self.machine = machine
 
     def did_interpret_op(self, op: Operation, results: PythonValues) -> None:
-        # A nest records its own result, buffers included.
-        if op.results and isinstance(op.results[0].type, TensorType) and not isinstance(op, NestOp):
+        # A nest records its own result, buffers included; constants are no layers.
+        if op.results and isinstance(op.results[0].type, TensorType) and not isinstance(op, NestOp | ConstantOp):
             self.machine.record(op, results[0])
 
 

@@ -83,6 +83,7 @@ class Core:
         self._clock = clock
         self._locate = locate
         self._blocks: dict[int, Block] = {}
+        self._watched_blocks: dict[int, Block] = {}
         self._watchers: dict[int, Callable[[], None]] = {}
         self._decoded = range(_NOWHERE, 0)
         self._progress = _Progress(_nothing_before(0))
@@ -115,6 +116,7 @@ class Core:
         self._uc.mem_write(address, data)
         if address < self._decoded.stop and address + len(data) > self._decoded.start:
             self._blocks.clear()
+            self._watched_blocks.clear()
 
     def map_devices(self, pages: Iterable[int], port: DevicePort) -> None:
         """Send the CPU's accesses to these pages of `devices.PAGE` bytes to `port`."""
@@ -203,14 +205,16 @@ class Core:
         return on_block
 
     def _enter(self, address: int, size: int) -> Block:
-        """A block that is unknown, or watched and therefore never known."""
+        """A block that the hot path does not know: a new one, or one that is watched."""
         if address in self._watchers:
             self._watchers[address]()
-        block = measure_block(address, self._code(address, size), size, self._costs)
+            return self._watched_blocks.get(address) or self._measure(address, size, self._watched_blocks)
+        return self._measure(address, size, self._blocks)
+
+    def _measure(self, address: int, size: int, known: dict[int, Block]) -> Block:
+        block = known[address] = measure_block(address, self._code(address, size), size, self._costs)
         start, stop = self._decoded.start, self._decoded.stop
         self._decoded = range(min(start, address), max(stop, address + size))
-        if address not in self._watchers:
-            self._blocks[address] = block
         return block
 
     def _code(self, address: int, size: int) -> bytes:

@@ -167,11 +167,21 @@ class Engine(ABC):
 
 @dataclass(frozen=True)
 class Host:
-    """The CPU. ``cycles_per_mac`` and ``cycles_per_element`` predict its loops for reports; measured ones come from the SoC."""
+    """The CPU and what its loops cost, for reports and plans; the virtual SoC counts what they really take.
+
+    per_mac: cycles of a multiply-accumulate. per_element: cycles of an element read or written, whichever are
+    more, by kind of kernel, with ``other`` for the rest.
+    """
 
     name: str = "cpu"
-    cycles_per_mac: int = 9
-    cycles_per_element: int = 14
+    per_mac: int = 13
+    per_element: Mapping[str, int] = field(default_factory=lambda: {"pool": 3, "other": 9})
+
+    def cycles(self, workload: Workload) -> int:
+        """Predicted cycles of a kernel."""
+        elements = max(tensor.size for tensor in (*workload.inputs, workload.output))
+        each = self.per_element.get(workload.kind, self.per_element["other"])
+        return workload.macs * self.per_mac + elements * each
 
 
 @dataclass(frozen=True)

@@ -35,7 +35,7 @@ def options_of(arguments: argparse.Namespace) -> Options:
 
 
 def _range(text: str) -> tuple[str, tuple[int, int]]:
-    found = re.fullmatch(r"(.+)=(-?\d+):(-?\d+)", text)
+    found = re.fullmatch(r"(.+)=(-?\d{1,10}):(-?\d{1,10})", text)
     if found is None or int(found[2]) > int(found[3]):
         raise HtvmError(f"--input-range {text}: expected NAME=LO:HI with LO <= HI, as in input=-128:127")
     return found[1], (int(found[2]), int(found[3]))
@@ -49,7 +49,7 @@ def read_plan(path: Path) -> dict[str, dict[str, int]]:
     """
     try:
         plan = json.loads(path.read_text())
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise HtvmError(f"{path}: not a readable JSON plan ({error})") from error
     valid = isinstance(plan, dict) and all(
         isinstance(sizes, dict) and all(type(size) is int and size > 0 for size in sizes.values())
@@ -89,31 +89,39 @@ def _watch(arguments: argparse.Namespace) -> Callable[[str, float], None] | None
 
 def run(arguments: argparse.Namespace) -> int:
     """``htvm run``."""
-    from htvm_ir.driver.execute import edges, execute, write_outputs
+    from htvm_ir.driver.edges import edges
+    from htvm_ir.driver.execute import OUTPUTS, execute, write_outputs
+    from htvm_ir.driver.files import check_file
     from htvm_ir.driver.package import load_package, report_text
-    from htvm_ir.driver.samples import load_samples
+    from htvm_ir.driver.samples import load_samples, read_npz
+
+    out = None if arguments.outputs is None else Path(arguments.outputs)
+    if out is not None:
+        check_file(out, OUTPUTS)
+    layers = None if arguments.layers is None else read_npz(Path(arguments.layers))
 
     if Path(arguments.model).is_dir():
+        _refuse_compile_options(arguments)
         compiled, module_name = load_package(Path(arguments.model))
     else:
         compiled, module_name = _compile(arguments), arguments.module_name
-    inputs, outputs = edges(compiled)
+    inputs, outputs = edges(compiled.module)
     samples = load_samples(arguments.input, inputs, outputs, arguments.samples)
     execution = execute(
         compiled,
         module_name,
         samples,
         check=arguments.check,
-        check_layers=arguments.check_layers,
-        layers=None if arguments.layers is None else Path(arguments.layers),
+        check_layers=arguments.check_layers or layers is not None,
+        layers=layers,
         compiler=arguments.compiler,
         progress=_progress(len(samples)),
     )
     report = compiled.report | execution.report
     report["cycles"] = compiled.report["cycles"] | execution.report["cycles"]
     report["input_edge"] = samples.edge
-    if arguments.outputs is not None:
-        write_outputs(Path(arguments.outputs), execution.outputs, [edge.name for edge in outputs])
+    if out is not None:
+        write_outputs(out, execution.outputs, [edge.name for edge in outputs])
     if arguments.json:
         print(report_text(report), end="")
     else:
@@ -125,6 +133,14 @@ def run(arguments: argparse.Namespace) -> int:
         print(f"htvm: the check failed: {check.first}", file=sys.stderr)
         return 1
     return 0
+
+
+def _refuse_compile_options(arguments: argparse.Namespace) -> None:
+    """A compiled folder is run as it is."""
+    for name in ("engines", "plan", "solver_seconds", "input_range"):
+        if getattr(arguments, name):
+            option = "--" + name.replace("_", "-")
+            raise HtvmError(f"{arguments.model}: is compiled already, {option} comes too late; name the model instead")
 
 
 def _compile(arguments: argparse.Namespace) -> Compiled:
@@ -164,17 +180,13 @@ def targets(arguments: argparse.Namespace) -> int:
 def zoo(arguments: argparse.Namespace) -> int:
     """``htvm zoo``."""
     from htvm_ir import zoo as networks
+    from htvm_ir.driver.files import write_file
 
     if arguments.name is None:
         print(tables.names({name: networks.describe(name) for name in networks.names()}))
         return 0
-    if arguments.output is None:
-        raise HtvmError(f"zoo {arguments.name}: name a file to write with -o FILE.onnx")
     model: Any = networks.build(arguments.name)
     out = Path(arguments.output)
-    try:
-        out.write_bytes(model.SerializeToString())
-    except OSError as error:
-        raise HtvmError(f"{out}: cannot write the model ({error.strerror}); name another file") from error
+    write_file(out, model.SerializeToString(), "the model")
     print(f"written to {out}")
     return 0

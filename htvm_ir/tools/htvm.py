@@ -23,23 +23,31 @@ class Parser(argparse.ArgumentParser):
     """Says what is wrong in one line; exit code 2."""
 
     def error(self, message: str) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
-        self.exit(2, f"{self.prog}: {message} (try {self.prog} --help)\n")
+        self.exit(2, f"{self.prog}: {' '.join(message.split())} (try {self.prog} --help)\n")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; 0 fine, 1 the input or the check failed, 2 wrong usage."""
-    options = parser().parse_args(arguments)
+    top = parser()
+    options = top.parse_args(arguments)
+    if options.command == "zoo" and (options.name is None) != (options.output is None):
+        top.error("zoo NAME -o FILE writes a network; without both it lists them")
     try:
         _check_options(options)
         from htvm_ir.tools import commands
 
-        return getattr(commands, options.command)(options)
+        code = getattr(commands, options.command)(options)
+        sys.stdout.flush()
+        return code
     except HtvmError as error:
         print(f"htvm: {' '.join(str(error).split())}", file=sys.stderr)
         return 1
     except BrokenPipeError:
         # the reader of our output has gone; keep the interpreter from complaining at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except (OSError, MemoryError) as error:
+        print(f"htvm: the system refused: {' '.join(str(error).split())}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("htvm: interrupted", file=sys.stderr)
@@ -107,14 +115,13 @@ def _check_options(options: argparse.Namespace) -> None:
 
 
 def _seconds(text: str) -> float:
-    value = float(text)
-    if not 0 < value < 1e6:
+    if not re.fullmatch(r"\d{1,5}(\.\d+)?", text) or float(text) == 0:
         raise argparse.ArgumentTypeError(f"{text} is not a positive number of seconds")
-    return value
+    return float(text)
 
 
 def _count(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
+    if not re.fullmatch(r"\d{1,9}", text) or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text} is not a positive whole number")
     return int(text)
 

@@ -1,4 +1,4 @@
-"""A small SoC for tests: memory, and as devices a console and an end-of-program register, where QEMU's `virt` has them."""
+"""A small SoC for tests: memory, a console and an end-of-program register, where QEMU's `virt` machine has them."""
 
 from __future__ import annotations
 

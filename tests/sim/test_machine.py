@@ -7,14 +7,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
-from small_soc import RAM, UNIT_COSTS, SmallSoc
+from small_soc import PIPELINE_COSTS, RAM, UNIT_COSTS, SmallSoc
 
 from htvm_ir.errors import HtvmError
 from htvm_ir.sim.bus import SimFault
 from htvm_ir.sim.machine import Machine, RunResult
 from htvm_ir.targets.soc import Bus, Region
 
-LOAD, STORE, JUMP, SPIN, COUNTDOWN, JOB, TAINT, ILLEGAL, HALT, EXIT = range(10)
+LOAD, STORE, JUMP, SPIN, COUNTDOWN, JOB, TAINT, ILLEGAL, HALT, LOOP, EXIT = range(11)
 
 
 @dataclass
@@ -117,6 +117,14 @@ def test_waiting_moves_the_clock_and_is_not_cpu_time(cases_elf: Path):
     assert (job.unit, job.what, job.cycles, job.bytes) == ("worker", "job", 1000, 16)
     waited = result.cycles - result.cpu_cycles
     assert 990 < waited < 1000  # all but the few instructions from the start of the job to the poll
+
+
+def test_the_pipeline_of_the_core_is_charged(cases_elf: Path):
+    rounds = 50
+    cycles, _ = _run(Machine(SmallSoc(PIPELINE_COSTS).soc, cases_elf), LOOP, rounds)
+    taken, not_taken = 5 + 1 + 3, 5 + 1 + 1
+    load_and_use = 1 + 1 + 1
+    assert cycles == 1 + (rounds - 1) * taken + not_taken + load_and_use
 
 
 def test_device_accesses_cost_what_the_core_says(cases_elf: Path):

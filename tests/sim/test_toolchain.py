@@ -19,7 +19,8 @@ _SORT = [PROGRAMS / "sort.c"]
 def test_the_same_sources_give_the_same_file_also_at_the_same_time(tmp_path: Path):
     outputs = [tmp_path / name / "program.elf" for name in ("a", "b")]
     with ThreadPoolExecutor(2) as pool:
-        list(pool.map(lambda output: build(SmallSoc().soc, _SORT, [], output), outputs))
+        for done in [pool.submit(build, SmallSoc().soc, _SORT, [], output) for output in outputs]:
+            done.result()
     assert outputs[0].read_bytes() == outputs[1].read_bytes()
     assert [path.name for path in outputs[0].parent.iterdir()] == ["program.elf"]
 

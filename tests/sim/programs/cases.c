@@ -52,6 +52,21 @@ static uint32_t taint(uint32_t what)
   }
 }
 
+static uint32_t loop(uint32_t rounds)
+{
+  uint32_t before, after, product = 3;
+  __asm__ volatile("csrr %0, mcycle\n"
+                   "1: mulhu %2, %2, %3\n"
+                   "   addi %3, %3, -1\n"
+                   "   bnez %3, 1b\n"
+                   "   lw %2, 0(%4)\n"
+                   "   addi %2, %2, 1\n"
+                   "   csrr %1, cycle"
+                   : "=&r"(before), "=&r"(after), "+&r"(product), "+&r"(rounds)
+                   : "r"(buffer));
+  return after - before;
+}
+
 static uint32_t run(void)
 {
   switch (selected) {
@@ -64,6 +79,7 @@ static uint32_t run(void)
   case 6: return taint(argument);
   case 7: __asm__ volatile(".half 0"); return 0;
   case 8: __asm__ volatile("wfi"); return 0;
+  case 9: return loop(argument);
   default: *FINISHER = (argument << 16) | FINISHER_PASS; return 1;
   }
 }

@@ -62,7 +62,7 @@ class Npu(Engine):
         return np.concatenate([part.reshape(blocks, -1) for part in parts], axis=1).reshape(-1)
 
     def packed_range(self, workload: Workload, tile: Tile) -> tuple[int, int]:
-        start, size = tile["k"]
+        start, size = tile.get("k", (0, workload.output.shape[1]))  # a dimension in one piece is not tiled
         block = _block_bytes(self.job(workload))
         return start // COLUMNS * block, -(-size // COLUMNS) * block
 

@@ -1,0 +1,89 @@
+"""The network's inputs and outputs as its caller sees them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from xdsl.dialects.builtin import DenseArrayBase, FloatAttr, IntegerAttr, ModuleOp
+from xdsl.ir import Attribute
+
+from htvm_ir.frontends.onnx.emit import ASSUMED, RANGE, SCALE, ZERO_POINT
+from htvm_ir.interpreters.signature import arguments_of
+from htvm_ir.passes.workloads import main_function
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Edge:
+    """An input or output of the network.
+
+    names: its ONNX names. limits: least and greatest integer it may hold. assumed: nobody stated these limits.
+    scale: the real number is ``scale * (integer - zero_point)``; None = the network does not say.
+    """
+
+    names: tuple[str, ...]
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    limits: tuple[int, int]
+    assumed: bool = False
+    scale: float | None = None
+    zero_point: int = 0
+
+    @property
+    def name(self) -> str:
+        """The first ONNX name."""
+        return self.names[0]
+
+    def quantize(self, values: Array) -> Array:
+        """Float values as the integers the network computes with: floor, then clip."""
+        scaled = np.floor(values / np.float32(self.scale or 1.0)) + self.zero_point
+        return np.clip(scaled, *self.limits).astype(self.dtype)
+
+    def as_json(self) -> dict[str, Any]:
+        """The entry in the JSON report."""
+        return {
+            "name": self.name,
+            "shape": list(self.shape),
+            "dtype": str(self.dtype),
+            "scale": self.scale,
+            "zero_point": self.zero_point,
+            "range": list(self.limits),
+            "range_assumed": self.assumed,
+        }
+
+
+def edges(module: ModuleOp) -> tuple[list[Edge], list[Edge]]:
+    """Inputs and outputs of a module whose results are buffers (after ``bufferize``)."""
+    function = main_function(module)
+    given = list(function.arg_attrs or [])
+    found: tuple[list[Edge], list[Edge]] = ([], [])
+    for index, argument in enumerate(arguments_of(function)):
+        attributes = given[index].data if given else {}
+        zero_point = attributes.get(ZERO_POINT)
+        edge = Edge(
+            argument.names,
+            argument.shape,
+            argument.dtype,
+            _limits(attributes.get(RANGE), argument.dtype),
+            ASSUMED in attributes,
+            _scale(attributes.get(SCALE)),
+            zero_point.value.data if isinstance(zero_point, IntegerAttr) else 0,
+        )
+        found[argument.is_output].append(edge)
+    return found
+
+
+def _limits(attribute: Attribute | None, dtype: np.dtype[Any]) -> tuple[int, int]:
+    if isinstance(attribute, DenseArrayBase):
+        low, high = attribute.get_values()
+        return int(low), int(high)
+    limits = np.iinfo(dtype)
+    return int(limits.min), int(limits.max)
+
+
+def _scale(attribute: Attribute | None) -> float | None:
+    return attribute.value.data if isinstance(attribute, FloatAttr) else None
