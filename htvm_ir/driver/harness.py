@@ -71,6 +71,14 @@ def _bytes(edge: Edge) -> int:
     return int(np.prod(edge.shape)) * edge.dtype.itemsize
 
 
+def _write(files: dict[str, str], root: Path) -> list[Path]:
+    paths = [root / name for name in files]
+    for path, text in zip(paths, files.values(), strict=True):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    return paths
+
+
 @dataclass
 class KernelReturn:
     """A kernel that just returned: its name, the clock, and its arguments."""
@@ -115,18 +123,17 @@ class Board:
         soc = target.soc()
         folder = tempfile.TemporaryDirectory(prefix="htvm-")
         root = Path(folder.name)
-        header = files[f"include/tvmgen_{module}.h"]
-        sources = {"src/main.c": main_source(module, header, target, inputs, outputs), **files}
-        for name, text in sources.items():
-            path = root / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text)
-        generated = [root / name for name in sources if name.startswith("src/")]
-        elf = build(
-            soc, generated, [root / "include"], root / "network.elf",
-            compiler=compiler,
-        )  # fmt: skip
-        return Board(target, module, inputs, outputs, folder, Machine(soc, elf), elf)
+        try:
+            header = files[f"include/tvmgen_{module}.h"]
+            sources = {**files, "src/main.c": main_source(module, header, target, inputs, outputs)}
+            paths = _write(sources, root)
+            generated = [path for path in paths if path.parent.name == "src"]
+            elf = build(soc, generated, [root / "include"], root / "network.elf", compiler=compiler)
+            machine = Machine(soc, elf)
+        except BaseException:
+            folder.cleanup()
+            raise
+        return Board(target, module, inputs, outputs, folder, machine, elf)
 
     def __enter__(self) -> Board:
         return self

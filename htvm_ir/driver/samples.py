@@ -38,10 +38,10 @@ def read_npz(path: Path) -> dict[str, Array]:
     if not path.is_file():
         raise HtvmError(f"{path}: no such file; give an .npz")
     try:
-        loaded = np.load(path, allow_pickle=False)
-        if isinstance(loaded, np.ndarray):
-            raise HtvmError("it is a single array; save it with numpy.savez")
-        with loaded as data:
+        with path.open("rb") as file:
+            data = np.load(file, allow_pickle=False)
+            if isinstance(data, np.ndarray):
+                raise HtvmError("it is a single array; save it with numpy.savez")
             arrays = {name: data[name] for name in data}
     except Exception as error:  # numpy, zipfile and zlib raise whatever damaged bytes provoke
         raise HtvmError(f"{path}: not a readable .npz file ({error})") from error

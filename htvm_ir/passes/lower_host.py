@@ -75,6 +75,7 @@ def _lower(module: ModuleOp, dispatch: accel.DispatchOp) -> None:
     )
     for memref, value in zip(dispatch.outputs, dispatch.yielded, strict=True):
         _write(kernel, _buffer(memref, value), value)
+    kernel.emit.remove_unused()
     Rewriter.erase_op(dispatch)
 
 

@@ -1,7 +1,8 @@
 """``pipeline-dma``: double buffering as a software pipeline, where transfers can overlap jobs.
 
-Loads start as soon as the buffer they fill is free, and stores are waited for only when their buffer is needed again,
-so that the engine computes one tile while the next comes in and the last goes out.
+The loads of a job start as soon as the job before it runs and the buffers they fill are free; a store is waited for only
+when its buffer or its channel is needed again. So the engine computes one tile while the next comes in and the last goes
+out, and whatever is in flight at a wait is what the wait is for: a channel's wait may be for all it was given.
 """
 
 from __future__ import annotations
@@ -9,11 +10,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from xdsl.context import Context
-from xdsl.dialects.builtin import ModuleOp
+from xdsl.dialects.builtin import MemRefType, ModuleOp
 from xdsl.dialects.func import FuncOp
-from xdsl.dialects.memref import AllocOp, GetGlobalOp, SubviewOp
-from xdsl.ir import Operation, SSAValue
+from xdsl.dialects.memref import AllocOp, GetGlobalOp
+from xdsl.ir import Block, Operation, SSAValue
 from xdsl.passes import ModulePass
+from xdsl.rewriter import InsertPoint, Rewriter
+from xdsl.traits import IsTerminator, is_side_effect_free
 
 from htvm_ir.dialects.accel import AwaitOp, LaunchOp
 from htvm_ir.dialects.dma import StartOp, WaitOp
@@ -22,99 +25,110 @@ from htvm_ir.passes.workloads import module_target
 
 @dataclass(frozen=True)
 class PipelineDma(ModulePass):
-    """Moves starts up and waits down within each kernel, for channels that overlap with compute.
+    """Moves starts of loads up and waits for stores down within each kernel, for channels that overlap with compute.
 
     On a target whose DMA cannot overlap (DIANA's digital core has one trigger for both) nothing changes.
+    Buffers that a function takes as different arguments must be different, as ``bufferize`` makes them.
     """
 
     name = "pipeline-dma"
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
-        overlapping = {channel.name for channel in module_target(op).channels if channel.overlaps}
-        for function in [f for f in op.ops if isinstance(f, FuncOp) and overlapping]:
-            pipeline(function, overlapping)
+        channels = {channel.name for channel in module_target(op).channels if channel.overlaps}
+        for function in op.ops:
+            for block in function.body.blocks if isinstance(function, FuncOp) else ():
+                pipeline(block, channels)
 
 
-def pipeline(function: FuncOp, channels: set[str]) -> None:
-    """Reorder one function's ops; the order of starts on each channel stays."""
-    if not function.body.blocks:
-        return
-    block = function.body.block
-    starts = [op for op in block.ops if isinstance(op, StartOp) and op.channel.string_value() in channels]
-    for start in starts:
-        if _fills_local(start):
-            _raise_start(start)
-    for start in reversed(starts):
-        wait = start.token.get_user_of_unique_use()
-        if isinstance(wait, WaitOp) and not _fills_local(start):
-            _lower_wait(start, wait)
+def pipeline(block: Block, channels: set[str]) -> None:
+    """Reorder the transfers of one block on these channels; each channel keeps its order."""
+    for op in list(block.ops):
+        if isinstance(op, StartOp) and op.channel.string_value() in channels and _is_load(op):
+            _hoist(op, block)
+    for op in list(block.ops):
+        start = op.token.owner if isinstance(op, WaitOp) else None
+        if isinstance(start, StartOp) and start.channel.string_value() in channels and not _is_load(start):
+            _sink(op, start, block)
 
 
-def _root(value: SSAValue) -> SSAValue:
+@dataclass(frozen=True)
+class Effects:
+    """The buffers an op reads and writes."""
+
+    reads: frozenset[SSAValue] = frozenset()
+    writes: frozenset[SSAValue] = frozenset()
+
+    def conflict(self, other: Effects) -> bool:
+        """Whether the order of the two matters."""
+        return bool(self.writes & (other.reads | other.writes) or self.reads & other.writes)
+
+
+def effects(op: Operation) -> Effects | None:
+    """What an op touches, for a wait or await what it waits for; None if anything."""
+    match op:
+        case StartOp():
+            return Effects(frozenset({root(op.source)}), frozenset({root(op.destination)}))
+        case LaunchOp():
+            read = [*op.inputs, *([] if op.constants is None else [op.constants])]
+            return Effects(frozenset(map(root, read)), frozenset({root(op.output)}))
+        case WaitOp() | AwaitOp():
+            return effects(op.token.owner) if isinstance(op.token.owner, Operation) else None
+        case AllocOp() | GetGlobalOp():
+            return Effects()
+        case _:
+            return Effects() if is_side_effect_free(op) else None
+
+
+def root(buffer: SSAValue) -> SSAValue:
     """The buffer a view is part of."""
-    while isinstance(value.owner, SubviewOp):
-        value = value.owner.source
-    return value
+    while isinstance(buffer.owner, Operation) and buffer.owner.operands:
+        source = buffer.owner.operands[0]
+        if not isinstance(source.type, MemRefType):
+            break
+        buffer = source
+    return buffer
 
 
-def _fills_local(start: StartOp) -> bool:
-    """Whether the transfer writes a buffer of this function (and not one of the caller's)."""
-    return isinstance(_root(start.destination).owner, AllocOp)
+def _is_load(start: StartOp) -> bool:
+    """Whether the transfer fills a buffer of this function, not one of the caller's."""
+    return isinstance(root(start.destination).owner, AllocOp)
 
 
-def buffers(op: Operation) -> set[SSAValue]:
-    """The buffers an op reads or writes; for a wait or await those of what it waits for."""
-    if isinstance(op, WaitOp | AwaitOp):
-        owner = op.token.owner
-        return buffers(owner) if isinstance(owner, Operation) else set()
-    if isinstance(op, StartOp):
-        return {_root(op.source), _root(op.destination)}
-    if isinstance(op, LaunchOp):
-        return {_root(value) for value in op.operands}
-    return set()
+def _hoist(start: StartOp, block: Block) -> None:
+    """Move a load, with the views it needs, up behind the last op it must follow."""
+    views = _views(start)
+    needed = {value.owner for op in (start, *views) for value in op.operands}
+    moved: list[Operation] = [start]
+    last = start.prev_op
+    while last is not None:
+        if last in views:
+            moved.insert(0, last)
+        elif last in needed or isinstance(last, LaunchOp) or _ordered(start, last):
+            break
+        last = last.prev_op
+    for op in moved:
+        op.detach()
+    Rewriter.insert_op(moved, InsertPoint.at_start(block) if last is None else InsertPoint.after(last))
 
 
-def _same_channel(a: Operation, b: Operation) -> bool:
-    return isinstance(a, StartOp) and isinstance(b, StartOp) and a.channel == b.channel
+def _views(op: Operation) -> set[Operation]:
+    """The views an op's operands come from."""
+    owners = {v.owner for v in op.operands if isinstance(v.owner, Operation) and root(v) is not v}
+    return owners.union(*map(_views, owners))
 
 
-def _raise_start(start: StartOp) -> None:
-    """Move a load, and the views it needs, up to just after the last op it must follow."""
-    views = [v.owner for v in (start.source, start.destination) if isinstance(v.owner, SubviewOp)]
-    target = start.prev_op
-    local = _root(start.destination)
-    while target is not None and not _pins(target, start, local):
-        target = target.prev_op
-    block = start.parent
-    if target is None or block is None or target is start.prev_op:
-        return
-    after = target
-    for op in (*views, start):
-        if op is not after and not _precedes(op, after):
-            op.detach()
-            block.insert_op_after(op, after)
-            after = op
-
-
-def _pins(op: Operation, start: StartOp, local: SSAValue) -> bool:
-    """Whether a load has to stay behind an op."""
-    if isinstance(op, AllocOp | GetGlobalOp):
-        return True
-    return local in buffers(op) or _same_channel(op, start)
-
-
-def _precedes(a: Operation, b: Operation) -> bool:
-    return a.is_before_in_block(b)
-
-
-def _lower_wait(start: StartOp, wait: WaitOp) -> None:
-    """Move the wait of a store down to just before the next op that touches its local buffer."""
-    local = _root(start.source)
+def _sink(wait: WaitOp, start: StartOp, block: Block) -> None:
+    """Move the wait for a store down to the first op that needs its buffer or its channel."""
     following = wait.next_op
-    while following is not None and following.next_op is not None and local not in buffers(following):
+    while following is not None and not following.has_trait(IsTerminator) and not _ordered(start, following):
         following = following.next_op
-    block = wait.parent
-    if following is None or block is None or following is wait.next_op:
-        return
     wait.detach()
-    block.insert_op_before(wait, following)
+    Rewriter.insert_op(wait, InsertPoint.at_end(block) if following is None else InsertPoint.before(following))
+
+
+def _ordered(start: StartOp, other: Operation) -> bool:
+    """Whether a transfer in flight and another op must keep their order."""
+    if isinstance(other, StartOp) and other.channel == start.channel:
+        return True
+    mine, theirs = effects(start), effects(other)
+    return mine is None or theirs is None or mine.conflict(theirs)

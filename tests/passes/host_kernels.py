@@ -20,15 +20,20 @@ from htvm_ir.targets.layout import Layout
 Array = NDArray[Any]
 
 
-@dataclass(repr=False)
 class Case:
-    """A kernel with logical inputs and output."""
+    """A kernel with logical inputs and output. Not a dataclass, so that hypothesis does not print the whole IR."""
 
-    function: FuncOp
-    inputs: list[Array]
-    input_layouts: list[Layout]
-    expected: Array
-    output_layout: Layout
+    def __init__(
+        self,
+        function: FuncOp,
+        inputs: list[Array],
+        input_layouts: list[Layout],
+        expected: Array,
+        output_layout: Layout,
+    ):
+        self.function = function
+        self.inputs, self.input_layouts = inputs, input_layouts
+        self.expected, self.output_layout = expected, output_layout
 
     def __repr__(self) -> str:
         return f"Case({self.function.sym_name.data})"

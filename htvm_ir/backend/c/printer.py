@@ -74,6 +74,9 @@ class FunctionPrinter:
 
     def body(self, function: func.FuncOp) -> list[str]:
         """The lines between the braces."""
+        for argument in function.body.block.args:
+            if argument.first_use is None:
+                self.line(f"(void){self.text(argument)};")
         for op in function.body.block.ops:
             self.print_op(op)
         return self.lines

@@ -36,6 +36,7 @@ class Emitter:
     def __init__(self, anchor: Operation):
         self._scopes = [_Scope(Builder(InsertPoint.before(anchor)))]
         self._levels: dict[SSAValue, int] = {}
+        self._computations: list[Operation] = []
 
     def constant(self, value: int, type_: Attribute | None = None) -> SSAValue:
         """A number as a value of ``type_``, index by default."""
@@ -55,7 +56,7 @@ class Emitter:
         scope = self._scopes[level]
         full_key = (key, *operands)
         if full_key not in scope.known:
-            result = scope.builder.insert(build()).results[0]
+            result = self._computation(build(), scope).results[0]
             result.name_hint = hint
             self._levels[result] = level
             scope.known[full_key] = result
@@ -178,8 +179,8 @@ class Emitter:
         at = [i if isinstance(i, SSAValue) else self.constant(i) for i in indices]
         if constant:
             return self.pure("load", (buffer, *at), lambda: memref.LoadOp.get(buffer, at), hint)
-        result = self._scopes[-1].builder.insert(memref.LoadOp.get(buffer, at)).res
-        return self._defined_here(result, hint)
+        load = self._computation(memref.LoadOp.get(buffer, at), self._scopes[-1])
+        return self._defined_here(load.results[0], hint)
 
     def store(self, value: SSAValue, buffer: SSAValue, indices: Sequence[Value]) -> None:
         """Write an element of a memref."""
@@ -229,8 +230,11 @@ class Emitter:
             argument = None if start is None else self._defined_here(block.args[1], "acc")
             result = body(self._defined_here(block.args[0], hint), argument)
             block.add_op(scf.YieldOp(*([] if result is None else [result])))
-        op = self._scopes[-1].builder.insert(scf.ForOp(first, end, step, carried, block))
-        return None if start is None or result is None else self._defined_here(op.res[0], "acc")
+        op = scf.ForOp(first, end, step, carried, block)
+        if start is None:
+            self._scopes[-1].builder.insert(op)
+            return None
+        return self._defined_here(self._computation(op, self._scopes[-1]).results[0], "acc")
 
     def if_else(self, condition: SSAValue, yes: Callable[[], SSAValue], no: SSAValue, hint: str) -> SSAValue:
         """``yes()`` where the condition holds, else ``no``; nothing of ``yes`` that touches memory runs otherwise."""
@@ -239,7 +243,20 @@ class Emitter:
             then.add_op(scf.YieldOp(yes()))
         otherwise.add_op(scf.YieldOp(no))
         op = scf.IfOp(condition, [no.type], [then], [otherwise])
-        return self._defined_here(self._scopes[-1].builder.insert(op).results[0], hint)
+        return self._defined_here(self._computation(op, self._scopes[-1]).results[0], hint)
+
+    def remove_unused(self) -> None:
+        """Erase what nothing reads in the end: a clamp may leave nothing of a sum, a group of one axis no quotient."""
+        for op in reversed(self._computations):
+            # What was inside an erased loop has no block any more.
+            if op.parent is not None and all(result.first_use is None for result in op.results):
+                op.detach()
+                op.erase()
+
+    def _computation(self, op: Operation, scope: _Scope) -> Operation:
+        """Insert an op that matters for its results only."""
+        self._computations.append(op)
+        return scope.builder.insert(op)
 
     @contextmanager
     def _inside(self, block: Block) -> Generator[None]:

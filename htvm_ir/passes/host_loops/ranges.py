@@ -88,8 +88,8 @@ def _accumulated(x: SSAValue, weights: SSAValue, bias: SSAValue | None) -> Range
 
 def scaled_range(x: Range, multiplier: Sequence[int], shift: Sequence[int], rounding: str) -> Range:
     """Bounds of ``R(x * m, s)`` over all channels; R is monotonic in its product."""
-    m, s = np.asarray(multiplier, np.int64), np.asarray(shift, np.int64)
-    ends = [scale(np.asarray(end, np.int64), m, s, rounding) for end in x]
+    m, s = np.broadcast_arrays(np.asarray(multiplier, np.int64), np.asarray(shift, np.int64))
+    ends = [scale(np.full(m.shape, end, np.int64), m, s, rounding) for end in x]
     return int(np.min(ends)), int(np.max(ends))
 
 
