@@ -19,3 +19,6 @@ config.test_exec_root = str(Path(__file__).parent.parent / "build" / "filecheck"
 # htvm-opt and filecheck are installed beside the interpreter that runs lit.
 tools = str(Path(sys.executable).parent)
 config.environment["PATH"] = os.pathsep.join([tools, config.environment["PATH"]])
+# A tree that is not installed is tested with PYTHONPATH=.
+if "PYTHONPATH" in os.environ:
+    config.environment["PYTHONPATH"] = os.environ["PYTHONPATH"]
