@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from xdsl.context import Context
 from xdsl.dialects.arith import ConstantOp
-from xdsl.dialects.builtin import ModuleOp
+from xdsl.dialects.builtin import IntegerType, ModuleOp
 from xdsl.dialects.func import FuncOp, ReturnOp
 from xdsl.ir import Block, Operation, SSAValue
 from xdsl.passes import ModulePass
@@ -15,10 +15,13 @@ from xdsl.rewriter import InsertPoint, Rewriter
 from htvm_ir.dialects import graph
 from htvm_ir.dialects.accel import CPU, DispatchOp, YieldOp
 from htvm_ir.errors import HtvmError
-from htvm_ir.passes.workloads import ANCHORS, following_requant, main_function, module_target, workload_of
+from htvm_ir.passes.workloads import ANCHORS, ELEMENTWISE, following_requant, main_function, module_target, workload_of
 from htvm_ir.targets.target import Engine, Target
 from htvm_ir.targets.workload import Workload
 from htvm_ir.tiling.problem import infeasible
+
+CPU_FOLLOWERS = (graph.RequantOp, graph.ReshapeOp, graph.LookupOp, graph.SliceOp, graph.TransposeOp)
+"""Ops that the CPU computes element by element behind another, without a tensor between them."""
 
 
 @dataclass(frozen=True)
@@ -35,9 +38,14 @@ class Dispatch(ModulePass):
         function = main_function(op)
         count = 0
         for anchor in list(function.body.block.ops):
-            if anchor.parent is not function.body.block or not anchor.name.startswith("graph."):
+            is_done = anchor.parent is not function.body.block or not anchor.name.startswith("graph.")
+            if is_done or widens_for_user(anchor):
                 continue
             engine, refused = choose(anchor, target)
+            if engine != CPU:
+                for widening in widened(anchor):
+                    wrap([widening], CPU, f"{CPU}_requant_{count}", {})
+                    count += 1
             ops = kernel_ops(anchor, engine)
             kind = anchor.name.removeprefix("graph.")
             wrap(ops, engine, f"{engine}_{kind}_{count}", refused)
@@ -66,14 +74,33 @@ def unfit(engine: Engine, workload: Workload, target: Target) -> str | None:
 
 
 def kernel_ops(anchor: Operation, engine: str) -> list[Operation]:
-    """The anchor and what runs with it: its requantisation, and on the CPU reshapes and more of them."""
-    ops = [anchor]
-    followers = (graph.RequantOp, graph.ReshapeOp) if engine == CPU else (graph.RequantOp,)
+    """The anchor and what runs with it: its requantisation, and on the CPU all that touches each element once.
+
+    The CPU also widens the anchor's operands on the spot, so that no 32-bit tensor is stored for it.
+    """
+    ops = [*(widened(anchor) if engine == CPU else ()), anchor]
+    followers = CPU_FOLLOWERS if engine == CPU else (graph.RequantOp,)
     while True:
         use = ops[-1].results[0].get_user_of_unique_use()
-        if not isinstance(use, followers) or (engine != CPU and len(ops) == 2):
+        is_full = engine != CPU and ops[-1] is not anchor
+        if is_full or not isinstance(use, followers) or widens_for_user(use):
             return ops
         ops.append(use)
+
+
+def widens_for_user(op: Operation) -> bool:
+    """Whether an op makes 8 bits 32 for one sum or product: it then runs with that."""
+    if not isinstance(op, graph.RequantOp):
+        return False
+    before, after = (graph.tensor_type(value).element_type for value in (op.input, op.result))
+    assert isinstance(before, IntegerType) and isinstance(after, IntegerType)
+    return before.width.data < after.width.data and isinstance(op.result.get_user_of_unique_use(), ELEMENTWISE)
+
+
+def widened(anchor: Operation) -> list[Operation]:
+    """The ops that widen the anchor's operands for it alone."""
+    owners = [value.owner for value in anchor.operands]
+    return [op for op in owners if isinstance(op, Operation) and widens_for_user(op)]
 
 
 def wrap(ops: list[Operation], engine: str, kernel: str, refused: dict[str, str]) -> DispatchOp:

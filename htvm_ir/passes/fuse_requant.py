@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from xdsl.context import Context
-from xdsl.dialects.builtin import IntegerType, ModuleOp
+from xdsl.dialects.builtin import ModuleOp
 from xdsl.dialects.func import FuncOp
 from xdsl.ir import Operation, SSAValue
 from xdsl.passes import ModulePass
@@ -72,13 +72,15 @@ def interval(value: SSAValue) -> Interval:
     match value.owner:
         case graph.RequantOp() as op:
             return op.lo.value.data, op.hi.value.data
-        case graph.ReshapeOp() | graph.PoolOp() as op:
-            return interval(op.operands[0])
+        case graph.ReshapeOp() | graph.SliceOp() | graph.TransposeOp() as op:
+            return interval(op.input)
+        case graph.PoolOp() as op if op.kind.data != "sum":
+            return interval(op.input)
+        case graph.ConcatOp() as op:
+            lows, highs = zip(*map(interval, op.inputs), strict=True)
+            return min(lows), max(highs)
         case _:
-            element = graph.tensor_type(value).element_type
-            assert isinstance(element, IntegerType)
-            low, end = element.value_range()
-            return low, end - 1
+            return graph.element_limits(graph.tensor_type(value).element_type)
 
 
 def merge_clip(first: graph.RequantOp, clip: graph.RequantOp) -> graph.RequantOp:

@@ -18,7 +18,7 @@ from xdsl.rewriter import Rewriter
 
 from htvm_ir.dialects import accel, graph
 from htvm_ir.errors import HtvmError
-from htvm_ir.passes.host_loops import requant, shapes, windows
+from htvm_ir.passes.host_loops import pointwise, requant, shapes, windows
 from htvm_ir.passes.host_loops.buffers import Buffer, Constants
 from htvm_ir.passes.host_loops.emitter import Emitter, Value
 from htvm_ir.passes.host_loops.kernel import Kernel, Lowering, integer_type
@@ -28,9 +28,16 @@ LOWERINGS: dict[type[Operation], Lowering] = {
     graph.Conv2dOp: windows.conv2d,
     graph.DenseOp: windows.dense,
     graph.PoolOp: windows.pool,
-    graph.AddOp: shapes.add,
+    graph.AddOp: pointwise.add,
+    graph.SubOp: pointwise.sub,
+    graph.MulOp: pointwise.mul,
+    graph.LookupOp: pointwise.lookup,
     graph.ReshapeOp: shapes.reshape,
     graph.SpaceToDepthOp: shapes.space_to_depth,
+    graph.ConcatOp: shapes.concat,
+    graph.SliceOp: shapes.slice_,
+    graph.PadOp: shapes.pad,
+    graph.TransposeOp: shapes.transpose,
     accel.ConvertLayoutOp: shapes.convert_layout,
     graph.RequantOp: requant.requant,
 }

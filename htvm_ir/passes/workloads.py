@@ -23,14 +23,28 @@ from xdsl.dialects.func import FuncOp
 from xdsl.ir import Attribute, Block, Operation, SSAValue
 
 from htvm_ir.dialects import accel, graph, tiled
-from htvm_ir.dialects.attributes import values
+from htvm_ir.dialects.attributes import integer_dtype, values
 from htvm_ir.errors import HtvmError
 from htvm_ir.targets.layout import Layout
 from htvm_ir.targets.registry import target_with_engines
 from htvm_ir.targets.target import Target
 from htvm_ir.targets.workload import Requant, Tensor, Window, Workload
 
-ANCHORS = (graph.Conv2dOp, graph.DenseOp, graph.AddOp, graph.PoolOp, graph.SpaceToDepthOp)
+ELEMENTWISE = (graph.AddOp, graph.SubOp, graph.MulOp)
+"""Ops on two tensors of one shape."""
+
+ANCHORS = (
+    graph.Conv2dOp,
+    graph.DenseOp,
+    *ELEMENTWISE,
+    graph.PoolOp,
+    graph.SpaceToDepthOp,
+    graph.LookupOp,
+    graph.ConcatOp,
+    graph.SliceOp,
+    graph.PadOp,
+    graph.TransposeOp,
+)
 """Ops that start a kernel; a requantisation follows into it."""
 
 TYPES = "accel.types"
@@ -76,8 +90,7 @@ def dense_array(attribute: DenseIntOrFPElementsAttr) -> NDArray[Any]:
     """The integer elements of a dense attribute, read-only."""
     type_ = attribute.type
     assert isinstance(type_.element_type, IntegerType)
-    dtype = np.dtype(f"i{type_.element_type.width.data // 8}")
-    data = np.frombuffer(attribute.data.data, dtype)
+    data = np.frombuffer(attribute.data.data, integer_dtype(type_.element_type))
     shape = tuple(type_.get_shape())
     return np.broadcast_to(data, shape) if data.size == 1 else data.reshape(shape)
 
@@ -134,7 +147,7 @@ def workload_of(anchor: Operation, requant: graph.RequantOp | None) -> Workload:
     """The workload of one anchoring op and the requantisation that follows it."""
     result = (requant or anchor).results[0]
     kind = anchor.name.removeprefix("graph.").removeprefix("accel.")
-    workload = Workload(kind, (tensor_of(anchor.operands[0].type),), tensor_of(result.type))
+    workload = Workload(kind, computed_inputs(anchor), tensor_of(result.type))
     if requant is not None:
         workload = replace(workload, requant=requant_of(requant))
     match anchor:
@@ -148,14 +161,22 @@ def workload_of(anchor: Operation, requant: graph.RequantOp | None) -> Workload:
                 pads=(pads[0], pads[1], pads[2], pads[3]),
                 dilations=(dilations[0], dilations[1]),
                 groups=anchor.groups.value.data,
+                zero_point=graph.number(anchor.zero_point),
             )
         case graph.DenseOp():
             bias = None if anchor.bias is None else constant_array(anchor.bias)
-            return replace(workload, weights=constant_array(anchor.weights), bias=bias)
-        case graph.AddOp():
-            return replace(workload, inputs=(tensor_of(anchor.lhs.type), tensor_of(anchor.rhs.type)))
+            zero_point = graph.number(anchor.zero_point)
+            return replace(workload, weights=constant_array(anchor.weights), bias=bias, zero_point=zero_point)
         case _:
             return workload
+
+
+def computed_inputs(anchor: Operation) -> tuple[Tensor, ...]:
+    """The activations an op reads, each once; weights, biases and constant operands are none."""
+    if isinstance(anchor, graph.Conv2dOp | graph.DenseOp):
+        return (tensor_of(anchor.input.type),)
+    computed = (v for v in dict.fromkeys(anchor.operands) if not isinstance(v.owner, ConstantOp))
+    return tuple(tensor_of(value.type) for value in computed)
 
 
 def block_workload(block: Block) -> Workload:

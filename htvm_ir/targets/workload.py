@@ -49,10 +49,11 @@ class Workload:
     """One operator with its requantisation.
 
     kind: name of the anchoring ``graph`` op: conv2d, dense, add, pool, requant, ...
-    inputs, output: activations.
+    inputs, output: activations; a tensor that is read twice is one input, a constant operand none.
     weights, bias: constants as numpy arrays ([K, C/groups, FY, FX] or [K, C]; [K]), None where there are none
         or they are not constant.
     pads: top, left, bottom, right.
+    zero_point: of the input of a conv2d or dense, which multiplies ``x - zero_point``; pads hold it.
     """
 
     kind: str
@@ -64,6 +65,7 @@ class Workload:
     pads: tuple[int, int, int, int] = (0, 0, 0, 0)
     dilations: tuple[int, int] = (1, 1)
     groups: int = 1
+    zero_point: int = 0
     requant: Requant | None = None
 
     @property
@@ -76,8 +78,7 @@ class Workload:
     @property
     def is_depthwise(self) -> bool:
         """One kernel for each channel."""
-        channels = self.inputs[0].shape[1]
-        return self.kind == "conv2d" and self.groups == channels == self.output.shape[1] > 1
+        return self.kind == "conv2d" and self.groups == self.inputs[0].shape[1] == self.output.shape[1] > 1
 
     @property
     def macs(self) -> int:

@@ -36,7 +36,7 @@ def evaluate(op: Operation, operands: Sequence[Array]) -> Array:
         case SubOp():
             return arithmetic.sub(*operands)
         case MulOp():
-            return arithmetic.mul(*operands, values(op.zero_points))
+            return arithmetic.mul(operands[0], operands[1], values(op.zero_points))
         case LookupOp():
             return arithmetic.lookup(*operands)
         case PoolOp():

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from xdsl.builder import Builder
 from xdsl.dialects import arith, memref, scf
-from xdsl.dialects.builtin import IndexType, IntegerAttr, IntegerType, MemRefType, Signedness
+from xdsl.dialects.builtin import IndexType, IntegerAttr, IntegerType, MemRefType, Signedness, i32
 from xdsl.ir import Attribute, Block, Operation, SSAValue
 from xdsl.rewriter import InsertPoint
 
@@ -42,6 +42,10 @@ class Emitter:
         """A number as a value of ``type_``, index by default."""
         type_ = type_ or IndexType()
         assert isinstance(type_, IndexType | IntegerType)
+        if isinstance(type_, IntegerType) and type_.signedness.data == Signedness.UNSIGNED:
+            # Constants of arith are signless.
+            wide = self.constant(value, i32)
+            return self.pure(("cut", type_), (wide,), lambda: arith.TruncIOp(wide, type_))
         return self.pure(("constant", value, type_), (), lambda: arith.ConstantOp(IntegerAttr(value, type_)))
 
     def pure(
@@ -142,6 +146,10 @@ class Emitter:
         """lhs / 2**rhs, rounded down."""
         return lhs if rhs == 0 else self._binary(arith.ShRSIOp, lhs, rhs, hint)
 
+    def unsigned_shift_right(self, lhs: SSAValue, rhs: Value, hint: str | None = None) -> SSAValue:
+        """The bits of lhs, shifted; zeros come in."""
+        return self._binary(arith.ShRUIOp, lhs, rhs, hint)
+
     def shift_left(self, lhs: Value, rhs: SSAValue, hint: str | None = None) -> SSAValue:
         """lhs * 2**rhs."""
         return self._binary(arith.ShLIOp, lhs, rhs, hint)
@@ -173,6 +181,10 @@ class Emitter:
     def index_to(self, value: SSAValue, type_: IntegerType, hint: str) -> SSAValue:
         """An index as a number."""
         return self.pure(("index", type_), (value,), lambda: arith.IndexCastOp(value, type_), hint)
+
+    def to_index(self, value: SSAValue, hint: str) -> SSAValue:
+        """A number as an index."""
+        return self.pure("to_index", (value,), lambda: arith.IndexCastOp(value, IndexType()), hint)
 
     def load(self, buffer: SSAValue, indices: Sequence[Value], hint: str, constant: bool = False) -> SSAValue:
         """An element of a memref; of a ``constant`` one it is loaded once, where its indices are known."""
@@ -236,13 +248,17 @@ class Emitter:
             return None
         return self._defined_here(self._computation(op, self._scopes[-1]).results[0], "acc")
 
-    def if_else(self, condition: SSAValue, yes: Callable[[], SSAValue], no: SSAValue, hint: str) -> SSAValue:
-        """``yes()`` where the condition holds, else ``no``; nothing of ``yes`` that touches memory runs otherwise."""
+    def if_else(
+        self, condition: SSAValue, yes: Callable[[], SSAValue], no: Callable[[], SSAValue], hint: str
+    ) -> SSAValue:
+        """``yes()`` where the condition holds, else ``no()``; of the other nothing that touches memory runs."""
         then, otherwise = Block(), Block()
-        with self._inside(then):
-            then.add_op(scf.YieldOp(yes()))
-        otherwise.add_op(scf.YieldOp(no))
-        op = scf.IfOp(condition, [no.type], [then], [otherwise])
+        types: list[Attribute] = []
+        for block, branch in ((then, yes), (otherwise, no)):
+            with self._inside(block):
+                block.add_op(scf.YieldOp(value := branch()))
+            types.append(value.type)
+        op = scf.IfOp(condition, types[:1], [then], [otherwise])
         return self._defined_here(self._computation(op, self._scopes[-1]).results[0], hint)
 
     def remove_unused(self) -> None:

@@ -115,7 +115,8 @@ def _half(emit: Emitter, by: Shift) -> Value:
     if isinstance(by.amount, int):
         return (1 << by.amount) >> 1
     one = emit.constant(1, by.type_)
-    return emit.shift_right(emit.shift_left(one, by.amount, "divisor"), 1, "half")
+    # Unsigned: 1 << 31 has the sign bit set.
+    return emit.unsigned_shift_right(emit.shift_left(one, by.amount, "divisor"), 1, "half")
 
 
 def _parameter(kernel: Kernel, numbers: Sequence[int], channel: Value, role: str, type_: IntegerType) -> Value:
