@@ -15,13 +15,21 @@ from xdsl.rewriter import InsertPoint, Rewriter
 from htvm_ir.dialects import graph
 from htvm_ir.dialects.accel import CPU, DispatchOp, YieldOp
 from htvm_ir.errors import HtvmError
-from htvm_ir.passes.workloads import ANCHORS, ELEMENTWISE, following_requant, main_function, module_target, workload_of
+from htvm_ir.passes.workloads import (
+    ANCHORS,
+    ELEMENTWISE,
+    computed_inputs,
+    following_requant,
+    main_function,
+    module_target,
+    workload_of,
+)
 from htvm_ir.targets.target import Engine, Target
 from htvm_ir.targets.workload import Workload
 from htvm_ir.tiling.problem import infeasible
 
 CPU_FOLLOWERS = (graph.RequantOp, graph.ReshapeOp, graph.LookupOp, graph.SliceOp, graph.TransposeOp)
-"""Ops that the CPU computes element by element behind another, without a tensor between them."""
+"""Ops on one tensor that join the kernel before them; so do sums and products with a constant."""
 
 
 @dataclass(frozen=True)
@@ -79,13 +87,19 @@ def kernel_ops(anchor: Operation, engine: str) -> list[Operation]:
     The CPU also widens the anchor's operands on the spot, so that no 32-bit tensor is stored for it.
     """
     ops = [*(widened(anchor) if engine == CPU else ()), anchor]
-    followers = CPU_FOLLOWERS if engine == CPU else (graph.RequantOp,)
     while True:
         use = ops[-1].results[0].get_user_of_unique_use()
-        is_full = engine != CPU and ops[-1] is not anchor
-        if is_full or not isinstance(use, followers) or widens_for_user(use):
+        follows = cpu_follows(use) if engine == CPU else ops[-1] is anchor and isinstance(use, graph.RequantOp)
+        if use is None or not follows:
             return ops
         ops.append(use)
+
+
+def cpu_follows(op: Operation | None) -> bool:
+    """Whether the CPU computes an op element by element behind the one that feeds it, without a tensor between them."""
+    if isinstance(op, ELEMENTWISE):
+        return len(computed_inputs(op)) == 1
+    return isinstance(op, CPU_FOLLOWERS) and not widens_for_user(op)
 
 
 def widens_for_user(op: Operation) -> bool:
