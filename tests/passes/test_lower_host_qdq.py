@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -70,31 +71,29 @@ class Kernels:
         weights = weights.astype(self.draw(st.sampled_from(["int8", "int16"])))
         strides = self.draw(st.tuples(st.integers(1, 2), st.integers(1, 2)))
         z = zero_point(self.draw, x)
-
-        def build(v: SSAValue, w: SSAValue) -> Operation:
-            return graph.Conv2dOp(v, w, None, strides, pads, (1, 1), groups, z)
-
-        return self.emit(build, x, self.constant(weights))
+        options: dict[str, Any] = {"strides": strides, "pads": pads, "groups": groups, "zero_point": z}
+        return self.emit(partial(graph.Conv2dOp, bias=None, **options), x, self.constant(weights))
 
     def dense(self, x: Traced) -> Traced:
-        flat = self.emit(lambda v: graph.ReshapeOp(v, [1, x.array.size]), x)
+        flat = self.emit(partial(graph.ReshapeOp, shape=[1, x.array.size]), x)
         weights = self.constant(noise(self.draw, (3, x.array.size), "int8"))
         bias = self.constant(noise(self.draw, (3,), "int16").astype(np.int32))
         z = zero_point(self.draw, x)
-        return self.emit(lambda v, w, b: graph.DenseOp(v, w, b, z), flat, weights, bias)
+        return self.emit(partial(graph.DenseOp, zero_point=z), flat, weights, bias)
 
     def pool(self, x: Traced) -> Traced:
         kernel = (self.draw(st.integers(1, x.array.shape[2])), self.draw(st.integers(1, x.array.shape[3])))
         pads = [self.draw(st.integers(0, min(2, kernel[side % 2] - 1))) for side in range(4)]
         kind, rounding = self.draw(st.sampled_from(POOLS)), self.draw(st.sampled_from(MEAN_ROUNDINGS))
         strides = self.draw(st.tuples(st.integers(1, 3), st.integers(1, 3)))
-        return self.emit(lambda v: graph.PoolOp(kind, v, kernel, strides, pads, rounding), x)
+        window: dict[str, Any] = {"kernel": kernel, "strides": strides, "pads": pads, "rounding": rounding}
+        return self.emit(partial(graph.PoolOp, kind, **window), x)
 
     def pair(self, a: Traced) -> Traced:
         constant = self.constant(noise(self.draw, a.array.shape, self.draw(st.sampled_from(BYTES))))
         b = self.draw(st.sampled_from([a, self.arguments[-1], constant]))
         zero_points = (zero_point(self.draw, a), zero_point(self.draw, b))
-        build = self.draw(st.sampled_from([graph.AddOp, graph.SubOp, lambda v, w: graph.MulOp(v, w, zero_points)]))
+        build = self.draw(st.sampled_from([graph.AddOp, graph.SubOp, partial(graph.MulOp, zero_points=zero_points)]))
         return self.emit(build, a, b)
 
     def lookup(self, x: Traced) -> Traced:
@@ -104,7 +103,11 @@ class Kernels:
     def concat(self, x: Traced) -> Traced:
         others = [a for a in self.arguments if a.array.dtype == x.array.dtype] + [x]
         axis = self.draw(st.integers(1, 3))
-        return self.emit(lambda *v: graph.ConcatOp(v, axis), x, *others)
+
+        def build(*inputs: SSAValue) -> graph.ConcatOp:
+            return graph.ConcatOp(inputs, axis)
+
+        return self.emit(build, x, *others)
 
     def slice(self, x: Traced) -> Traced:
         offsets = [self.draw(st.integers(0, extent - 1)) for extent in x.array.shape]
@@ -113,16 +116,16 @@ class Kernels:
             self.draw(st.integers(1, (extent - offset - 1) // stride + 1))
             for extent, offset, stride in zip(x.array.shape, offsets, strides, strict=True)
         ]
-        return self.emit(lambda v: graph.SliceOp(v, offsets, sizes, strides), x)
+        return self.emit(partial(graph.SliceOp, offsets=offsets, sizes=sizes, strides=strides), x)
 
     def pad(self, x: Traced) -> Traced:
         before, after = ([0, *(self.draw(st.integers(0, 2)) for _ in range(3))] for _ in range(2))
         value = zero_point(self.draw, x)
-        return self.emit(lambda v: graph.PadOp(v, before, after, value), x)
+        return self.emit(partial(graph.PadOp, before=before, after=after, value=value), x)
 
     def transpose(self, x: Traced) -> Traced:
         permutation = self.draw(st.permutations(range(x.array.ndim)))
-        return self.emit(lambda v: graph.TransposeOp(v, permutation), x)
+        return self.emit(partial(graph.TransposeOp, permutation=permutation), x)
 
     def requant(self, x: Traced) -> Traced:
         dtype = np.dtype(self.draw(st.sampled_from([*BYTES, "int16", "int32"])))
@@ -130,12 +133,14 @@ class Kernels:
         element = plain_type(np.zeros(1, dtype)).element_type
         rounding, shift = self.draw(st.sampled_from(["floor", "half_even", "gemmlowp"])), self.draw(st.integers(31, 45))
         options: dict[str, Any] = {
+            "rounding": rounding,
+            "shift": (shift,),
             "multiplier": (self.draw(st.sampled_from([1 << 30, 2**31 - 1, 12345])),),
             "zero_point": self.draw(st.integers(max(limits.min, -200), 200)),
             "lo": int(limits.min),
             "hi": int(limits.max),
         }
-        return self.emit(lambda v: graph.RequantOp(v, element, rounding=rounding, shift=(shift,), **options), x)
+        return self.emit(partial(graph.RequantOp, element_type=element, **options), x)
 
 
 FIRST = ("conv2d", "dense", "pool", "pair", "lookup", "concat", "slice", "pad", "transpose", "requant")
