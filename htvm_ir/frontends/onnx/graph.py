@@ -111,9 +111,13 @@ class Graph:
             for name in node.inputs:
                 self._readers.setdefault(name, []).append(node)
 
+    def readers(self, name: str) -> list[Node]:
+        """The nodes that read a tensor."""
+        return self._readers.get(name, [])
+
     def sole_reader(self, name: str) -> Node | None:
         """The node that reads a tensor once, when nothing else does and it is no graph output."""
-        readers = self._readers.get(name, [])
+        readers = self.readers(name)
         return readers[0] if len(readers) == 1 and name not in self.outputs else None
 
     def is_used(self, name: str) -> bool:
@@ -126,6 +130,17 @@ class Graph:
         if name not in self.constants:
             raise node.error(f"the {what} must be a constant of the file, not '{name}'")
         return self.constants[name]
+
+    def check_shape(self, node: Node, name: str, shape: Shape) -> None:
+        """Raises HtvmError if the file declares another shape for tensor ``name``, which ``node`` computes."""
+        declared = self.declared.get(name)
+        if declared is None:
+            return
+        if len(declared) != len(shape) or any(
+            stated not in (None, size) for stated, size in zip(declared, shape, strict=True)
+        ):
+            shown = [size if size is not None else "?" for size in declared]
+            raise node.error(f"'{name}' has shape {list(shape)}, but the file declares {shown}")
 
     def scalar(self, name: str) -> Fraction | None:
         """The exact value of a constant with one finite element."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 
 import numpy as np
@@ -54,6 +54,19 @@ def window(node: Node, shape: Shape, kernel: Shape | None) -> Window:
             f"a window of {list(stated)} with pads {list(pads)} does not fit an input of {list(shape[2:])}"
         )
     return result
+
+
+def lifted(node: Node) -> Node:
+    """A Conv or pool node of one dimension as that of two with height 1."""
+    singles = {"kernel_shape": (1,), "strides": (1,), "dilations": (1,)}
+    attributes = dict(node.attributes)
+    for name, height in singles.items():
+        if name in attributes:
+            attributes[name] = height + node.integers(name, (), 1)
+    if "pads" in attributes:
+        before, after = node.integers("pads", (), 2)
+        attributes["pads"] = (0, before, 0, after)
+    return replace(node, attributes=attributes)
 
 
 def _pads(node: Node, size: Shape, extents: Sequence[int], strides: Shape) -> Shape:

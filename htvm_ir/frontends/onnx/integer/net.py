@@ -51,12 +51,12 @@ class IntegerNet:
         """Appends ``op``, whose result is tensor ``name`` (of ``node`` if left out) of ``value``."""
         name = name or node.output
         source = self.emit.append(node, op, name)
-        self._check_shape(node, name, shape_of(source))
+        self.graph.check_shape(node, name, shape_of(source))
         self.tensors[name] = Tensor(name, source, value, shape_of(source))
 
     def derive(self, node: Node, tensor: Tensor) -> None:
         """Makes the result of ``node`` a tensor like ``tensor``."""
-        self._check_shape(node, node.output, tensor.shape)
+        self.graph.check_shape(node, node.output, tensor.shape)
         self.tensors[node.output] = replace(tensor, name=node.output)
 
     def operand(self, node: Node, index: int = 0) -> Tensor:
@@ -103,14 +103,3 @@ class IntegerNet:
         )
         source = self.emit.append(node, op, tensor.name)
         return replace(tensor, source=source, value=Value.integers(low, high))
-
-    def _check_shape(self, node: Node, name: str, shape: Shape) -> None:
-        """Raises HtvmError if the file declares another shape for tensor ``name``."""
-        declared = self.graph.declared.get(name)
-        if declared is None:
-            return
-        if len(declared) != len(shape) or any(
-            stated not in (None, size) for stated, size in zip(declared, shape, strict=True)
-        ):
-            shown = [size if size is not None else "?" for size in declared]
-            raise node.error(f"'{name}' has shape {list(shape)}, but the file declares {shown}")
