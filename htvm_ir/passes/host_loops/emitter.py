@@ -249,15 +249,28 @@ class Emitter:
         self._for(low, high, hint, None, step)
 
     def reduce(
-        self, low: Value, high: Value, hint: str, start: SSAValue, body: Callable[[Value, SSAValue], SSAValue]
+        self,
+        low: Value,
+        high: Value,
+        hint: str,
+        start: SSAValue,
+        body: Callable[[Value, SSAValue], SSAValue],
+        unroll: int = 1,
     ) -> SSAValue:
-        """``acc = start``, then ``acc = body(i, acc)`` for low <= i < high."""
+        """``acc = start``, then ``acc = body(i, acc)`` for low <= i < high.
+
+        ``unroll`` copies of the body make one pass of the loop, where that divides a known number of passes.
+        """
+        divides = isinstance(low, int) and isinstance(high, int) and (high - low) % unroll == 0
+        copies = unroll if divides else 1
 
         def step(i: Value, carried: SSAValue | None) -> SSAValue:
             assert carried is not None
-            return body(i, carried)
+            for copy in range(copies):
+                carried = body(self.add(i, copy, hint), carried)
+            return carried
 
-        result = self._for(low, high, hint, start, step)
+        result = self._for(low, high, hint, start, step, copies)
         assert result is not None
         return result
 
@@ -268,16 +281,17 @@ class Emitter:
         hint: str,
         start: SSAValue | None,
         body: Callable[[Value, SSAValue | None], SSAValue | None],
+        stride: int = 1,
     ) -> SSAValue | None:
-        if isinstance(low, int) and isinstance(high, int) and high - low == 1:
+        if isinstance(low, int) and isinstance(high, int) and high - low == stride:
             return body(low, start)
-        first, end, step = (v if isinstance(v, SSAValue) else self.constant(v) for v in (low, high, 1))
+        first, end, step = (v if isinstance(v, SSAValue) else self.constant(v) for v in (low, high, stride))
         carried = [] if start is None else [start]
         block = Block(arg_types=[IndexType(), *(v.type for v in carried)])
         block.args[0].name_hint = hint
         bounds = self.range_of(low), self.range_of(high)
         if bounds[0] is not None and bounds[1] is not None:
-            self._ranges[block.args[0]] = bounds[0][0], bounds[1][1] - 1
+            self._ranges[block.args[0]] = bounds[0][0], bounds[1][1] - stride
         with self._inside(block):
             argument = None if start is None else self._defined_here(block.args[1], "acc")
             result = body(self._defined_here(block.args[0], hint), argument)

@@ -13,6 +13,9 @@ from htvm_ir.passes.host_loops.emitter import Emitter, Value
 from htvm_ir.passes.host_loops.kernel import Index, Kernel, integer_type
 from htvm_ir.passes.host_loops.ranges import fits, value_range
 
+UNROLL = 4
+"""Products of one pass of a loop over channels without a window (model choice): a C compiler unrolls windows itself."""
+
 
 @dataclass(frozen=True)
 class Window:
@@ -108,7 +111,8 @@ def conv2d(kernel: Kernel, op: Operation, index: Index) -> SSAValue:
 
         return emit.reduce(*vertical.taps(emit, top, "fy"), "fy", total, tap_rows)
 
-    return emit.reduce(0, per_group, "c", _start(kernel, op.bias, k), channels)
+    unroll = UNROLL if (vertical.size, horizontal.size) == (1, 1) else 1
+    return emit.reduce(0, per_group, "c", _start(kernel, op.bias, k), channels, unroll)
 
 
 def _conv_windows(op: Conv2dOp) -> tuple[Window, Window]:
@@ -126,7 +130,7 @@ def dense(kernel: Kernel, op: Operation, index: Index) -> SSAValue:
     def products(c: Value, total: SSAValue) -> SSAValue:
         return _multiply_add(kernel, op, total, (n, c), (k, c))
 
-    return kernel.emit.reduce(0, shape_of(op.input)[1], "c", _start(kernel, op.bias, k), products)
+    return kernel.emit.reduce(0, shape_of(op.input)[1], "c", _start(kernel, op.bias, k), products, UNROLL)
 
 
 def pool(kernel: Kernel, op: Operation, index: Index) -> SSAValue:
