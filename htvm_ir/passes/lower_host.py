@@ -93,20 +93,8 @@ def _buffer(memref: SSAValue, tensor: SSAValue) -> Buffer:
     return Buffer(memref, type_.get_shape(), layout_of(type_))
 
 
-def _interior(value: SSAValue) -> dict[int, tuple[int, int]]:
-    """By axis, the elements of a kernel's result that no padding touches."""
-    owner = value.owner
-    while isinstance(owner, graph.RequantOp | graph.LookupOp | accel.ConvertLayoutOp):
-        owner = owner.input.owner
-    return windows.interior(owner) if isinstance(owner, Operation) else {}
-
-
 def _write(kernel: Kernel, output: Buffer, value: SSAValue) -> None:
-    """Loops over the stored extents in stored order: the element where there is one, zero in the padding.
-
-    Outputs whose windows touch the network's padding have loops of their own, so that those of all the others, the
-    interior, have known bounds.
-    """
+    """Loops over the stored extents in stored order: the element where there is one, zero in the padding."""
     rank = len(output.shape)
     names = AXES.get(rank) or tuple(f"i{axis}" for axis in range(rank))
     stored_shape = output.layout.stored_shape(output.shape)
@@ -116,9 +104,7 @@ def _write(kernel: Kernel, output: Buffer, value: SSAValue) -> None:
         memref, at = output.address(kernel.emit, stored)
         kernel.emit.store(element, memref, at)
 
-    interior = _interior(value)
-
-    def nest(stored: tuple[Value, ...], inside: bool, split: bool = True) -> None:
+    def nest(stored: tuple[Value, ...], inside: bool) -> None:
         depth = len(stored)
         if depth == rank and inside:
             index = tuple(stored[output.layout.order.index(axis)] for axis in range(rank))
@@ -129,11 +115,7 @@ def _write(kernel: Kernel, output: Buffer, value: SSAValue) -> None:
             return
         axis = output.layout.order[depth]
         extent = output.shape[axis] if inside else stored_shape[depth]
-        first, end = interior.get(axis, (0, extent)) if inside and split else (0, extent)
-        for low, high in ((0, first), (first, end), (end, extent)):
-            if low < high:
-                is_middle = split and low == first
-                kernel.emit.loop(low, high, names[axis], lambda i, s=is_middle: nest((*stored, i), inside, s))
+        kernel.emit.loop(0, extent, names[axis], lambda i: nest((*stored, i), inside))
         if extent < stored_shape[depth]:
             kernel.emit.loop(extent, stored_shape[depth], names[axis], lambda i: nest((*stored, i), False))
 

@@ -15,8 +15,6 @@ from host_strategies import layout
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from xdsl.context import Context
-from xdsl.dialects import arith, scf
-from xdsl.dialects.builtin import IntegerAttr
 from xdsl.ir import Operation, SSAValue
 
 from htvm_ir.arithmetic import MEAN_ROUNDINGS, POOLS
@@ -180,23 +178,3 @@ def test_compiled_loops_compute_the_evaluated_ops(cases: tuple[Case, ...]) -> No
             assert call(library, f"tvmgen_default_{name}", *packed, output) == 0
             np.testing.assert_array_equal(output, expected, err_msg=str(case.function))
             assert (np.delete(whole, np.s_[32:-32]) == 85).all()
-
-
-def test_only_the_border_of_a_convolution_clips_its_window() -> None:
-    x = np.zeros((1, 2, 9, 9), np.int8)
-    builder = Builder([x], [Layout.row_major(4)])
-    weights = builder.constant(np.arange(18, dtype=np.int8).reshape(1, 2, 3, 3))
-    op = graph.Conv2dOp(builder.arguments[0].value, weights.value, None, (1, 1), (1, 1, 1, 1))
-    result = builder.add(op, evaluate(op, [x, weights.array]))
-    module = module_of([builder.finish("conv", result, Layout.row_major(4))])
-    LowerHost().apply(Context(), module)
-    rows = [loop for loop in module.walk() if isinstance(loop, scf.ForOp) and constant_of(loop.ub) == 8]
-    assert [(constant_of(loop.lb), constant_of(loop.ub)) for loop in rows] == [(1, 8), (1, 8)]  # y, and x inside
-    assert not [op for op in rows[0].walk() if isinstance(op, arith.MaxSIOp | arith.MinSIOp)]
-    assert [op for op in module.walk() if isinstance(op, arith.MaxSIOp)]  # first and last row
-
-
-def constant_of(value: SSAValue) -> int | None:
-    """The number of a constant index."""
-    op = value.owner
-    return op.value.value.data if isinstance(op, arith.ConstantOp) and isinstance(op.value, IntegerAttr) else None

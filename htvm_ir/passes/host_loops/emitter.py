@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Callable, Generator, Hashable, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -16,15 +15,7 @@ from xdsl.rewriter import InsertPoint
 Value = SSAValue | int
 """A number known now, or one known when the kernel runs."""
 
-Range = tuple[int, int]
-"""Smallest and largest value."""
-
 BinaryOp = Callable[[SSAValue, SSAValue], Operation]
-
-
-def _quotient(lhs: int, rhs: int) -> int:
-    """lhs / rhs towards zero; rhs is positive."""
-    return lhs // rhs if lhs >= 0 else -(-lhs // rhs)
 
 
 @dataclass
@@ -46,7 +37,6 @@ class Emitter:
         self._scopes = [_Scope(Builder(InsertPoint.before(anchor)))]
         self._levels: dict[SSAValue, int] = {}
         self._computations: list[Operation] = []
-        self._ranges: dict[SSAValue, Range] = {}
 
     def constant(self, value: int, type_: Attribute | None = None) -> SSAValue:
         """A number as a value of ``type_``, index by default."""
@@ -82,28 +72,8 @@ class Emitter:
         a, b = (v if isinstance(v, SSAValue) else self.constant(v, type_) for v in (lhs, rhs))
         return self.pure(build, (a, b), lambda: build(a, b), hint)
 
-    def range_of(self, value: Value) -> Range | None:
-        """Bounds of an index, which those of the loops around it give; None where nobody knows."""
-        return (value, value) if isinstance(value, int) else self._ranges.get(value)
-
-    def _bounded(self, result: Value, corners: Callable[[int, int], int], lhs: Value, rhs: Value) -> Value:
-        """The result of an op on indices, with bounds: its extremes are at the ends of the operands' ranges."""
-        ranges = self.range_of(lhs), self.range_of(rhs)
-        if isinstance(result, SSAValue) and ranges[0] is not None and ranges[1] is not None:
-            ends = [corners(a, b) for a in ranges[0] for b in ranges[1]]
-            self._ranges[result] = min(ends), max(ends)
-        return result
-
-    def _not_below(self, lhs: Value, rhs: Value) -> bool:
-        """Whether lhs >= rhs is certain."""
-        left, right = self.range_of(lhs), self.range_of(rhs)
-        return left is not None and right is not None and left[0] >= right[1]
-
     def add(self, lhs: Value, rhs: Value, hint: str | None = None) -> Value:
         """lhs + rhs."""
-        return self._bounded(self._add(lhs, rhs, hint), operator.add, lhs, rhs)
-
-    def _add(self, lhs: Value, rhs: Value, hint: str | None) -> Value:
         match lhs, rhs:
             case int(), int():
                 return lhs + rhs
@@ -120,13 +90,10 @@ class Emitter:
         """lhs - rhs."""
         if isinstance(rhs, int):
             return self.add(lhs, -rhs, hint)
-        return self._bounded(self._binary(arith.SubiOp, lhs, rhs, hint), operator.sub, lhs, rhs)
+        return self._binary(arith.SubiOp, lhs, rhs, hint)
 
     def mul(self, lhs: Value, rhs: Value, hint: str | None = None) -> Value:
         """lhs * rhs."""
-        return self._bounded(self._mul(lhs, rhs, hint), operator.mul, lhs, rhs)
-
-    def _mul(self, lhs: Value, rhs: Value, hint: str | None) -> Value:
         match lhs, rhs:
             case int(), int():
                 return lhs * rhs
@@ -144,8 +111,8 @@ class Emitter:
         if rhs == 1:
             return lhs
         if isinstance(lhs, int) and isinstance(rhs, int):
-            return _quotient(lhs, rhs)
-        return self._bounded(self._binary(arith.DivSIOp, lhs, rhs, hint), _quotient, lhs, rhs)
+            return lhs // rhs if lhs >= 0 else -(-lhs // rhs)
+        return self._binary(arith.DivSIOp, lhs, rhs, hint)
 
     def rem(self, lhs: Value, rhs: int, hint: str | None = None) -> Value:
         """lhs mod rhs; lhs is not negative, rhs is positive."""
@@ -155,19 +122,15 @@ class Emitter:
 
     def max(self, lhs: Value, rhs: Value, hint: str | None = None) -> Value:
         """The larger one."""
-        if self._not_below(lhs, rhs):
-            return lhs
-        if self._not_below(rhs, lhs):
-            return rhs
-        return self._bounded(self._binary(arith.MaxSIOp, lhs, rhs, hint), max, lhs, rhs)
+        if isinstance(lhs, int) and isinstance(rhs, int):
+            return max(lhs, rhs)
+        return self._binary(arith.MaxSIOp, lhs, rhs, hint)
 
     def min(self, lhs: Value, rhs: Value, hint: str | None = None) -> Value:
         """The smaller one."""
-        if self._not_below(lhs, rhs):
-            return rhs
-        if self._not_below(rhs, lhs):
-            return lhs
-        return self._bounded(self._binary(arith.MinSIOp, lhs, rhs, hint), min, lhs, rhs)
+        if isinstance(lhs, int) and isinstance(rhs, int):
+            return min(lhs, rhs)
+        return self._binary(arith.MinSIOp, lhs, rhs, hint)
 
     def xor(self, lhs: Value, rhs: int, hint: str | None = None) -> Value:
         """lhs ^ rhs."""
@@ -249,28 +212,15 @@ class Emitter:
         self._for(low, high, hint, None, step)
 
     def reduce(
-        self,
-        low: Value,
-        high: Value,
-        hint: str,
-        start: SSAValue,
-        body: Callable[[Value, SSAValue], SSAValue],
-        unroll: int = 1,
+        self, low: Value, high: Value, hint: str, start: SSAValue, body: Callable[[Value, SSAValue], SSAValue]
     ) -> SSAValue:
-        """``acc = start``, then ``acc = body(i, acc)`` for low <= i < high.
-
-        ``unroll`` copies of the body make one pass of the loop, where that divides a known number of passes.
-        """
-        divides = isinstance(low, int) and isinstance(high, int) and (high - low) % unroll == 0
-        copies = unroll if divides else 1
+        """``acc = start``, then ``acc = body(i, acc)`` for low <= i < high."""
 
         def step(i: Value, carried: SSAValue | None) -> SSAValue:
             assert carried is not None
-            for copy in range(copies):
-                carried = body(self.add(i, copy, hint), carried)
-            return carried
+            return body(i, carried)
 
-        result = self._for(low, high, hint, start, step, copies)
+        result = self._for(low, high, hint, start, step)
         assert result is not None
         return result
 
@@ -281,17 +231,13 @@ class Emitter:
         hint: str,
         start: SSAValue | None,
         body: Callable[[Value, SSAValue | None], SSAValue | None],
-        stride: int = 1,
     ) -> SSAValue | None:
-        if isinstance(low, int) and isinstance(high, int) and high - low == stride:
+        if isinstance(low, int) and isinstance(high, int) and high - low == 1:
             return body(low, start)
-        first, end, step = (v if isinstance(v, SSAValue) else self.constant(v) for v in (low, high, stride))
+        first, end, step = (v if isinstance(v, SSAValue) else self.constant(v) for v in (low, high, 1))
         carried = [] if start is None else [start]
         block = Block(arg_types=[IndexType(), *(v.type for v in carried)])
         block.args[0].name_hint = hint
-        bounds = self.range_of(low), self.range_of(high)
-        if bounds[0] is not None and bounds[1] is not None:
-            self._ranges[block.args[0]] = bounds[0][0], bounds[1][1] - stride
         with self._inside(block):
             argument = None if start is None else self._defined_here(block.args[1], "acc")
             result = body(self._defined_here(block.args[0], hint), argument)

@@ -13,9 +13,6 @@ from htvm_ir.passes.host_loops.emitter import Emitter, Value
 from htvm_ir.passes.host_loops.kernel import Index, Kernel, integer_type
 from htvm_ir.passes.host_loops.ranges import fits, value_range
 
-UNROLL = 4
-"""Products of one pass of a loop over channels without a window (model choice): a C compiler unrolls windows itself."""
-
 
 @dataclass(frozen=True)
 class Window:
@@ -43,27 +40,9 @@ class Window:
         inside = self._taps_up_to(emit, emit.sub(self.extent, base, "room"))
         return first, emit.min(inside, self.size, f"{name}_end")
 
-    @property
-    def interior(self) -> tuple[int, int]:
-        """The first output whose taps all lie inside the axis, and the one after the last."""
-        first = -(-self.before // self.stride)
-        room = self.extent - 1 - (self.size - 1) * self.dilation + self.before
-        return min(first, self.outputs), max(min(room // self.stride + 1, self.outputs), min(first, self.outputs))
-
     def _taps_up_to(self, emit: Emitter, distance: Value) -> Value:
         """How many taps lie before ``distance``, if any."""
         return emit.div(emit.add(distance, self.dilation - 1, "reach"), self.dilation, "taps")
-
-
-def interior(op: Operation) -> dict[int, tuple[int, int]]:
-    """By axis, the outputs that no padding touches; nothing for an op without windows."""
-    if isinstance(op, Conv2dOp):
-        axes = _conv_windows(op)
-    elif isinstance(op, PoolOp):
-        axes = _pool_windows(op)
-    else:
-        return {}
-    return {axis: window.interior for axis, window in zip((2, 3), axes, strict=True)}
 
 
 def _number(value: Value) -> SSAValue:
@@ -89,9 +68,11 @@ def conv2d(kernel: Kernel, op: Operation, index: Index) -> SSAValue:
     """One output position: loops over input channels and kernel rows and columns."""
     assert isinstance(op, Conv2dOp)
     emit = kernel.emit
-    out_channels, per_group, _, _ = shape_of(op.weights)
-    vertical, horizontal = _conv_windows(op)
-    dy, dx = values(op.dilations)
+    (_, _, height, width), (out_channels, per_group, fy, fx) = shape_of(op.input), shape_of(op.weights)
+    _, _, rows, columns = shape_of(op.result)
+    (sy, sx), (dy, dx), pads = values(op.strides), values(op.dilations), values(op.pads)
+    vertical = Window(height, fy, sy, dy, pads[0], rows)
+    horizontal = Window(width, fx, sx, dx, pads[1], columns)
     n, k, y, x = index
     group = emit.div(k, out_channels // op.groups.value.data, "group") if op.groups.value.data > 1 else 0
     first_channel = emit.mul(group, per_group, "first")
@@ -111,15 +92,7 @@ def conv2d(kernel: Kernel, op: Operation, index: Index) -> SSAValue:
 
         return emit.reduce(*vertical.taps(emit, top, "fy"), "fy", total, tap_rows)
 
-    unroll = UNROLL if (vertical.size, horizontal.size) == (1, 1) else 1
-    return emit.reduce(0, per_group, "c", _start(kernel, op.bias, k), channels, unroll)
-
-
-def _conv_windows(op: Conv2dOp) -> tuple[Window, Window]:
-    (_, _, height, width), (_, _, fy, fx) = shape_of(op.input), shape_of(op.weights)
-    _, _, rows, columns = shape_of(op.result)
-    (sy, sx), (dy, dx), pads = values(op.strides), values(op.dilations), values(op.pads)
-    return Window(height, fy, sy, dy, pads[0], rows), Window(width, fx, sx, dx, pads[1], columns)
+    return emit.reduce(0, per_group, "c", _start(kernel, op.bias, k), channels)
 
 
 def dense(kernel: Kernel, op: Operation, index: Index) -> SSAValue:
@@ -130,7 +103,7 @@ def dense(kernel: Kernel, op: Operation, index: Index) -> SSAValue:
     def products(c: Value, total: SSAValue) -> SSAValue:
         return _multiply_add(kernel, op, total, (n, c), (k, c))
 
-    return kernel.emit.reduce(0, shape_of(op.input)[1], "c", _start(kernel, op.bias, k), products, UNROLL)
+    return kernel.emit.reduce(0, shape_of(op.input)[1], "c", _start(kernel, op.bias, k), products)
 
 
 def pool(kernel: Kernel, op: Operation, index: Index) -> SSAValue:
