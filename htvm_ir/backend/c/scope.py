@@ -83,9 +83,8 @@ class CFile:
         if table not in self._tables:
             name = self.names.unique(wanted)
             memory = self.memory(table.memory)
-            const = "" if table.writable else "const "
-            head = f"static {const}_Alignas({memory.alignment}) uint32_t {name}[{len(table.words)}]"
-            section = "" if table.writable else memory.constant_section
+            head = f"static const _Alignas({memory.alignment}) uint32_t {name}[{len(table.words)}]"
+            section = memory.constant_section
             text = definition(head, section, words_text(table.words))
             self.data.append(f"// {name}: {len(table.words)} words for an engine.\n{text}")
             self._tables[table] = name
