@@ -114,7 +114,7 @@ def _write(kernel: Kernel, output: Buffer, value: SSAValue) -> None:
         depth = len(stored)
         extent = output.shape[axis] if inside else 0
         copies = unroll if depth == rank - 1 else 1
-        cuts = [0, *(border if axis == rank - 1 else ()), extent]
+        cuts = [0, *(border if inside and axis == rank - 1 else ()), extent]
         for low, high in itertools.pairwise(cuts):
             kernel.emit.loop(low, high, names[axis], lambda i: nest((*stored, i), inside), copies)
         kernel.emit.loop(extent, stored_shape[depth], names[axis], lambda i: nest((*stored, i), False), copies)

@@ -173,6 +173,40 @@ func.func private @swap(%out: memref<2xi32>) {
     )
 
 
+def test_no_local_variable_hides_a_constant() -> None:
+    text = """
+"memref.global"() <{sym_name = "v", type = memref<2xi8>, sym_visibility = "private", constant,
+  initial_value = dense<1> : tensor<2xi8>}> : () -> ()
+func.func private @f(%out: memref<2xi8>) {
+  %0 = arith.constant 0 : index
+  %1 = memref.load %out[%0] : memref<2xi8>
+  %table = memref.get_global @v : memref<2xi8>
+  %v = memref.load %table[%0] : memref<2xi8>
+  %sum = arith.addi %v, %1 : i8
+  memref.store %sum, %out[%0] : memref<2xi8>
+  func.return
+}"""
+    source = kernels(text)
+    assert "int8_t v_1 = out[0];" in source
+    assert "int8_t v_2 = v[0];" in source
+    assert "int8_t sum = (int8_t)(v_2 + v_1);" in source
+
+
+def test_truth_values_keep_their_meaning_in_c() -> None:
+    text = """
+func.func private @f(%out: memref<2xi32>) {
+  %0 = arith.constant 0 : index
+  %a = memref.load %out[%0] : memref<2xi32>
+  %bit = arith.trunci %a : i32 to i1
+  %minus = arith.extsi %bit : i1 to i32
+  memref.store %minus, %out[%0] : memref<2xi32>
+  func.return
+}"""
+    source = kernels(text)
+    assert "_Bool bit = (_Bool)(a & 1);" in source
+    assert "int32_t minus = -(int32_t)bit;" in source
+
+
 def test_an_accumulator_is_one_variable_through_nested_loops() -> None:
     text = """
 func.func private @sum(%out: memref<2xi32>) {

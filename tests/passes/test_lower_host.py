@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from host_kernels import Array, Builder, Case, module_of
-from host_native import call, guarded, load
+from host_native import call, check_warnings, guarded, load
 from host_strategies import kernel
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
@@ -79,7 +79,9 @@ def test_rounding_is_exact_at_the_ends_of_the_range() -> None:
             for shift in (low, low + 1, low + 31, 61):
                 cases.append(scaling(f"scale{len(cases)}", x, rounding, [multiplier], [shift]))
         per_channel = [low + 31 * (n % 4) // 3 for n in range(x.size)]
-        cases.append(scaling(f"scale{len(cases)}", x, rounding, [2**30 + n for n in range(x.size)], per_channel))
+        for first in (2**30, 1):  # in 64 bits, and after gemmlowp's doubling in 32
+            multipliers = [first + n for n in range(x.size)]
+            cases.append(scaling(f"scale{len(cases)}", x, rounding, multipliers, per_channel))
     check(*cases)
 
 
@@ -118,6 +120,29 @@ def test_nothing_is_stored_but_the_output() -> None:
     assert not [op for op in module.walk() if isinstance(op, memref.AllocOp)]
     stores = [op for op in module.walk() if isinstance(op, memref.StoreOp)]
     assert {str(op.memref.type) for op in stores} == {'memref<1x2x5x5xi8, "L2">'}
+
+
+def test_every_compiler_accepts_the_loops_without_warnings(tmp_path: Path) -> None:
+    x = np.array([EDGES], np.int32)
+    shifts = [31 + n for n in range(x.size)]
+    scalings = [scaling(f"scale_{r}", x, r, [2**30], shifts) for r in arithmetic.ROUNDINGS]
+    builder = Builder([noise(1, 2, 5, 5)], [Layout((0, 2, 3, 1), (1, 4, 1, 1), 3)])
+    blocks = arithmetic.space_to_depth(builder.inputs[0], (2, 2), (1, 1, 0, 0))
+    op = graph.SpaceToDepthOp(builder.arguments[0].value, (2, 2), (1, 1, 0, 0))
+    depth = builder.finish("depth", builder.add(op, blocks), Layout.row_major(4))
+    convolution = conv("convolution", noise(2, 3, 3, 3), noise(1, 3, 5, 5))
+    check_warnings(render(lowered(convolution, depth, *scalings)), tmp_path)
+
+
+def test_padding_is_written_once() -> None:
+    builder = Builder([noise(1, 3, 1, 6)], [Layout.row_major(4)])
+    x = builder.arguments[0]
+    pooled = arithmetic.pool(x.array, "max", (1, 3), (1, 1), (0, 1, 0, 1), "floor")
+    value = builder.add(graph.PoolOp("max", x.value, (1, 3), (1, 1), (0, 1, 0, 1), "floor"), pooled)
+    source = render(lowered(builder.finish("padded", value, Layout((0, 1, 2, 3), (1, 4, 1, 1)))))
+    kernels = source["src/tvmgen_default_kernels.c"]
+    # Six elements of the fourth channel, in one loop.
+    assert kernels.count("] = 0;") == 1
 
 
 def test_constants_are_named_after_the_kernel() -> None:

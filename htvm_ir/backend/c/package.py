@@ -108,7 +108,11 @@ class _Package:
             params = self._parameters(function)
             definition = self._definition(file, function, name, params)
             texts.append(f"{_comment(function, params)}\n{definition}")
-        head = [f"// {one_line(self.title)}: kernels and constants.", self._includes(f"{self.prefix}_kernels.h")]
+        head = [
+            f"// {one_line(self.title)}: kernels and constants.\n"
+            "// Right shifts of negative numbers are arithmetic, as every compiler for this target has them.",
+            self._includes(f"{self.prefix}_kernels.h"),
+        ]
         return "\n\n".join([*head, *file.data, *texts]) + "\n"
 
     def _parameters(self, function: FuncOp) -> list[Parameter]:

@@ -121,9 +121,9 @@ class Digital(Engine):
         weights = constants.tobytes()
         if job.kernel == "depthwise":
             for channel in range(job["channels"]):
-                datapath.execute(l1, *_channel_job(first, channel, weights))
+                _execute(l1, *_channel_job(first, channel, weights))
         else:
-            datapath.execute(l1, first, weights)
+            _execute(l1, first, weights)
         output[...] = l1[addresses[-1] :]
 
     def call(self, job: Job, inputs: Sequence[int], output: int, constants: str) -> Call:
@@ -223,6 +223,14 @@ class Digital(Engine):
             block = self._block_bytes(workload)
         if block > limit:
             yield f"16 output channels need {block} bytes of weights, the weight memory holds {limit}"
+
+
+def _execute(l1: Bytes, instruction: DigitalInstruction, weights: bytes) -> None:
+    """One job inside ``l1``; the data path itself does not look where its addresses lead."""
+    end = max(span.end for span in (*datapath.reads(instruction), *datapath.writes(instruction)))
+    if end > l1.size:
+        raise ValueError(f"the job reaches byte {end} of buffers of {l1.size}")
+    datapath.execute(l1, instruction, weights)
 
 
 def _channel_job(first: DigitalInstruction, channel: int, weights: bytes) -> tuple[DigitalInstruction, bytes]:

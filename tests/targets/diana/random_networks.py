@@ -181,7 +181,7 @@ class Draw:
         if not same:
             c = self.net.shapes[x][0]
             groups = 1 if c * c * prod(kernel) * prod(self.net.shapes[x][1:]) < MAX_WORK else c
-            same = [self.net.conv(x, c, kernel, pads=(half,) * 4, groups=groups)]
+            same = [self.net.conv(x, c, kernel, pads=(half, half, half, half), groups=groups)]
         a, b = self.random.permutation([x, str(self.random.choice(same))])
         return self.net.add(str(a), str(b), shift, lo)
 

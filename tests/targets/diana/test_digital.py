@@ -355,6 +355,13 @@ def test_local_bytes_hold_what_a_job_writes():
     assert prod(ENGINE.local_bytes(dense(c=33, k=17))) == (64 + 32) * (32 + 32)
 
 
+def test_buffers_that_are_too_small_are_an_error():
+    job, packed = ENGINE.job(conv(k=17)), ENGINE.pack(conv(k=17))
+    size, _ = ENGINE.local_bytes(conv(k=17))
+    with pytest.raises(ValueError, match="the job reaches byte"):
+        ENGINE.execute(job, [np.zeros(size, np.uint8)], packed, np.zeros(17 * 8 * 16, np.uint8))
+
+
 def test_problem_names_the_dimensions_of_the_workload():
     cases: Mapping[str, Workload] = {"k y": conv(), "k": SUM}
     for names, workload in cases.items():

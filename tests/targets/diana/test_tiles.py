@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from random_networks import MAX_JOBS, Planned, RandomNet, dispatched, planned, random_network
+from random_networks import Planned, RandomNet, dispatched, planned, random_network
 from xdsl.context import Context
 from xdsl.dialects.builtin import DictionaryAttr, IntegerAttr, MemRefType, ModuleOp
 from xdsl.dialects.func import FuncOp
@@ -28,8 +28,6 @@ from htvm_ir.passes.plan_memory import ARENA
 from htvm_ir.targets.diana import tiles
 from htvm_ir.targets.diana.target import diana
 from htvm_ir.targets.target import Job
-from htvm_ir.tiling.problem import Infeasible, Solution
-from htvm_ir.tiling.solve import solve
 
 DIANA = diana()
 GRANULE = 32
