@@ -188,7 +188,7 @@ class Digital(Engine):
         yield from _requant_refusals(workload, self.parameters)
         if workload.kind == "add":
             if len(workload.inputs) != 2:
-                yield "a sum with a constant or with itself: the array adds two different feature maps"
+                yield "a sum with a constant: the array adds two feature maps"
             return
         if workload.zero_point:
             yield f"input zero point {workload.zero_point}: the array is symmetric and pads with 0"
