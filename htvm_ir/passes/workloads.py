@@ -172,11 +172,10 @@ def workload_of(anchor: Operation, requant: graph.RequantOp | None) -> Workload:
 
 
 def computed_inputs(anchor: Operation) -> tuple[Tensor, ...]:
-    """The activations an op reads, each once; weights, biases and constant operands are none."""
+    """The activations an op reads; weights, biases and constant operands are none."""
     if isinstance(anchor, graph.Conv2dOp | graph.DenseOp):
         return (tensor_of(anchor.input.type),)
-    computed = (v for v in dict.fromkeys(anchor.operands) if not isinstance(v.owner, ConstantOp))
-    return tuple(tensor_of(value.type) for value in computed)
+    return tuple(tensor_of(value.type) for value in anchor.operands if not isinstance(value.owner, ConstantOp))
 
 
 def block_workload(block: Block) -> Workload:

@@ -88,12 +88,11 @@ class Job:
 class Data:
     """A constant array the emitted call refers to (a prebuilt instruction list, for example).
 
-    words: unsigned 32-bit words. memory: where it must lie. writable: the driver patches it while it runs and restores it.
+    words: unsigned 32-bit words. memory: where it must lie.
     """
 
     words: tuple[int, ...]
     memory: str
-    writable: bool = False
 
 
 @dataclass(frozen=True)

@@ -49,7 +49,7 @@ class Workload:
     """One operator with its requantisation.
 
     kind: name of the anchoring ``graph`` op: conv2d, dense, add, pool, requant, ...
-    inputs, output: activations; a tensor that is read twice is one input, a constant operand none.
+    inputs, output: activations; a constant operand is none.
     weights, bias: constants as numpy arrays ([K, C/groups, FY, FX] or [K, C]; [K]), None where there are none
         or they are not constant.
     pads: top, left, bottom, right.
@@ -65,8 +65,8 @@ class Workload:
     pads: tuple[int, int, int, int] = (0, 0, 0, 0)
     dilations: tuple[int, int] = (1, 1)
     groups: int = 1
-    zero_point: int = 0
     requant: Requant | None = None
+    zero_point: int = 0
 
     @property
     def kernel(self) -> tuple[int, int]:

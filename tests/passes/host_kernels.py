@@ -30,7 +30,7 @@ class Case:
         expected: Array,
         output_layout: Layout,
     ):
-        self.function = function
+        self.function, self.name = function, function.sym_name.data
         self.inputs, self.input_layouts = inputs, input_layouts
         self.expected, self.output_layout = expected, output_layout
 
@@ -94,4 +94,3 @@ def tensor(array: Array, layout: Layout) -> TensorType[Attribute]:
 def module_of(cases: Sequence[Case]) -> ModuleOp:
     """All kernels in one module for the built-in target."""
     return ModuleOp([case.function for case in cases], {accel.TARGET: accel.TargetAttr("diana", ())})
-

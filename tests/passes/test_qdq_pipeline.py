@@ -127,8 +127,7 @@ def test_the_array_says_why_it_refuses():
     assert reasons == {"digital": "input zero point -7: the array is symmetric and pads with 0"}
     reasons = dispatched(lambda net: shifted(net, net.conv(net.x, 1, 0)), ui8)
     assert reasons == {"digital": "operands and result must be 8-bit signed; requantise to i8"}
-    alone = {"digital": "a sum with a constant or with itself: the array adds two different feature maps"}
-    assert dispatched(lambda net: shifted(net, net.emit(graph.AddOp(net.x, net.x)))) == alone
-    assert dispatched(lambda net: shifted(net, net.emit(graph.AddOp(net.x, net.noise(*SHAPE))))) == alone
+    reasons = dispatched(lambda net: shifted(net, net.emit(graph.AddOp(net.x, net.noise(*SHAPE)))))
+    assert reasons == {"digital": "a sum with a constant: the array adds two feature maps"}
     reasons = dispatched(lambda net: shifted(net, net.emit(graph.SubOp(net.x, net.x))))
     assert reasons == {"digital": "the digital array has no sub; it computes conv2d, dense and add"}
