@@ -13,6 +13,7 @@ from htvm_ir.errors import HtvmError
 if TYPE_CHECKING:
     from xdsl.dialects.builtin import ModuleOp
 
+    from htvm_ir.frontends.onnx import Rounding
     from htvm_ir.targets.target import Target
 
 
@@ -22,6 +23,7 @@ class Options:
 
     engines: None = all of the target's; empty = CPU only.
     plan: tile sizes by kernel or layer name (JSON form of the plan attribute).
+    rounding: whose results a QDQ or QOperator network is to have, see ``import_model``.
     input_ranges: least and greatest value of inputs that the model does not quantise.
     """
 
@@ -30,6 +32,7 @@ class Options:
     module_name: str = "default"
     solver_seconds: float | None = None
     plan: Mapping[str, Mapping[str, int]] | None = None
+    rounding: Rounding = "onnx"
     input_ranges: Mapping[str, tuple[int, int]] = field(default_factory=dict[str, tuple[int, int]])
 
 
@@ -61,8 +64,8 @@ def load_model(model: str, options: Options) -> ModuleOp:
         from htvm_ir import zoo
 
         name = model.removeprefix("zoo:")
-        return import_model(zoo.build(name), name=name, input_ranges=ranges)
-    return import_model(Path(model), input_ranges=ranges)
+        return import_model(zoo.build(name), name=name, input_ranges=ranges, rounding=options.rounding)
+    return import_model(Path(model), input_ranges=ranges, rounding=options.rounding)
 
 
 def compile_model(

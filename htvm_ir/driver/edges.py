@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from xdsl.dialects.builtin import DenseArrayBase, FloatAttr, IntegerAttr, ModuleOp
+from xdsl.dialects.builtin import ArrayAttr, DenseArrayBase, FloatAttr, IntegerAttr, ModuleOp, StringAttr
 from xdsl.ir import Attribute
 
-from htvm_ir.frontends.onnx.emit import ASSUMED, RANGE, SCALE, ZERO_POINT
+from htvm_ir.frontends.onnx.emit import ASSUMED, RANGE, ROUNDING, SCALE, TAIL, ZERO_POINT
 from htvm_ir.interpreters.signature import arguments_of
 from htvm_ir.passes.workloads import main_function
 
@@ -23,6 +23,8 @@ class Edge:
 
     names: its ONNX names. limits: least and greatest integer it may hold. assumed: nobody stated these limits.
     scale: the real number is ``scale * (integer - zero_point)``; None = the network does not say.
+    rounding: how real numbers become integers, floor or half_even. tail: float operators behind an output, which are
+    left to the caller.
     """
 
     names: tuple[str, ...]
@@ -32,6 +34,8 @@ class Edge:
     assumed: bool = False
     scale: float | None = None
     zero_point: int = 0
+    rounding: str = "floor"
+    tail: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -39,9 +43,10 @@ class Edge:
         return self.names[0]
 
     def quantize(self, values: Array) -> Array:
-        """Float values as the integers the network computes with: floor, then clip."""
+        """Float values as the integers the network computes with: divided in float32, rounded, clipped."""
+        rounded = np.rint if self.rounding == "half_even" else np.floor
         with np.errstate(over="ignore"):  # what overflows to infinity is clipped
-            scaled = np.floor(values / np.float32(self.scale or 1.0)) + self.zero_point
+            scaled = rounded(values / np.float32(self.scale or 1.0)) + self.zero_point
         return np.clip(scaled, *self.limits).astype(self.dtype)
 
     def as_json(self) -> dict[str, Any]:
@@ -54,6 +59,8 @@ class Edge:
             "zero_point": self.zero_point,
             "range": list(self.limits),
             "range_assumed": self.assumed,
+            "rounding": self.rounding,
+            "left_to_caller": list(self.tail),
         }
 
 
@@ -64,7 +71,7 @@ def edges(module: ModuleOp) -> tuple[list[Edge], list[Edge]]:
     found: tuple[list[Edge], list[Edge]] = ([], [])
     for index, argument in enumerate(arguments_of(function)):
         attributes = given[index].data if given else {}
-        zero_point = attributes.get(ZERO_POINT)
+        zero_point, rounding = attributes.get(ZERO_POINT), attributes.get(ROUNDING)
         edge = Edge(
             argument.names,
             argument.shape,
@@ -73,6 +80,8 @@ def edges(module: ModuleOp) -> tuple[list[Edge], list[Edge]]:
             ASSUMED in attributes,
             _scale(attributes.get(SCALE)),
             zero_point.value.data if isinstance(zero_point, IntegerAttr) else 0,
+            rounding.data if isinstance(rounding, StringAttr) else "floor",
+            _strings(attributes.get(TAIL)),
         )
         found[argument.is_output].append(edge)
     return found
@@ -88,3 +97,9 @@ def _limits(attribute: Attribute | None, dtype: np.dtype[Any]) -> tuple[int, int
 
 def _scale(attribute: Attribute | None) -> float | None:
     return attribute.value.data if isinstance(attribute, FloatAttr) else None
+
+
+def _strings(attribute: Attribute | None) -> tuple[str, ...]:
+    if not isinstance(attribute, ArrayAttr):
+        return ()
+    return tuple(item.data for item in attribute if isinstance(item, StringAttr))

@@ -30,6 +30,7 @@ def options_of(arguments: argparse.Namespace) -> Options:
         module_name=arguments.module_name,
         solver_seconds=arguments.solver_seconds,
         plan=None if arguments.plan is None else read_plan(Path(arguments.plan)),
+        rounding=arguments.rounding,
         input_ranges=dict(_range(text) for text in arguments.input_range),
     )
 

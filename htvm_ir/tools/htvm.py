@@ -13,7 +13,6 @@ from htvm_ir.errors import HtvmError
 UNFINISHED = {
     "tiler": ("optimal", ("dory", "none")),
     "numerics": ("exact", ("pow2", "analog")),
-    "rounding": ("onnx", ("tflite",)),
     "io": ("integer", ("float",)),
 }
 """Option -> the value that is there, and those that are planned and refused until they are."""
@@ -83,6 +82,12 @@ def _add_model_options(command: argparse.ArgumentParser) -> None:
     command.add_argument("--engines", help="comma-separated engines that may be used, or none")
     for name, (default, planned) in UNFINISHED.items():
         command.add_argument(f"--{name}", default=default, choices=(default, *planned), help=f"default: {default}")
+    command.add_argument(
+        "--rounding",
+        default="onnx",
+        choices=("onnx", "tflite"),
+        help="whose results a QDQ or QOperator network has: onnxruntime's (default) or TFLite's reference kernels'",
+    )
     command.add_argument(
         "--input-range",
         action="append",

@@ -13,7 +13,16 @@ from htvm_ir.frontends.onnx.graph import Array, Node
 from htvm_ir.frontends.onnx.qdq.layers import shifted
 from htvm_ir.frontends.onnx.quantised.net import QuantisedNet, ui8
 from htvm_ir.frontends.onnx.quantised.tables import apply, finite
-from htvm_ir.frontends.onnx.quantised.tensors import Accumulated, Affine, Combined, Format, Parameter, Pending, Real, Table
+from htvm_ir.frontends.onnx.quantised.tensors import (
+    Accumulated,
+    Affine,
+    Combined,
+    Format,
+    Parameter,
+    Pending,
+    Real,
+    Table,
+)
 
 _KINDS = {"Add": "add", "Sub": "sub", "Mul": "mul"}
 
@@ -128,7 +137,9 @@ def _arithmetic(node: Node, a: Any, b: Any) -> NDArray[Any]:
 def _on_layer(net: QuantisedNet, node: Node, layer: Accumulated, index: int) -> Accumulated:
     """A bias, or a positive factor, behind a layer; ``index`` is that of the constant operand."""
     if layer.moves or layer.is_clipped:
-        raise node.error("comes between a layer and its QuantizeLinear, behind a clip or a reshape; move it before them")
+        raise node.error(
+            "comes between a layer and its QuantizeLinear, behind a clip or a reshape; move it before them"
+        )
     channels = layer.extent.size
     target = (1, channels) + (1,) * (len(layer.shape) - 2)
     name = node.inputs[index]
@@ -150,7 +161,9 @@ def constant_affine(net: QuantisedNet, node: Node, index: int, shape: tuple[int,
     """A dequantised constant of 8 bits, broadcast to ``shape``."""
     tensor = net.tensors.get(node.inputs[index])
     if not isinstance(tensor, Parameter) or tensor.scale.size != 1:
-        raise node.error(f"constant '{node.inputs[index]}' must be 8-bit integers behind a DequantizeLinear, of one scale")
+        raise node.error(
+            f"constant '{node.inputs[index]}' must be 8-bit integers behind a DequantizeLinear, of one scale"
+        )
     return constant_operand(net, node, tensor, shape)
 
 

@@ -38,7 +38,9 @@ def convolution(net: QuantisedNet, node: Node, x: Affine, weights: Parameter) ->
     win = window(node, x.shape, kernels.shape[2:])
     groups = node.integer("group", 1)
     if groups < 1 or x.shape[1] != kernels.shape[1] * groups or kernels.shape[0] % groups:
-        raise node.error(f"weights {list(kernels.shape)} in {groups} groups do not fit the input's {x.shape[1]} channels")
+        raise node.error(
+            f"weights {list(kernels.shape)} in {groups} groups do not fit the input's {x.shape[1]} channels"
+        )
     constant = net.emit.constant(weights.name, "", narrowed(kernels))
     zero_point = x.format.zero_point
 
@@ -160,7 +162,9 @@ def shifted(net: QuantisedNet, node: Node, layer: Accumulated, name: str, target
         steps = np.rint(_broadcast(node, net.graph.constants[name].astype(np.float64), target) / scale)
     total = steps if layer.bias is None else steps + layer.bias
     if not np.isfinite(total).all() or np.abs(total).max(initial=0) > INT32[1]:
-        raise node.error("the bias is beyond int32 in steps of the accumulators; quantise the weights on a larger scale")
+        raise node.error(
+            "the bias is beyond int32 in steps of the accumulators; quantise the weights on a larger scale"
+        )
     return replace(layer, name=node.output, bias=total.astype(np.int64))
 
 

@@ -11,7 +11,17 @@ from xdsl.ir import Operation, SSAValue
 from htvm_ir.dialects.graph import ConcatOp, PadOp, ReshapeOp, SliceOp, TransposeOp
 from htvm_ir.frontends.onnx.graph import Array, Node, Shape
 from htvm_ir.frontends.onnx.quantised.net import QuantisedNet
-from htvm_ir.frontends.onnx.quantised.tensors import Affine, Format, Integers, Joined, Move, Parameter, Real, Table, Tail
+from htvm_ir.frontends.onnx.quantised.tensors import (
+    Affine,
+    Format,
+    Integers,
+    Joined,
+    Move,
+    Parameter,
+    Real,
+    Table,
+    Tail,
+)
 from htvm_ir.frontends.onnx.shapes import flattened, reshaped, squeezed, unsqueezed
 
 
@@ -123,7 +133,9 @@ def joined_shape(node: Node, shapes: Sequence[Shape]) -> tuple[int, Shape]:
     axis %= rank
     rest = {(*shape[:axis], *shape[axis + 1 :]) for shape in shapes}
     if len(rest) != 1 or any(len(shape) != rank for shape in shapes):
-        raise node.error(f"operands of shapes {', '.join(str(list(s)) for s in shapes)} cannot be joined on axis {axis}")
+        raise node.error(
+            f"operands of shapes {', '.join(str(list(s)) for s in shapes)} cannot be joined on axis {axis}"
+        )
     return axis, (*shapes[0][:axis], sum(shape[axis] for shape in shapes), *shapes[0][axis + 1 :])
 
 

@@ -91,9 +91,7 @@ def _unscaled(net: QuantisedNet, node: Node) -> Affine:
     zero = net.graph.constant(node, 2, "zero point") if node.operand(2) else np.zeros(1, np.int64)
     if zero.size != 1:
         raise node.error("the operand must have one zero point")
-    return Affine(
-        shape=x.shape, source=x.source, format=Format(1.0, int(zero.reshape(-1)[0]), element_of(x.source))
-    )
+    return Affine(shape=x.shape, source=x.source, format=Format(1.0, int(zero.reshape(-1)[0]), element_of(x.source)))
 
 
 def _unscaled_weights(net: QuantisedNet, node: Node, axis: int) -> Parameter:

@@ -85,7 +85,9 @@ def make_output(net: QuantisedNet, name: str) -> tuple[SSAValue, Edge]:
         case Accumulated():
             source, form, edge = _sums(net, node, tensor), None, Edge(name, float(tensor.scale[0]))
         case _:
-            raise node.error(f"output '{name}' has no integers; end the network with QuantizeLinear and DequantizeLinear")
+            raise node.error(
+                f"output '{name}' has no integers; end the network with QuantizeLinear and DequantizeLinear"
+            )
     if isinstance(source, BlockArgument):
         raise HtvmError(f"output '{name}' is an input unchanged; there is nothing to compile")
     if form is not None:

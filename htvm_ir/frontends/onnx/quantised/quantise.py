@@ -248,4 +248,3 @@ class Requantiser:
             return acc
         factors = [1 << bits for bits in spec.lift]
         return self._append(RequantOp(acc, i32, multiplier=factors, lo=INT32[0], hi=INT32[1]), "lifted")
-
