@@ -12,6 +12,7 @@ from xdsl.dialects.builtin import i8
 from htvm_ir.frontends.onnx.graph import Array, Node
 from htvm_ir.frontends.onnx.qdq.layers import shifted
 from htvm_ir.frontends.onnx.quantised.net import QuantisedNet, ui8
+from htvm_ir.frontends.onnx.quantised.quantise import affine
 from htvm_ir.frontends.onnx.quantised.tables import apply, finite
 from htvm_ir.frontends.onnx.quantised.tensors import (
     Accumulated,
@@ -90,7 +91,7 @@ def convert_binary(net: QuantisedNet, node: Node) -> None:
         left, right = _table(net, node, a), _table(net, node, b)
         net.define(node, left.mapped(_arithmetic(node, left.values, right.values)))
         return
-    net.define(node, combined(node, net.affine(node, 0), net.affine(node, 1)))
+    net.define(node, combined(node, affine(net, node, 0), affine(net, node, 1)))
 
 
 def combined(node: Node, lhs: Affine, rhs: Affine, op: str | None = None) -> Combined:
@@ -116,7 +117,7 @@ def _with_constant(net: QuantisedNet, node: Node, index: int) -> None:
     number = _number(net, name)
     if number is None:
         constant = constant_affine(net, node, index, real.shape)
-        x = net.affine(node, 1 - index)
+        x = affine(net, node, 1 - index)
         net.define(node, combined(node, constant, x) if index == 0 else combined(node, x, constant))
         return
     x = _table(net, node, real)
@@ -137,9 +138,7 @@ def _arithmetic(node: Node, a: Any, b: Any) -> NDArray[Any]:
 def _on_layer(net: QuantisedNet, node: Node, layer: Accumulated, index: int) -> Accumulated:
     """A bias, or a positive factor, behind a layer; ``index`` is that of the constant operand."""
     if layer.moves or layer.is_clipped:
-        raise node.error(
-            "comes between a layer and its QuantizeLinear, behind a clip or a reshape; move it before them"
-        )
+        raise node.error("comes behind a clip or reshape of a layer that is not quantised yet; move it before them")
     channels = layer.extent.size
     target = (1, channels) + (1,) * (len(layer.shape) - 2)
     name = node.inputs[index]
@@ -161,9 +160,7 @@ def constant_affine(net: QuantisedNet, node: Node, index: int, shape: tuple[int,
     """A dequantised constant of 8 bits, broadcast to ``shape``."""
     tensor = net.tensors.get(node.inputs[index])
     if not isinstance(tensor, Parameter) or tensor.scale.size != 1:
-        raise node.error(
-            f"constant '{node.inputs[index]}' must be 8-bit integers behind a DequantizeLinear, of one scale"
-        )
+        raise node.error(f"constant '{node.inputs[index]}' must be 8-bit integers of one scale behind DequantizeLinear")
     return constant_operand(net, node, tensor, shape)
 
 

@@ -13,6 +13,7 @@ from htvm_ir.dialects.graph import Conv2dOp, DenseOp, ReshapeOp
 from htvm_ir.frontends.onnx.accumulate import narrowed
 from htvm_ir.frontends.onnx.graph import INT32, Array, Node, Shape
 from htvm_ir.frontends.onnx.quantised.net import QuantisedNet
+from htvm_ir.frontends.onnx.quantised.quantise import affine
 from htvm_ir.frontends.onnx.quantised.tensors import Accumulated, Affine, Move, Parameter
 from htvm_ir.frontends.onnx.shapes import lifted, window
 
@@ -22,7 +23,7 @@ _SAME_SCALE = 1e-5
 
 def convert_conv(net: QuantisedNet, node: Node) -> None:
     """Conv in one or two dimensions, grouped or not."""
-    layer = convolution(net, node, net.affine(node), parameter(net, node, 1))
+    layer = convolution(net, node, affine(net, node), parameter(net, node, 1))
     if node.operand(2):
         layer = biased(net, node, layer, node.operand(2))
     net.define(node, layer)
@@ -38,9 +39,7 @@ def convolution(net: QuantisedNet, node: Node, x: Affine, weights: Parameter) ->
     win = window(node, x.shape, kernels.shape[2:])
     groups = node.integer("group", 1)
     if groups < 1 or x.shape[1] != kernels.shape[1] * groups or kernels.shape[0] % groups:
-        raise node.error(
-            f"weights {list(kernels.shape)} in {groups} groups do not fit the input's {x.shape[1]} channels"
-        )
+        raise node.error(f"weights {list(kernels.shape)} in {groups} groups do not fit the {x.shape[1]} input channels")
     constant = net.emit.constant(weights.name, "", narrowed(kernels))
     zero_point = x.format.zero_point
 
@@ -69,13 +68,13 @@ def _convolution_1d(net: QuantisedNet, node: Node, x: Affine, weights: Parameter
 
 def convert_matmul(net: QuantisedNet, node: Node) -> None:
     """MatMul of [1, C] with constant weights [C, K]."""
-    net.define(node, product(net, node, net.affine(node), parameter(net, node, 1), transposed=False))
+    net.define(node, product(net, node, affine(net, node), parameter(net, node, 1), transposed=False))
 
 
 def convert_gemm(net: QuantisedNet, node: Node) -> None:
     """Gemm with constant weights and bias; the factors must be 1."""
     check_gemm(node)
-    layer = product(net, node, net.affine(node), parameter(net, node, 1), bool(node.integer("transB", 0)))
+    layer = product(net, node, affine(net, node), parameter(net, node, 1), bool(node.integer("transB", 0)))
     if node.operand(2):
         layer = biased(net, node, layer, node.operand(2))
     net.define(node, layer)
@@ -93,7 +92,7 @@ def product(net: QuantisedNet, node: Node, x: Affine, weights: Parameter, transp
     """The sums of ``x`` [1, C] times weights, [K, C] if ``transposed``, else [C, K]; without bias."""
     if len(x.shape) != 2 or weights.integers.ndim != 2 or x.shape[1] != weights.shape[1 if transposed else 0]:
         raise node.error(
-            f"operands of shapes {list(x.shape)} and {list(weights.shape)}; only [1, C] times a constant matrix is supported"
+            f"operands of shapes {list(x.shape)} and {list(weights.shape)}; only [1, C] times a matrix is supported"
         )
     if not transposed:
         parts = (weights.integers.T, weights.scale.T, weights.zero_point.T)
@@ -162,9 +161,7 @@ def shifted(net: QuantisedNet, node: Node, layer: Accumulated, name: str, target
         steps = np.rint(_broadcast(node, net.graph.constants[name].astype(np.float64), target) / scale)
     total = steps if layer.bias is None else steps + layer.bias
     if not np.isfinite(total).all() or np.abs(total).max(initial=0) > INT32[1]:
-        raise node.error(
-            "the bias is beyond int32 in steps of the accumulators; quantise the weights on a larger scale"
-        )
+        raise node.error("the bias is beyond int32 in steps of the accumulators; give the weights a larger scale")
     return replace(layer, name=node.output, bias=total.astype(np.int64))
 
 

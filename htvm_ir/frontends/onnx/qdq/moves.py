@@ -11,6 +11,7 @@ from xdsl.ir import Operation, SSAValue
 from htvm_ir.dialects.graph import ConcatOp, PadOp, ReshapeOp, SliceOp, TransposeOp
 from htvm_ir.frontends.onnx.graph import Array, Node, Shape
 from htvm_ir.frontends.onnx.quantised.net import QuantisedNet
+from htvm_ir.frontends.onnx.quantised.quantise import affine
 from htvm_ir.frontends.onnx.quantised.tensors import (
     Affine,
     Format,
@@ -133,9 +134,8 @@ def joined_shape(node: Node, shapes: Sequence[Shape]) -> tuple[int, Shape]:
     axis %= rank
     rest = {(*shape[:axis], *shape[axis + 1 :]) for shape in shapes}
     if len(rest) != 1 or any(len(shape) != rank for shape in shapes):
-        raise node.error(
-            f"operands of shapes {', '.join(str(list(s)) for s in shapes)} cannot be joined on axis {axis}"
-        )
+        shown = ", ".join(str(list(shape)) for shape in shapes)
+        raise node.error(f"operands of shapes {shown} cannot be joined on axis {axis}")
     return axis, (*shapes[0][:axis], sum(shape[axis] for shape in shapes), *shapes[0][axis + 1 :])
 
 
@@ -214,5 +214,5 @@ def convert_shape(net: QuantisedNet, node: Node) -> None:
 def convert_tail(net: QuantisedNet, node: Node) -> None:
     """Softmax or LogSoftmax: nothing of the network's integers is behind it."""
     tensor = net.operand(node)
-    source = tensor if isinstance(tensor, Integers) else net.affine(node)
+    source = tensor if isinstance(tensor, Integers) else affine(net, node)
     net.define(node, Tail(source, (str(node),), source.shape))

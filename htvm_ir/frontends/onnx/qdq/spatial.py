@@ -7,6 +7,7 @@ from xdsl.ir import Operation, SSAValue
 from htvm_ir.dialects.graph import PoolOp, ReshapeOp
 from htvm_ir.frontends.onnx.graph import Node, Shape
 from htvm_ir.frontends.onnx.quantised.net import QuantisedNet
+from htvm_ir.frontends.onnx.quantised.quantise import affine
 from htvm_ir.frontends.onnx.quantised.tables import is_monotone
 from htvm_ir.frontends.onnx.quantised.tensors import Affine, Format, Integers, Mean, Move, Real, Table
 from htvm_ir.frontends.onnx.shapes import Window, global_window, lifted, pool_window
@@ -32,7 +33,7 @@ def convert_max_pool(net: QuantisedNet, node: Node) -> None:
 
 def convert_average(net: QuantisedNet, node: Node) -> None:
     """AveragePool or GlobalAveragePool in one or two dimensions."""
-    net.define(node, average(net, node, net.affine(node)))
+    net.define(node, average(net, node, affine(net, node)))
 
 
 def average(net: QuantisedNet, node: Node, x: Affine) -> Mean:
@@ -44,7 +45,7 @@ def average(net: QuantisedNet, node: Node, x: Affine) -> Mean:
 
 def convert_reduce_mean(net: QuantisedNet, node: Node) -> None:
     """ReduceMean over height and width."""
-    net.define(node, reduced_mean(net, node, net.affine(node)))
+    net.define(node, reduced_mean(net, node, affine(net, node)))
 
 
 def reduced_mean(net: QuantisedNet, node: Node, x: Affine) -> Mean:

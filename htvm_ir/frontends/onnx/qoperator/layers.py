@@ -69,7 +69,7 @@ def _weights(net: QuantisedNet, node: Node, index: int, axis: int) -> Parameter:
 def _parameter(
     net: QuantisedNet, node: Node, index: int, integers: Array, scaling: tuple[Array, Array | None], axis: int
 ) -> Parameter:
-    if integers.dtype not in (np.int8, np.uint8):
+    if str(integers.dtype) not in ("int8", "uint8"):
         raise node.error(f"the weights hold {integers.dtype}, not int8 or uint8")
     scale, zero = scaling
     kinds = (np.float64, np.int64)

@@ -11,7 +11,7 @@ from htvm_ir.errors import HtvmError
 from htvm_ir.frontends.onnx.emit import ROUNDING, TAIL, Edge
 from htvm_ir.frontends.onnx.graph import Input, Node
 from htvm_ir.frontends.onnx.quantised.net import QuantisedNet, ui8
-from htvm_ir.frontends.onnx.quantised.quantise import accumulators
+from htvm_ir.frontends.onnx.quantised.requantise import accumulators
 from htvm_ir.frontends.onnx.quantised.tensors import Accumulated, Affine, Format, Integers, Tail
 
 _MOVES = ("Reshape", "Transpose", "Flatten", "Squeeze", "Unsqueeze", "Identity")
@@ -85,9 +85,7 @@ def make_output(net: QuantisedNet, name: str) -> tuple[SSAValue, Edge]:
         case Accumulated():
             source, form, edge = _sums(net, node, tensor), None, Edge(name, float(tensor.scale[0]))
         case _:
-            raise node.error(
-                f"output '{name}' has no integers; end the network with QuantizeLinear and DequantizeLinear"
-            )
+            raise node.error(f"output '{name}' has no integers; end the network with QuantizeLinear")
     if isinstance(source, BlockArgument):
         raise HtvmError(f"output '{name}' is an input unchanged; there is nothing to compile")
     if form is not None:

@@ -52,8 +52,8 @@ class QuantisedNet:
             raise node.error(f"operand '{name}' is a constant or missing; it must be computed")
         if isinstance(tensor, Tail):
             raise node.error(
-                f"reads what {tensor.operators[0]} makes of '{self.emit.name_of(tensor.source.source)}'; that operator is "
-                "supported only at the end of a network, where it is left to the caller"
+                f"reads the result of {tensor.operators[0]}, which is supported only at the end of a network, where "
+                "it is left to the caller; cut the network there"
             )
         return tensor
 
@@ -70,22 +70,6 @@ class QuantisedNet:
         if not isinstance(tensor, Integers):
             raise node.error(f"operand '{node.operand(index)}' must be an integer tensor; quantise it")
         return tensor
-
-    def affine(self, node: Node, index: int = 0) -> Affine:
-        """An operand that is the numbers of an 8-bit tensor, made so if that loses nothing."""
-        real = self.real(node, index)
-        if isinstance(real, Table):
-            codes = real.format.integers(real.values)
-            if np.array_equal(real.format.reals()[codes - real.format.limits[0]], real.values):
-                from htvm_ir.frontends.onnx.quantised.quantise import tabulated
-
-                source = tabulated(self, node, real.source, codes, real.format, node.operand(index))
-                return Affine(shape=real.shape, source=source, format=real.format)
-        if not isinstance(real, Affine):
-            raise node.error(
-                f"operand '{node.operand(index)}' has no 8-bit integers; put QuantizeLinear and DequantizeLinear before it"
-            )
-        return real
 
     def array(self, node: Node, index: int, what: str) -> Array:
         """A constant operand, dequantised if need be."""
@@ -106,7 +90,7 @@ class QuantisedNet:
         if not node.operand(zero_point):
             return Format(number, 0, element or ui8)
         zero = self.graph.constant(node, zero_point, "zero point")
-        if zero.size != 1 or zero.dtype not in (np.int8, np.uint8):
+        if zero.size != 1 or str(zero.dtype) not in ("int8", "uint8"):
             raise node.error(f"the zero point must be one int8 or uint8, but is {zero.dtype} {list(zero.shape)}")
         return Format(number, int(zero.reshape(-1)[0]), i8 if zero.dtype == np.int8 else ui8)
 

@@ -163,8 +163,8 @@ class Pending:
 class Accumulated(Pending):
     """Sums of products of a layer that ``make`` builds from its bias; ``scale`` [1] or [K] is that of the i32 sums.
 
-    ``extent`` is the largest magnitude a channel's sum can reach without the bias, [K]. ``rounding`` is TFLite's for the
-    layer.
+    ``extent`` [K] is the largest magnitude a channel's sum can reach without the bias. ``rounding`` is TFLite's for
+    the layer.
     """
 
     node: Node
