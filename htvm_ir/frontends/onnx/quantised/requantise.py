@@ -111,10 +111,15 @@ class Requantiser:
         shape = (win.kernel, win.strides, win.pads)
         if x.format == self.form and not (real.reduced and self.net.follows_tflite):
             return self._exact_mean(real)
-        if any(win.pads):
-            raise self.node.error("an average with padding must keep its scale and zero point")
-        total = self._append(PoolOp("sum", x.source, *shape), "total")
         count = int(np.prod(win.kernel))
+        if any(win.pads):
+            # as many windows' sizes as there are borders: averages with fractions
+            bits = 22 - count.bit_length()
+            if bits < 0:
+                raise self.node.error("an average of so many positions with padding must keep its scale")
+            mean = self._append(PoolOp("average", self._centred(x, 1 << bits), *shape, "half_even"), "mean")
+            return self.scaled(mean, [x.format.scale / self.form.scale / (1 << bits)], real, "gemmlowp")
+        total = self._append(PoolOp("sum", x.source, *shape), "total")
         if x.format.zero_point:
             op = RequantOp(total, i32, zero_point=-count * x.format.zero_point, lo=INT32[0], hi=INT32[1])
             total = self._append(op, "centred")
