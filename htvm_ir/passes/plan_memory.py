@@ -9,7 +9,7 @@ from math import prod
 from xdsl.context import Context
 from xdsl.dialects.builtin import DictionaryAttr, IntegerType, MemRefType, ModuleOp, StringAttr
 from xdsl.dialects.func import FuncOp
-from xdsl.dialects.memref import AllocOp, GlobalOp, SubviewOp
+from xdsl.dialects.memref import AllocOp, GlobalOp, ReinterpretCastOp, SubviewOp
 from xdsl.ir import Attribute, Operation, SSAValue
 from xdsl.passes import ModulePass
 
@@ -87,8 +87,12 @@ def _users(value: SSAValue) -> Iterator[Operation]:
     """The ops that use a buffer or a view of it; a token's wait counts, since the buffer is busy until then."""
     for use in value.uses:
         yield use.operation
+        is_view = isinstance(use.operation, SubviewOp | ReinterpretCastOp)
         for result in use.operation.results:
-            if isinstance(use.operation, SubviewOp) or result.type.name in ("dma.token", "accel.token"):
+            if is_view or result.type.name in (
+                "dma.token",
+                "accel.token",
+            ):
                 yield from _users(result)
 
 

@@ -25,6 +25,7 @@ from xdsl.ir import Attribute, Block, Operation, SSAValue
 from htvm_ir.dialects import accel, graph, tiled
 from htvm_ir.dialects.attributes import values
 from htvm_ir.errors import HtvmError
+from htvm_ir.passes.intervals import interval
 from htvm_ir.targets.layout import Layout
 from htvm_ir.targets.registry import target_with_engines
 from htvm_ir.targets.target import Target
@@ -134,7 +135,8 @@ def workload_of(anchor: Operation, requant: graph.RequantOp | None) -> Workload:
     """The workload of one anchoring op and the requantisation that follows it."""
     result = (requant or anchor).results[0]
     kind = anchor.name.removeprefix("graph.").removeprefix("accel.")
-    workload = Workload(kind, (tensor_of(anchor.operands[0].type),), tensor_of(result.type))
+    source = anchor.operands[0]
+    workload = Workload(kind, (tensor_of(source.type),), tensor_of(result.type), ranges=(interval(source),))
     if requant is not None:
         workload = replace(workload, requant=requant_of(requant))
     match anchor:
@@ -153,7 +155,8 @@ def workload_of(anchor: Operation, requant: graph.RequantOp | None) -> Workload:
             bias = None if anchor.bias is None else constant_array(anchor.bias)
             return replace(workload, weights=constant_array(anchor.weights), bias=bias)
         case graph.AddOp():
-            return replace(workload, inputs=(tensor_of(anchor.lhs.type), tensor_of(anchor.rhs.type)))
+            ranges = (interval(anchor.lhs), interval(anchor.rhs))
+            return replace(workload, inputs=(tensor_of(anchor.lhs.type), tensor_of(anchor.rhs.type)), ranges=ranges)
         case _:
             return workload
 
