@@ -11,7 +11,8 @@ import pytest
 
 from htvm_ir.errors import HtvmError
 from htvm_ir.targets.diana import packing, soc
-from htvm_ir.targets.diana.devices import AnalogHwme, DigitalHwme
+from htvm_ir.targets.diana.analog_device import AnalogHwme
+from htvm_ir.targets.diana.devices import DigitalHwme
 from htvm_ir.targets.diana.instruction import DigitalInstruction, program
 from htvm_ir.targets.diana.l1 import L1
 from htvm_ir.targets.diana.parameters import DIANA, Parameters
@@ -324,11 +325,6 @@ def test_both_may_read_the_same_bytes_and_all_is_free_after_completion():
     bench.idle()
     bench.bus.advance_to(bench.analog.busy_until)
     analog_transfer(bench, 2, 8)
-
-
-def test_an_analog_job_faults():
-    with pytest.raises(Fault, match="the analog core is not modelled yet"):
-        Bench().analog.write(TRIGGER, 4, 0)
 
 
 def test_core_status_stops_the_machine():
