@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from xdsl.dialects.builtin import ArrayAttr, IntegerType
+from xdsl.dialects.builtin import ArrayAttr, IntegerType, Signedness
 from xdsl.dialects.func import FuncOp
 from xdsl.ir import BlockArgument, SSAValue
+from xdsl.utils.comparisons import signed_value_range, unsigned_value_range
 from xdsl.utils.hints import isa
 
 from htvm_ir.dialects import accel, graph
@@ -34,10 +35,11 @@ def interval(value: SSAValue) -> Interval:
 
 
 def type_interval(value: SSAValue) -> Interval:
-    """What the element type of a tensor can hold."""
+    """What the element type of a tensor can hold; signless integers are signed."""
     element = graph.tensor_type(value).element_type
     assert isinstance(element, IntegerType)
-    low, end = element.value_range()
+    unsigned = element.signedness.data == Signedness.UNSIGNED
+    low, end = (unsigned_value_range if unsigned else signed_value_range)(element.width.data)
     return low, end - 1
 
 
