@@ -83,7 +83,7 @@ def assign(kernels: Sequence[Kernel], joints: Sequence[Joint], seconds: float = 
     terms = [(k.cycles[engine], literals[k.name, engine]) for k in kernels for engine in k.cycles]
     terms += [(joint.cycles, _paid(model, joint, literals)) for joint in joints if joint.cycles]
     model.minimise(terms)
-    outcome = model.solve(seconds)
+    outcome = model.solve(seconds, relax=True)  # the relaxation is all but integral
     engines = start
     if outcome.values:
         engines = {kernel: engine for (kernel, engine), literal in literals.items() if outcome.values[literal]}

@@ -95,4 +95,3 @@ def tensor(array: Array, layout: Layout) -> TensorType[Attribute]:
 def module_of(cases: Sequence[Case]) -> ModuleOp:
     """All kernels in one module for the built-in target."""
     return ModuleOp([case.function for case in cases], {accel.TARGET: accel.TargetAttr("diana", ())})
-

@@ -62,9 +62,7 @@ def requant(draw: Draw, builder: Builder, x: Traced, element: Any = i8) -> Trace
         hi=hi,
     )
     dtype = np.dtype(np.int8 if element == i8 else np.int32)
-    return builder.add(
-        op, arithmetic.requantize(x.array, rounding, multiplier, shift, zero_point, lo, hi, dtype)
-    )
+    return builder.add(op, arithmetic.requantize(x.array, rounding, multiplier, shift, zero_point, lo, hi, dtype))
 
 
 def conv2d(draw: Draw, builder: Builder, x: Traced) -> Traced:

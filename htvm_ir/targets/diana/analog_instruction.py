@@ -20,8 +20,6 @@ GAIN_ONE = 1 << 16
 
 CONV_CONFIG = (0x0300_0000, 0x0303_001F)
 """Timing and bits of converters and activations for a convolution (dory-hal)."""
-BOOT_CONFIG = (0x0100_0000, 0x0101_0001)
-"""The same for the job that powers the core up."""
 
 
 def _bits(register: int, low: int, width: int, default: int = 0) -> Any:

@@ -217,7 +217,9 @@ class Draw:
     def _kernel(self, x: str, *, square: bool = False) -> tuple[int, int]:
         """Wider kernels than the map are drawn often: then most of what they read is padding."""
         c, h, w = self.net.shapes[x]
-        sizes = [k for k in product(KERNELS, KERNELS) if c * h * w * prod(k) < MAX_WORK and (k[0] == k[1] or not square)]
+        sizes = [
+            k for k in product(KERNELS, KERNELS) if c * h * w * prod(k) < MAX_WORK and (k[0] == k[1] or not square)
+        ]
         return self._choice(sizes or [(1, 1)])
 
     def _pads(self, x: str, kernel: tuple[int, int]) -> Pads:
