@@ -111,7 +111,7 @@ class SimBus:
             byte = tainted.first_in(address, size)
             if byte is not None:
                 self.fault(
-                    f"the {reader} reads {byte:#010x}, which a transfer filled with bytes that nothing had written"
+                    f"the {reader} reads {byte:#010x}, which a transfer has not finished, or filled with unwritten bytes"
                 )
 
     def _clean(self, address: int, size: int) -> None:

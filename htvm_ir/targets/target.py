@@ -173,8 +173,10 @@ class Host:
     """
 
     name: str = "cpu"
-    per_mac: int = 13
-    per_element: Mapping[str, int] = field(default_factory=lambda: {"pool": 3, "other": 9})
+    per_mac: int = 6
+    per_element: Mapping[str, int] = field(
+        default_factory=lambda: {"convert_layout": 3, "pool": 3, "add": 16, "other": 6}
+    )
 
     def cycles(self, workload: Workload) -> int:
         """Predicted cycles of a kernel."""
