@@ -49,12 +49,13 @@ def seconds(command: Sequence[str], runs: int) -> float:
 def inference(model: str, runs: int) -> tuple[float, dict[str, Any]]:
     """Median wall time of one inference on the virtual SoC, the build left out, and the run's report."""
     from htvm_ir.driver.compile import compile_model
-    from htvm_ir.driver.execute import edges, execute
+    from htvm_ir.driver.edges import edges
+    from htvm_ir.driver.execute import execute
     from htvm_ir.driver.harness import Board
     from htvm_ir.driver.samples import load_samples
 
     compiled = compile_model(model)
-    inputs, outputs = edges(compiled)
+    inputs, outputs = edges(compiled.module)
     samples = load_samples("random:0", inputs, outputs, 1)
     report = execute(compiled, "default", samples).report
     times: list[float] = []

@@ -1,7 +1,7 @@
 """An MLIR-style multi-level IR compiler for heterogeneous TinyML systems on chip.
 
-``htvm_ir.compile("model.onnx", Options(target="diana"))`` is what ``htvm compile`` does; passes, dialects and targets are
-importable one by one and known to xDSL tools through the entry point ``xdsl.universe``.
+``htvm_ir.compile("model.onnx", Options(target="diana"))`` is what ``htvm compile`` does. Passes, dialects and targets
+are importable one by one and known to xDSL tools through the entry point ``xdsl.universe``.
 """
 
 from __future__ import annotations

@@ -40,7 +40,8 @@ class Edge:
 
     def quantize(self, values: Array) -> Array:
         """Float values as the integers the network computes with: floor, then clip."""
-        scaled = np.floor(values / np.float32(self.scale or 1.0)) + self.zero_point
+        with np.errstate(over="ignore"):  # what overflows to infinity is clipped
+            scaled = np.floor(values / np.float32(self.scale or 1.0)) + self.zero_point
         return np.clip(scaled, *self.limits).astype(self.dtype)
 
     def as_json(self) -> dict[str, Any]:

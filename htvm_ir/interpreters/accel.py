@@ -64,7 +64,11 @@ class AccelFunctions(InterpreterFunctions):
         inputs, output = operands[: len(op.inputs)], operands[-1]
         constants = operands[-2] if op.constants is not None else np.empty(0, np.uint8)
         started_by = f'{op.name} @{op.engine_name} "{op.kernel.data}"'
-        return (self.machine.start(started_by, lambda: engine.execute(job, inputs, constants, output)),)
+
+        def compute() -> None:
+            engine.execute(job, inputs, constants, output)
+
+        return (self.machine.start(started_by, compute, [*inputs, constants], output),)
 
     @impl(accel.AwaitOp)
     def run_await(self, interpreter: Interpreter, op: accel.AwaitOp, args: tuple[Any, ...]) -> PythonValues:

@@ -24,7 +24,7 @@ class DmaFunctions(InterpreterFunctions):
         def copy() -> None:
             destination[...] = source.reshape(destination.shape)
 
-        return (self.machine.start(f"{op.name} @{op.channel.string_value()}", copy),)
+        return (self.machine.start(f"{op.name} @{op.channel.string_value()}", copy, [source], destination),)
 
     @impl(dma.WaitOp)
     def run_wait(self, interpreter: Interpreter, op: dma.WaitOp, args: tuple[Any, ...]) -> PythonValues:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Literal
@@ -18,8 +18,11 @@ from htvm_ir.interpreters.numpy_types import Array
 from htvm_ir.targets.registry import target_with_engines
 from htvm_ir.targets.target import Bytes, Engine, Target
 
-Order = Literal["eager", "lazy"]
-"""When a transfer or job takes effect: at its start, or at its wait. A correct program gives equal results in both."""
+Order = Literal["eager", "lazy", "checked"]
+"""When a transfer or job takes effect: at its start, or at its wait. A correct program gives equal results in both.
+
+A checked run is eager, and fails where one of two things in flight together writes what the other uses.
+"""
 
 Capture = Callable[[str, Array], None]
 
@@ -48,7 +51,14 @@ class Token:
 
     started_by: str
     effect: Callable[[], None] | None
+    reads: Sequence[Array]
+    writes: Array
     waited: bool = False
+
+    def conflicts(self, other: Token) -> bool:
+        """Whether one of the two writes bytes that the other reads or writes."""
+        pairs = [(self.writes, x) for x in (*other.reads, other.writes)] + [(x, other.writes) for x in self.reads]
+        return any(np.shares_memory(a, b) for a, b in pairs)
 
 
 @dataclass(eq=False)
@@ -84,11 +94,19 @@ class Machine:
                 return engine
         raise InterpretationError(f"target '{self.target.name}' has no engine '{name}'")
 
-    def start(self, started_by: str, effect: Callable[[], None]) -> Token:
-        """Start a transfer or job."""
-        if self.order == "eager":
+    def start(self, started_by: str, effect: Callable[[], None], reads: Sequence[Array], writes: Array) -> Token:
+        """Start a transfer or job that uses these buffers.
+
+        Raises:
+            InterpretationError: in a checked run, it races with something in flight.
+        """
+        token = Token(started_by, effect if self.order == "lazy" else None, reads, writes)
+        rivals = [other for other in self._in_flight if self.order == "checked" and token.conflicts(other)]
+        if rivals:
+            others = ", ".join(sorted(other.started_by for other in rivals))
+            raise InterpretationError(f"{started_by} races with {others}, still in flight")
+        if self.order != "lazy":
             effect()
-        token = Token(started_by, effect if self.order == "lazy" else None)
         self._in_flight.add(token)
         return token
 

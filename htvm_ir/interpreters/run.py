@@ -63,8 +63,8 @@ def register(interpreter: Interpreter, machine: Machine | None = None) -> None:
 class Runner:
     """A module prepared for many runs; the module must not change between them.
 
-    order: whether transfers and jobs take effect at their start or at their wait. overlay: planned buffers share the
-    bytes of one arena per memory. target: runs the jobs, None = the module's own.
+    order: when transfers and jobs take effect, and whether races are errors; see Order. overlay: planned buffers share
+    the bytes of one arena per memory. target: runs the jobs, None = the module's own.
 
     Raises:
         HtvmError: there is no such function.

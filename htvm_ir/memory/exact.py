@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from htvm_ir.memory.problem import Buffer
 from htvm_ir.cpsat import Model
+from htvm_ir.memory.problem import Buffer
 
 
 @dataclass(frozen=True)

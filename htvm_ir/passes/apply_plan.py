@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from xdsl.context import Context
 from xdsl.dialects.arith import ConstantOp
 from xdsl.dialects.builtin import ModuleOp, TensorType
-from xdsl.ir import Attribute, Block, Operation, SSAValue
+from xdsl.ir import Attribute, Block, BlockArgument, Operation, SSAValue
 from xdsl.passes import ModulePass
 from xdsl.rewriter import InsertPoint, Rewriter
 
@@ -53,19 +53,26 @@ def apply_plan(dispatch: DispatchOp, plan: tiled.PlanAttr, target: Target) -> ti
     constants = _hoist_constants(dispatch)
     body = _tile_body(dispatch, workload, spans, sizes)
     depths = plan.depths or (1,) * (len(workload.inputs) + 1)
+    inputs = [dispatch.inputs[argument.index] for argument in _activations(dispatch)]
     nest = tiled.NestOp(
         dispatch.engine_name,
         kernel,
         grid,
         [window_attr(axes) for axes in spans],
         depths,
-        [*dispatch.inputs, *constants],
+        [*inputs, *constants],
         body,
         [result.type for result in dispatch.results_],
         attributes=dispatch.attributes,
     )
     Rewriter.replace_op(dispatch, nest)
     return nest
+
+
+def _activations(dispatch: DispatchOp) -> list[BlockArgument]:
+    """The anchor's operands that are computed, in its order; one that it reads twice is there twice."""
+    operands = [v for op in dispatch.body.block.ops for v in op.operands]
+    return [v for v in operands if isinstance(v, BlockArgument)]
 
 
 def _hoist_constants(dispatch: DispatchOp) -> list[SSAValue]:
@@ -96,7 +103,7 @@ def _tile_body(dispatch: DispatchOp, workload: Workload, spans: Windows, sizes: 
     """The region's ops, typed for one full tile, with the padding of tiled axes left to the windows."""
     ops = [op for op in dispatch.body.block.ops if not isinstance(op, ConstantOp)]
     constants = [v for op in ops for v in op.operands if isinstance(v.owner, ConstantOp)]
-    sources = [*dispatch.body.block.args, *constants]
+    sources = [*_activations(dispatch), *constants]
     block = Block(arg_types=[tile_type(v.type, axes, sizes) for v, axes in zip(sources, spans, strict=False)])
     mapping: dict[SSAValue, SSAValue] = dict(zip(sources, block.args, strict=True))
     for op in ops[:-1]:

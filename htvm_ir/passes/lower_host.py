@@ -6,6 +6,7 @@ intermediate tensor is stored, so requantisation is part of the loop that accumu
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -19,8 +20,9 @@ from xdsl.rewriter import Rewriter
 from htvm_ir.dialects import accel, graph
 from htvm_ir.errors import HtvmError
 from htvm_ir.passes.host_loops import requant, shapes, windows
+from htvm_ir.passes.host_loops.arithmetic import Value
 from htvm_ir.passes.host_loops.buffers import Buffer, Constants
-from htvm_ir.passes.host_loops.emitter import Emitter, Value
+from htvm_ir.passes.host_loops.emitter import Emitter
 from htvm_ir.passes.host_loops.kernel import Kernel, Lowering, integer_type
 from htvm_ir.passes.workloads import layout_of, module_target
 
@@ -90,7 +92,8 @@ def _write(kernel: Kernel, output: Buffer, value: SSAValue) -> None:
     """Loops over the stored extents in stored order: the element where there is one, zero in the padding."""
     rank = len(output.shape)
     names = AXES.get(rank) or tuple(f"i{axis}" for axis in range(rank))
-    stored_shape = output.layout.stored_shape(output.shape)
+    order, stored_shape = output.layout.order, output.layout.stored_shape(output.shape)
+    unroll, border = _unroll(kernel, output, value), _border(value)
     zero_type = integer_type(graph.tensor_type(value).element_type)
 
     def store(element: SSAValue, stored: Sequence[Value]) -> None:
@@ -100,16 +103,51 @@ def _write(kernel: Kernel, output: Buffer, value: SSAValue) -> None:
     def nest(stored: tuple[Value, ...], inside: bool) -> None:
         depth = len(stored)
         if depth == rank and inside:
-            index = tuple(stored[output.layout.order.index(axis)] for axis in range(rank))
+            index = tuple(stored[order.index(axis)] for axis in range(rank))
             store(kernel.element(value, index), stored)
-            return
-        if depth == rank:
+        elif depth == rank:
             store(kernel.emit.constant(0, zero_type), stored)
-            return
-        axis = output.layout.order[depth]
-        extent = output.shape[axis] if inside else stored_shape[depth]
-        kernel.emit.loop(0, extent, names[axis], lambda i: nest((*stored, i), inside))
-        if extent < stored_shape[depth]:
-            kernel.emit.loop(extent, stored_shape[depth], names[axis], lambda i: nest((*stored, i), False))
+        else:
+            loops(stored, inside, order[depth])
+
+    def loops(stored: tuple[Value, ...], inside: bool, axis: int) -> None:
+        depth = len(stored)
+        extent = output.shape[axis] if inside else 0
+        copies = unroll if depth == rank - 1 else 1
+        cuts = [0, *(border if inside and axis == rank - 1 else ()), extent]
+        for low, high in itertools.pairwise(cuts):
+            kernel.emit.loop(low, high, names[axis], lambda i: nest((*stored, i), inside), copies)
+        kernel.emit.loop(extent, stored_shape[depth], names[axis], lambda i: nest((*stored, i), False), copies)
 
     nest((), True)
+
+
+def _producer(value: SSAValue) -> tuple[Operation | SSAValue, list[Operation]]:
+    """Where an element comes from through ops that keep its index, and those ops."""
+    passed: list[Operation] = []
+    while isinstance(value.owner, graph.RequantOp | accel.ConvertLayoutOp):
+        passed.append(value.owner)
+        value = value.owner.input
+    return value.owner if isinstance(value.owner, Operation) else value, passed
+
+
+def _border(value: SSAValue) -> tuple[int, ...]:
+    """Where to cut the loop over columns so that the windows of its middle part touch no padding.
+
+    There the loop over the window's columns has a known length, and the C compiler unrolls it.
+    """
+    producer, _ = _producer(value)
+    if not isinstance(producer, graph.Conv2dOp | graph.PoolOp):
+        return ()
+    low, high = windows.windows_of(producer)[1].interior
+    return (low, high) if low < high else ()
+
+
+def _unroll(kernel: Kernel, output: Buffer, value: SSAValue) -> int:
+    """How many elements of the innermost axis to write in a row.
+
+    Where bytes are permuted in groups, the addresses in a group are then a base plus constants.
+    """
+    producer, passed = _producer(value)
+    groups = [output.layout.xor + 1, *(b.layout.xor + 1 for b in kernel.buffers.values())]
+    return max(groups) if isinstance(producer, SSAValue) and passed else 1

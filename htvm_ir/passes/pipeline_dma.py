@@ -1,12 +1,13 @@
 """``pipeline-dma``: double buffering as a software pipeline, where transfers can overlap jobs.
 
-The loads of a job start as soon as the job before it runs and the buffers they fill are free; a store is waited for only
-when its buffer or its channel is needed again. So the engine computes one tile while the next comes in and the last goes
-out, and whatever is in flight at a wait is what the wait is for: a channel's wait may be for all it was given.
+The loads of a tile start beside the first job after the loads before them, and are waited for right before the job that
+reads them; a store is waited for when its buffer or its channel is needed again. So the engine computes one tile while
+the next comes in and the last goes out, and a wait may well be for all that was given to its channel.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from xdsl.context import Context
@@ -42,13 +43,13 @@ class PipelineDma(ModulePass):
 
 def pipeline(block: Block, channels: set[str]) -> None:
     """Reorder the transfers of one block on these channels; each channel keeps its order."""
-    for op in list(block.ops):
-        if isinstance(op, StartOp) and op.channel.string_value() in channels and _is_load(op):
-            _hoist(op, block)
-    for op in list(block.ops):
-        start = op.token.owner if isinstance(op, WaitOp) else None
-        if isinstance(start, StartOp) and start.channel.string_value() in channels and not _is_load(start):
-            _sink(op, start, block)
+    transfers = [op for op in block.ops if isinstance(op, StartOp) and op.channel.string_value() in channels]
+    for start in reversed(transfers):
+        if isinstance(wait := start.token.get_user_of_unique_use(), WaitOp):
+            _sink(wait, start)
+    for start in transfers:
+        if _is_load(start):
+            _hoist(start)
 
 
 @dataclass(frozen=True)
@@ -94,41 +95,63 @@ def _is_load(start: StartOp) -> bool:
     return isinstance(root(start.destination).owner, AllocOp)
 
 
-def _hoist(start: StartOp, block: Block) -> None:
-    """Move a load, with the views it needs, up behind the last op it must follow."""
+def _sink(wait: WaitOp, start: StartOp) -> None:
+    """Move a wait down to the first op that needs what it is for; that for a store, to the channel's next start."""
+    last: Operation = wait
+    while (following := last.next_op) is not None:
+        next_transfer = isinstance(following, StartOp) and _same_channel(start, following) and not _is_load(start)
+        if next_transfer or following.has_trait(IsTerminator) or _depends(start, following):
+            break
+        last = following
+    if last is not wait:
+        wait.detach()
+        Rewriter.insert_op(wait, InsertPoint.after(last))
+
+
+def _hoist(start: StartOp) -> None:
+    """Move a load, with its views, up behind the last op it must follow, and behind the first job it passes there."""
     views = _views(start)
     needed = {value.owner for op in (start, *views) for value in op.operands}
-    moved: list[Operation] = [start]
+    job: Operation | None = None
     last = start.prev_op
-    while last is not None:
-        if last in views:
-            moved.insert(0, last)
-        elif last in needed or isinstance(last, LaunchOp) or _ordered(start, last):
-            break
+    while last is not None and (last in views or not (last in needed or _stays_above(start, last))):
+        job = last if isinstance(last, LaunchOp) else job
         last = last.prev_op
-    for op in moved:
-        op.detach()
-    Rewriter.insert_op(moved, InsertPoint.at_start(block) if last is None else InsertPoint.after(last))
+    if (place := job or last) is not None:
+        moved = [op for op in _between(place, start) if op in views]
+        for op in (*moved, start):
+            op.detach()
+        Rewriter.insert_op([*moved, start], InsertPoint.after(place))
+
+
+def _between(first: Operation, last: Operation) -> Iterator[Operation]:
+    """The ops that stand between two of one block."""
+    op = first.next_op
+    while op is not None and op is not last:
+        yield op
+        op = op.next_op
+
+
+def _stays_above(start: StartOp, other: Operation) -> bool:
+    """Whether a load may not start before an op that stands above it."""
+    declares = isinstance(other, AllocOp | GetGlobalOp)
+    return declares or _depends(start, other) or (isinstance(other, StartOp) and _same_channel(start, other))
+
+
+def _depends(start: StartOp, other: Operation) -> bool:
+    """Whether a transfer in flight and another op must keep their order; the waits of a channel do."""
+    awaited = other.token.owner if isinstance(other, WaitOp) else None
+    if isinstance(awaited, StartOp) and _same_channel(start, awaited):
+        return True
+    mine, theirs = effects(start), effects(other)
+    return mine is None or theirs is None or mine.conflict(theirs)
+
+
+def _same_channel(a: StartOp, b: StartOp) -> bool:
+    return a.channel == b.channel
 
 
 def _views(op: Operation) -> set[Operation]:
     """The views an op's operands come from."""
     owners = {v.owner for v in op.operands if isinstance(v.owner, Operation) and root(v) is not v}
     return owners.union(*map(_views, owners))
-
-
-def _sink(wait: WaitOp, start: StartOp, block: Block) -> None:
-    """Move the wait for a store down to the first op that needs its buffer or its channel."""
-    following = wait.next_op
-    while following is not None and not following.has_trait(IsTerminator) and not _ordered(start, following):
-        following = following.next_op
-    wait.detach()
-    Rewriter.insert_op(wait, InsertPoint.at_end(block) if following is None else InsertPoint.before(following))
-
-
-def _ordered(start: StartOp, other: Operation) -> bool:
-    """Whether a transfer in flight and another op must keep their order."""
-    if isinstance(other, StartOp) and other.channel == start.channel:
-        return True
-    mine, theirs = effects(start), effects(other)
-    return mine is None or theirs is None or mine.conflict(theirs)

@@ -93,12 +93,11 @@ class Job:
 class Data:
     """A constant array the emitted call refers to (a prebuilt instruction list, for example).
 
-    words: unsigned 32-bit words. memory: where it must lie. writable: the driver patches it while it runs and restores it.
+    words: unsigned 32-bit words. memory: where it must lie.
     """
 
     words: tuple[int, ...]
     memory: str
-    writable: bool = False
 
 
 @dataclass(frozen=True)
@@ -184,8 +183,10 @@ class Host:
     """
 
     name: str = "cpu"
-    per_mac: int = 13
-    per_element: Mapping[str, int] = field(default_factory=lambda: {"pool": 3, "other": 9})
+    per_mac: int = 6
+    per_element: Mapping[str, int] = field(
+        default_factory=lambda: {"convert_layout": 3, "pool": 3, "add": 16, "other": 6}
+    )
 
     def cycles(self, workload: Workload) -> int:
         """Predicted cycles of a kernel."""

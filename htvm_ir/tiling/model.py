@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from math import prod
 
-from htvm_ir.errors import HtvmError
 from htvm_ir.cpsat import LARGEST, Model, Outcome, Terms, Variable
+from htvm_ir.errors import HtvmError
 from htvm_ir.tiling.problem import Order, Problem, Product, Solution
 from htvm_ir.tiling.prune import merge
 

@@ -6,9 +6,9 @@ import time
 from collections.abc import Mapping
 from dataclasses import replace
 
+from htvm_ir.cpsat import LARGEST
 from htvm_ir.errors import HtvmError
 from htvm_ir.tiling.brute_force import brute_force
-from htvm_ir.cpsat import LARGEST
 from htvm_ir.tiling.model import TilingModel
 from htvm_ir.tiling.problem import (
     Infeasible,

@@ -31,7 +31,7 @@ class Case:
         expected: Array,
         output_layout: Layout,
     ):
-        self.function = function
+        self.function, self.name = function, function.sym_name.data
         self.inputs, self.input_layouts = inputs, input_layouts
         self.expected, self.output_layout = expected, output_layout
 

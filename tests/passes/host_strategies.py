@@ -166,9 +166,10 @@ def kernel(draw: Draw, name: str) -> Case:
             x = reshape(draw, builder, x, draw(st.sampled_from([2, 4]))) if draw(st.booleans()) else x
             x = requant(draw, builder, x) if draw(st.booleans()) else x
         case "move":
-            x = draw(st.sampled_from([space_to_depth, lambda d, b, v: reshape(d, b, v, 2), lambda d, b, v: v]))(
-                draw, builder, x
-            )
+            if draw(st.booleans()):
+                x = space_to_depth(draw, builder, x)
+            if draw(st.booleans()):
+                x = reshape(draw, builder, x, 2)
             x = reshape(draw, builder, x, 4) if draw(st.booleans()) else x
         case _:
             x = requant(draw, builder, x)

@@ -177,6 +177,9 @@ def use_target(monkeypatch: pytest.MonkeyPatch) -> Any:
     """A function that makes a target the one that is found under every name."""
 
     def use(target: Target) -> None:
-        monkeypatch.setattr(registry, "load_target", lambda name: target)
+        def load(_: str) -> Target:
+            return target
+
+        monkeypatch.setattr(registry, "load_target", load)
 
     return use

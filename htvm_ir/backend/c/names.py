@@ -6,83 +6,11 @@ import re
 from collections.abc import Iterable
 
 KEYWORDS = frozenset(
-    [
-        "auto",
-        "break",
-        "case",
-        "char",
-        "const",
-        "continue",
-        "default",
-        "do",
-        "double",
-        "else",
-        "enum",
-        "extern",
-        "float",
-        "for",
-        "goto",
-        "if",
-        "inline",
-        "int",
-        "long",
-        "register",
-        "restrict",
-        "return",
-        "short",
-        "signed",
-        "sizeof",
-        "static",
-        "struct",
-        "switch",
-        "typedef",
-        "union",
-        "unsigned",
-        "void",
-        "volatile",
-        "while",
-        "asm",
-        "typeof",
-        "bool",
-        "true",
-        "false",
-        "class",
-        "new",
-        "delete",
-        "this",
-        "template",
-        "namespace",
-        "operator",
-        "private",
-        "public",
-        "protected",
-        "virtual",
-        "friend",
-        "using",
-        "try",
-        "catch",
-        "throw",
-        "export",
-        "explicit",
-        "mutable",
-        "not",
-        "and",
-        "or",
-        "xor",
-        "compl",
-        "bitand",
-        "bitor",
-        "nullptr",
-        "constexpr",
-        "alignas",
-        "alignof",
-        "static_assert",
-        "thread_local",
-        "decltype",
-        "noexcept",
-        "wchar_t",
-        "main",
-    ]
+    """auto break case char const continue default do double else enum extern float for goto if inline int long
+    register restrict return short signed sizeof static struct switch typedef union unsigned void volatile while
+    asm typeof bool true false class new delete this template namespace operator private public protected virtual
+    friend using try catch throw export explicit mutable not and or xor compl bitand bitor nullptr constexpr
+    alignas alignof static_assert thread_local decltype noexcept wchar_t main""".split()  # noqa: SIM905
 )
 """Words of C23 and C++ that a name in a header or source must not be."""
 
@@ -96,16 +24,19 @@ def identifier(text: str) -> str:
 
 
 class Names:
-    """Hands out identifiers of one C scope."""
+    """Hands out identifiers of one C scope; those of the scope around it are not hidden."""
 
-    def __init__(self, taken: Iterable[str] = ()):
-        self._taken = set(taken)
+    def __init__(self, taken: Iterable[str] = (), outer: Names | None = None):
+        self._taken, self._outer = set(taken), outer
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._taken or (self._outer is not None and name in self._outer)
 
     def unique(self, wanted: str) -> str:
         """``wanted`` as an identifier, with the first free number behind it if it is taken."""
         word = identifier(wanted)
         name, count = word, 1
-        while name in self._taken:
+        while name in self:
             name, count = f"{word}_{count}", count + 1
         self._taken.add(name)
         return name

@@ -23,6 +23,9 @@ MAIN = "main"
 ARENA = "accel.arena"
 """Module attribute: bytes of the arena in each memory."""
 
+ENGINE = "accel.engine"
+"""Attribute of a kernel function: the engine it runs on."""
+
 
 def render(module: ModuleOp, module_name: str = "default") -> dict[str, str]:
     """The C package of a module: relative path -> text.
@@ -102,9 +105,14 @@ class _Package:
         texts: list[str] = []
         for function in self.kernels:
             name = self.functions[function.sym_name.data]
-            definition = self._definition(file, function, name, self._parameters(function))
-            texts.append(f"{_comment(function)}\n{definition}")
-        head = [f"// {one_line(self.title)}: kernels and constants.", self._includes(f"{self.prefix}_kernels.h")]
+            params = self._parameters(function)
+            definition = self._definition(file, function, name, params)
+            texts.append(f"{_comment(function, params)}\n{definition}")
+        head = [
+            f"// {one_line(self.title)}: kernels and constants.\n"
+            "// Right shifts of negative numbers are arithmetic, as every compiler for this target has them.",
+            self._includes(f"{self.prefix}_kernels.h"),
+        ]
         return "\n\n".join([*head, *file.data, *texts]) + "\n"
 
     def _parameters(self, function: FuncOp) -> list[Parameter]:
@@ -142,11 +150,13 @@ def prototype(name: str, params: list[Parameter]) -> str:
     return f"int32_t {name}({', '.join(p.declaration for p in params) or 'void'})"
 
 
-def _comment(function: FuncOp) -> str:
-    """What a kernel computes, where, and on which buffers."""
-    attributes = function.attributes
-    tensor, engine = attributes.get(NAME), attributes.get("accel.engine")
-    what = f" Computes '{one_line(tensor.data)}'" if isinstance(tensor, StringAttr) else ""
-    where = f" Engine: {engine.data}." if isinstance(engine, StringAttr) else ""
-    shapes = ", ".join(shape_text(memref_type(argument)) for argument in function.body.block.args)
-    return f"// @{function.sym_name.data}.{what + '.' if what else ''}{where} Buffers: {shapes}."
+def _comment(function: FuncOp, params: list[Parameter]) -> str:
+    """What a kernel computes, where, and from which buffers, as they are stored."""
+    tensor, engine = function.attributes.get(NAME), function.attributes.get(ENGINE)
+    what = f"'{one_line(tensor.data)}'" if isinstance(tensor, StringAttr) else f"@{function.sym_name.data}"
+    where = f" on {one_line(engine.data)}" if isinstance(engine, StringAttr) else ""
+    buffers = ", ".join(
+        f"{parameter.name} {shape_text(memref_type(argument))}"
+        for parameter, argument in zip(params, function.body.block.args, strict=True)
+    )
+    return f"// Computes {what}{where}: {buffers}."

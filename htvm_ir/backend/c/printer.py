@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from functools import singledispatchmethod
 
 from xdsl.dialects import arith, func, memref, scf
-from xdsl.dialects.builtin import DYNAMIC_INDEX, DenseArrayBase, FloatAttr, IntegerAttr, IntegerType
+from xdsl.dialects.builtin import DYNAMIC_INDEX, DenseArrayBase, FloatAttr, IntegerAttr, IntegerType, i1
 from xdsl.ir import Attribute, BlockArgument, Operation, SSAValue
 from xdsl.utils.hints import isa
 
@@ -68,7 +68,7 @@ class FunctionPrinter:
         self.function = function.sym_name.data
         self.lines: list[str] = []
         self._indent = 1
-        self._names = Names((*KEYWORDS, *arguments))
+        self._names = Names((*KEYWORDS, *arguments), file.names)
         self._texts: dict[SSAValue, str] = dict(zip(function.body.block.args, arguments, strict=True))
         self._addresses: dict[SSAValue, int] = {}
 
@@ -128,18 +128,21 @@ class FunctionPrinter:
             self._print_unsigned(op, UNSIGNED_OPERATORS[type(op)])
         elif type(op) in CHOICES:
             a, b = (self.text(operand) for operand in op.operands)
-            self._define(op.results[0], f"{a} {CHOICES[type(op)]} {b} ? {a} : {b}")
+            self._define_number(op.results[0], f"{a} {CHOICES[type(op)]} {b} ? {a} : {b}")
         elif isinstance(op, arith.ExtSIOp | arith.ExtUIOp | arith.TruncIOp | arith.IndexCastOp):
             self._print_cast(op)
         else:
             raise HtvmError(f"C: function @{self.function} has '{op.name}', which the C back end cannot print")
 
     def _print_binary(self, op: Operation, operator: str) -> None:
-        type_ = op.results[0].type
-        expression = f"{self.text(op.operands[0])} {operator} {self.text(op.operands[1])}"
+        if op.results[0].type == i1 and operator not in ("&", "|", "^"):
+            raise self.fail(op, "a truth value has no arithmetic")
+        self._define_number(op.results[0], f"{self.text(op.operands[0])} {operator} {self.text(op.operands[1])}")
+
+    def _define_number(self, value: SSAValue, expression: str) -> None:
         # C computes narrow types as int.
-        is_narrow = isinstance(type_, IntegerType) and type_.width.data < 32
-        self._define(op.results[0], f"({c_type(type_)})({expression})" if is_narrow else expression)
+        is_narrow = isinstance(value.type, IntegerType) and value.type.width.data < 32
+        self._define(value, f"({c_type(value.type)})({expression})" if is_narrow else expression)
 
     def _print_unsigned(self, op: Operation, operator: str) -> None:
         type_ = c_type(op.results[0].type)
@@ -150,11 +153,17 @@ class FunctionPrinter:
 
     def _print_cast(self, op: Operation) -> None:
         operand, result = op.operands[0], op.results[0]
-        source, to = operand.type, c_type(result.type)
-        cast = f"({to})"
-        if isinstance(op, arith.ExtUIOp) and not c_type(source).startswith(("u", "_")):
-            cast = f"(u{c_type(source)})"
-        self._define(result, f"{cast}{self.text(operand)}")
+        source, to, text = c_type(operand.type), c_type(result.type), self.text(operand)
+        match op:
+            case arith.ExtSIOp() if operand.type == i1:  # true is the one bit 1, which is -1
+                expression = f"-({to}){text}"
+            case arith.ExtUIOp() if source.startswith("int"):
+                expression = f"(u{source}){text}"
+            case arith.TruncIOp() if result.type == i1:
+                expression = f"(_Bool)({text} & 1)"
+            case _:
+                expression = f"({to}){text}"
+        self._define(result, expression)
 
     @print_op.register
     def _(self, op: arith.ConstantOp) -> None:

@@ -43,11 +43,14 @@ class CFile:
     arenas: dict[str, str] = field(default_factory=dict[str, str])
     data: list[str] = field(default_factory=list[str])
     names: Names = field(init=False)
-    _globals: dict[str, str] = field(default_factory=dict[str, str], init=False)
     _tables: dict[Data, str] = field(default_factory=dict[Data, str], init=False)
 
     def __post_init__(self) -> None:
         self.names = Names((*self.functions.values(), *self.arenas.values()))
+        # Named before any function is printed, so that no local variable hides one.
+        self._globals = {op.sym_name.data: op for op in self.module.ops if isinstance(op, GlobalOp)}
+        self._global_names = {symbol: self.names.unique(symbol) for symbol in self._globals}
+        self._defined: set[str] = set()
 
     def memory(self, space: str | None) -> Memory:
         """The memory behind a memory space; none is the host's.
@@ -62,30 +65,29 @@ class CFile:
         return self.target.memory(name)
 
     def global_name(self, symbol: str) -> str:
-        """The C array of a ``memref.global``; it is defined in this file from the first use on.
+        """The C array of a ``memref.global``; defined in this file from its first use on.
 
         Raises:
             HtvmError: no such global.
         """
         if symbol not in self._globals:
-            op = next((op for op in self.module.ops if isinstance(op, GlobalOp) and op.sym_name.data == symbol), None)
-            if op is None:
-                raise HtvmError(f"memref.get_global @{symbol} names no memref.global")
-            name = self.names.unique(symbol)
+            raise HtvmError(f"memref.get_global @{symbol} names no memref.global")
+        name = self._global_names[symbol]
+        if symbol not in self._defined:
+            op = self._globals[symbol]
             memory = self.memory(memory_space(op.type))
             section = memory.constant_section if op.constant is not None else ""
             self.data.append(global_text(op, name, section, memory.alignment))
-            self._globals[symbol] = name
-        return self._globals[symbol]
+            self._defined.add(symbol)
+        return name
 
     def table_name(self, table: Data, wanted: str) -> str:
         """The C array of words an engine reads; equal ones are defined once."""
         if table not in self._tables:
             name = self.names.unique(wanted)
             memory = self.memory(table.memory)
-            const = "" if table.writable else "const "
-            head = f"static {const}_Alignas({memory.alignment}) uint32_t {name}[{len(table.words)}]"
-            section = "" if table.writable else memory.constant_section
+            head = f"static const _Alignas({memory.alignment}) uint32_t {name}[{len(table.words)}]"
+            section = memory.constant_section
             text = definition(head, section, words_text(table.words))
             self.data.append(f"// {name}: {len(table.words)} words for an engine.\n{text}")
             self._tables[table] = name

@@ -49,8 +49,13 @@ def element_bytes(type_: Attribute) -> int:
 
 
 def memref_type(value: SSAValue) -> MemRefType[Attribute]:
-    """The type of a value that is known to be a buffer."""
-    assert isinstance(value.type, MemRefType)
+    """The type of a buffer.
+
+    Raises:
+        HtvmError: the value is none.
+    """
+    if not isinstance(value.type, MemRefType):
+        raise HtvmError(f"the C back end expects a memref here, not {value.type}")
     return value.type
 
 

@@ -21,16 +21,20 @@ from xdsl.ir import Operation, SSAValue
 from xdsl.traits import SymbolOpInterface
 
 from htvm_ir.errors import HtvmError
-from htvm_ir.passes.host_loops.emitter import Emitter, Value
+from htvm_ir.passes.host_loops.arithmetic import Value
+from htvm_ir.passes.host_loops.emitter import Emitter
 from htvm_ir.targets.layout import Layout
 
 
-def linear(emit: Emitter, index: Sequence[Value], extents: Sequence[int]) -> Value:
-    """The row-major position of ``index`` in an array of ``extents``."""
+def linear(emit: Emitter, index: Sequence[Value], extents: Sequence[int]) -> tuple[Value, int]:
+    """The row-major position of ``index`` in an array of ``extents``, in two parts as in :meth:`Emitter.split`."""
     position: Value = 0
+    distance = 0
     for i, extent in zip(index, extents, strict=True):
-        position = emit.add(emit.mul(position, extent, "offset"), 0 if extent == 1 else i, "offset")
-    return position
+        base, step = emit.split(0 if extent == 1 else i)
+        position = emit.add(emit.mul(position, extent, "offset"), base, "offset")
+        distance = distance * extent + step
+    return position, distance
 
 
 @dataclass(frozen=True)
@@ -82,8 +86,8 @@ class Buffer:
         """The memref and its indices for an index in stored order."""
         if not self.layout.xor:
             return self.memref, list(stored)
-        position = linear(emit, stored, self.layout.stored_shape(self.shape))
-        return self.flat(emit), [emit.xor(position, self.layout.xor, "at")]
+        position, distance = linear(emit, stored, self.layout.stored_shape(self.shape))
+        return self.flat(emit), [emit.xor(position, distance, self.layout.xor, "at")]
 
     def load(self, emit: Emitter, index: Sequence[Value], hint: str) -> SSAValue:
         """The element at a logical index."""

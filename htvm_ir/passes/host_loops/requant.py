@@ -21,7 +21,8 @@ from xdsl.ir import Operation, SSAValue
 
 from htvm_ir.dialects.attributes import values
 from htvm_ir.dialects.graph import RequantOp, tensor_type
-from htvm_ir.passes.host_loops.emitter import Emitter, Value
+from htvm_ir.passes.host_loops.arithmetic import Value
+from htvm_ir.passes.host_loops.emitter import Emitter
 from htvm_ir.passes.host_loops.kernel import Index, Kernel, integer_type
 from htvm_ir.passes.host_loops.ranges import Range, fits, requant_limits, scaled_range, value_range
 
@@ -41,7 +42,7 @@ class Shift:
 def requant(kernel: Kernel, op: Operation, index: Index) -> SSAValue:
     """The operand's element, scaled, moved by the zero point, clamped and cut to the result type."""
     assert isinstance(op, RequantOp)
-    x = kernel.wide(op.input, index, "x")
+    x = kernel.wide(op.input, index)
     channel = index[1] if len(index) > 1 else 0
     scaled, bounds = _scale(kernel, op, x, channel)
     return _clamp(kernel.emit, op, scaled, bounds)
@@ -115,7 +116,8 @@ def _half(emit: Emitter, by: Shift) -> Value:
     if isinstance(by.amount, int):
         return (1 << by.amount) >> 1
     one = emit.constant(1, by.type_)
-    return emit.shift_right(emit.shift_left(one, by.amount, "divisor"), 1, "half")
+    # Unsigned: 1 << 31 has the sign bit set.
+    return emit.unsigned_shift_right(emit.shift_left(one, by.amount, "divisor"), 1, "half")
 
 
 def _parameter(kernel: Kernel, numbers: Sequence[int], channel: Value, role: str, type_: IntegerType) -> Value:

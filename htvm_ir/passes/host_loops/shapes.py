@@ -10,8 +10,9 @@ from xdsl.ir import Operation, SSAValue
 from htvm_ir.dialects.accel import ConvertLayoutOp
 from htvm_ir.dialects.attributes import values
 from htvm_ir.dialects.graph import AddOp, ReshapeOp, SpaceToDepthOp, shape_of, tensor_type
+from htvm_ir.passes.host_loops.arithmetic import Value
 from htvm_ir.passes.host_loops.buffers import linear
-from htvm_ir.passes.host_loops.emitter import Emitter, Value
+from htvm_ir.passes.host_loops.emitter import Emitter
 from htvm_ir.passes.host_loops.kernel import Index, Kernel, integer_type
 
 
@@ -36,7 +37,7 @@ def reshape(kernel: Kernel, op: Operation, index: Index) -> SSAValue:
     emit, source = kernel.emit, shape_of(op.input)
     buffer = kernel.buffers.get(op.input)
     if buffer is not None and buffer.is_dense:
-        position = linear(emit, index, shape_of(op.result))
+        position = emit.add(*linear(emit, index, shape_of(op.result)), "offset")
         return emit.load(buffer.flat(emit), (position,), "value")
     return kernel.element(op.input, reshaped_index(emit, index, shape_of(op.result), source))
 
@@ -52,7 +53,7 @@ def reshaped_index(emit: Emitter, index: Index, shape: Sequence[int], source: Se
         extents = source[len(result) : len(result) + group[0]]
         part = slice(taken, taken + group[1])
         taken += group[1]
-        position = linear(emit, index[part], shape[part])
+        position = emit.add(*linear(emit, index[part], shape[part]), "offset")
         result += _split(emit, position, extents)
     return tuple(result)
 

@@ -9,9 +9,13 @@ from xdsl.ir import Operation, SSAValue
 
 from htvm_ir.dialects.attributes import values
 from htvm_ir.dialects.graph import Conv2dOp, DenseOp, PoolOp, shape_of, tensor_type
-from htvm_ir.passes.host_loops.emitter import Emitter, Value
+from htvm_ir.passes.host_loops.arithmetic import Value
+from htvm_ir.passes.host_loops.emitter import Emitter
 from htvm_ir.passes.host_loops.kernel import Index, Kernel, integer_type
 from htvm_ir.passes.host_loops.ranges import fits, type_range, value_range
+
+UNROLL = 4
+"""Copies of the body of a long loop of single products: the loop's own cost is as large as that of a product."""
 
 
 @dataclass(frozen=True)
@@ -30,19 +34,40 @@ class Window:
         return emit.add(emit.mul(output, self.stride, name), -self.before, name)
 
     def taps(self, emit: Emitter, base: Value, name: str) -> tuple[Value, Value]:
-        """First tap inside the axis, and the one after the last."""
+        """First tap inside the axis, and the one after the last, for a window that starts at ``base``."""
+        low, high = emit.range_of(base) or (-self.before, (self.outputs - 1) * self.stride - self.before)
         first: Value = 0
-        if self.before:
+        if low < 0:
             first = emit.max(self._taps_up_to(emit, emit.sub(0, base, "skipped")), 0, f"{name}_first")
-        last_base = (self.outputs - 1) * self.stride - self.before
-        if last_base + (self.size - 1) * self.dilation < self.extent:
+        if high + (self.size - 1) * self.dilation < self.extent:
             return first, self.size
         inside = self._taps_up_to(emit, emit.sub(self.extent, base, "room"))
         return first, emit.min(inside, self.size, f"{name}_end")
 
+    @property
+    def interior(self) -> tuple[int, int]:
+        """The outputs whose window touches no padding: from the first to the one after the last."""
+        low = -(-self.before // self.stride)
+        room = self.extent - (self.size - 1) * self.dilation + self.before
+        return low, max(low, min(self.outputs, -(-room // self.stride)))
+
     def _taps_up_to(self, emit: Emitter, distance: Value) -> Value:
         """How many taps lie before ``distance``, if any."""
         return emit.div(emit.add(distance, self.dilation - 1, "reach"), self.dilation, "taps")
+
+
+def windows_of(op: Conv2dOp | PoolOp) -> tuple[Window, Window]:
+    """The vertical and the horizontal window of an op."""
+    if isinstance(op, Conv2dOp):
+        sizes, dilations = shape_of(op.weights)[2:], values(op.dilations)
+    else:
+        sizes, dilations = values(op.kernel), (1, 1)
+    extents, outputs, strides = shape_of(op.input)[2:], shape_of(op.result)[2:], values(op.strides)
+    before = values(op.pads)[:2]
+    vertical, horizontal = (
+        Window(extents[a], sizes[a], strides[a], dilations[a], before[a], outputs[a]) for a in (0, 1)
+    )
+    return vertical, horizontal
 
 
 def _number(value: Value) -> SSAValue:
@@ -66,11 +91,8 @@ def conv2d(kernel: Kernel, op: Operation, index: Index) -> SSAValue:
     """One output position: loops over input channels and kernel rows and columns."""
     assert isinstance(op, Conv2dOp)
     emit = kernel.emit
-    (_, _, height, width), (out_channels, per_group, fy, fx) = shape_of(op.input), shape_of(op.weights)
-    _, _, rows, columns = shape_of(op.result)
-    (sy, sx), (dy, dx), pads = values(op.strides), values(op.dilations), values(op.pads)
-    vertical = Window(height, fy, sy, dy, pads[0], rows)
-    horizontal = Window(width, fx, sx, dx, pads[1], columns)
+    out_channels, per_group, _, _ = shape_of(op.weights)
+    vertical, horizontal = windows_of(op)
     n, k, y, x = index
     group = emit.div(k, out_channels // op.groups.value.data, "group") if op.groups.value.data > 1 else 0
     first_channel = emit.mul(group, per_group, "first")
@@ -80,10 +102,10 @@ def conv2d(kernel: Kernel, op: Operation, index: Index) -> SSAValue:
         channel = emit.add(first_channel, c, "channel")
 
         def tap_rows(i: Value, total: SSAValue) -> SSAValue:
-            row = emit.add(top, emit.mul(i, dy, "step"), "row")
+            row = emit.add(top, emit.mul(i, vertical.dilation, "step"), "row")
 
             def tap_columns(j: Value, total: SSAValue) -> SSAValue:
-                column = emit.add(left, emit.mul(j, dx, "step"), "column")
+                column = emit.add(left, emit.mul(j, horizontal.dilation, "step"), "column")
                 value = kernel.wide(op.input, (n, channel, row, column))
                 return _multiply_add(kernel, total, value, kernel.wide(op.weights, (k, c, i, j), "weight"))
 
@@ -91,7 +113,8 @@ def conv2d(kernel: Kernel, op: Operation, index: Index) -> SSAValue:
 
         return emit.reduce(*vertical.taps(emit, top, "fy"), "fy", total, tap_rows)
 
-    return emit.reduce(0, per_group, "c", _start(kernel, op.bias, k), channels)
+    unroll = UNROLL if vertical.size == horizontal.size == 1 else 1
+    return emit.reduce(0, per_group, "c", _start(kernel, op.bias, k), channels, unroll)
 
 
 def dense(kernel: Kernel, op: Operation, index: Index) -> SSAValue:
@@ -103,7 +126,7 @@ def dense(kernel: Kernel, op: Operation, index: Index) -> SSAValue:
         value = kernel.wide(op.input, (n, c))
         return _multiply_add(kernel, total, value, kernel.wide(op.weights, (k, c), "weight"))
 
-    return kernel.emit.reduce(0, shape_of(op.input)[1], "c", _start(kernel, op.bias, k), products)
+    return kernel.emit.reduce(0, shape_of(op.input)[1], "c", _start(kernel, op.bias, k), products, UNROLL)
 
 
 def pool(kernel: Kernel, op: Operation, index: Index) -> SSAValue:
@@ -113,7 +136,7 @@ def pool(kernel: Kernel, op: Operation, index: Index) -> SSAValue:
     element = integer_type(tensor_type(op.input).element_type)
     work = _pool_type(op)
     n, c, y, x = index
-    windows = _pool_windows(op)
+    windows = windows_of(op)
     top, left = windows[0].base(emit, y, "top"), windows[1].base(emit, x, "left")
     row_taps, column_taps = windows[0].taps(emit, top, "fy"), windows[1].taps(emit, left, "fx")
     is_max = op.kind.data == "max"
@@ -126,7 +149,7 @@ def pool(kernel: Kernel, op: Operation, index: Index) -> SSAValue:
             value = emit.cast(kernel.element(op.input, (n, c, row, column)), work, "value")
             return _number(emit.max(total, value, "peak") if is_max else emit.add(total, value, "acc"))
 
-        return emit.reduce(*column_taps, "fx", total, tap_columns)
+        return emit.reduce(*column_taps, "fx", total, tap_columns, UNROLL)
 
     start = emit.constant(type_range(element)[0] if is_max else 0, work)
     total = emit.reduce(*row_taps, "fy", start, tap_rows)
@@ -136,12 +159,6 @@ def pool(kernel: Kernel, op: Operation, index: Index) -> SSAValue:
         )
         total = _mean(kernel, op, total, count)
     return emit.cast(total, element, "pooled")
-
-
-def _pool_windows(op: PoolOp) -> tuple[Window, Window]:
-    (_, _, height, width), (_, _, rows, columns) = shape_of(op.input), shape_of(op.result)
-    (fy, fx), (sy, sx), pads = values(op.kernel), values(op.strides), values(op.pads)
-    return Window(height, fy, sy, 1, pads[0], rows), Window(width, fx, sx, 1, pads[1], columns)
 
 
 def _pool_type(op: PoolOp) -> IntegerType:

@@ -49,6 +49,15 @@ class DmaRegisters:
     rows_per_bank: int
 
 
+@dataclass(frozen=True)
+class _Landing:
+    """Bytes on their way to L2, and which of them are known."""
+
+    address: int
+    data: Bytes
+    written: Known
+
+
 class Hwme(ABC):
     """What both accelerators have in common: registers, one thing at a time, and transfers from and to L1."""
 
@@ -64,10 +73,13 @@ class Hwme(ABC):
         self._l1 = l1
         self._parameters = parameters
         self._registers: dict[int, int] = {}
+        self._seen_idle = True
+        self._landing: _Landing | None = None
 
     def reset(self) -> None:
         """Idle, all registers 0 (model choice), L1 as at power-up."""
         self.busy_until = 0
+        self._seen_idle, self._landing = True, None
         self._registers.clear()
         self._l1.reset()
 
@@ -83,6 +95,8 @@ class Hwme(ABC):
         if offset == STATUS:
             if busy:
                 self._bus.advance_to(self.busy_until)
+            else:
+                self._finish()
             return int(busy)
         if offset == ACQUIRE:
             return 0xFFFF_FFFF if busy else 0
@@ -93,9 +107,11 @@ class Hwme(ABC):
         self._check_access(offset, size)
         if offset == TRIGGER:
             self._start()
+            self._seen_idle = False
         elif offset == SOFT_CLEAR:
             self.busy_until = self._bus.now
             self._l1.release(self.name)
+            self._finish()
         else:
             self._registers[offset] = value
 
@@ -106,9 +122,21 @@ class Hwme(ABC):
     def _register(self, offset: int) -> int:
         return self._registers.get(offset, 0)
 
+    def _finish(self) -> None:
+        """The program has seen the end of the last operation: what it wrote to L2 counts from now on."""
+        self._seen_idle = True
+        if self._landing is not None:
+            landing, self._landing = self._landing, None
+            self._bus.write(landing.address, landing.data.tobytes())
+            edges = np.flatnonzero(np.diff(landing.written, prepend=True, append=True))
+            for first, end in edges.reshape(-1, 2).tolist():
+                self._bus.taint(landing.address + first, end - first)
+
     def _start(self) -> None:
         if self.busy:
             self._bus.fault(f"{self.name}: TRIGGER while busy until cycle {self.busy_until}")
+        if not self._seen_idle:  # model choice: a program that is right by its timing alone is wrong
+            self._bus.fault(f"{self.name}: TRIGGER, but nobody has waited for the last operation (STATUS 0)")
         operation = self._register(self.dma.operation)
         if operation == 0:
             self._compute()
@@ -218,13 +246,14 @@ class Hwme(ABC):
         return np.concatenate((low[0], high[0])), np.concatenate((low[1], high[1]))
 
     def _store(self, address: int, spans: Sequence[Span]) -> None:
-        """Copy out; bytes that were never written in L1 count as unwritten in L2 too."""
+        """Copy out; until the program has seen the end, the destination in L2 is not to be read.
+
+        Bytes that were never written in L1 count as unwritten in L2 too.
+        """
         data = np.concatenate([_linearize(span.pieces(self._l1.data)) for span in spans])
         written = np.concatenate([_linearize(span.pieces(self._l1.written)) for span in spans])
-        self._bus.write(address, data.tobytes())
-        edges = np.flatnonzero(np.diff(written, prepend=True, append=True))
-        for first, end in edges.reshape(-1, 2).tolist():
-            self._bus.taint(address + first, end - first)
+        self._bus.taint(address, data.size)
+        self._landing = _Landing(address, data, written)
 
 
 class DigitalHwme(Hwme):

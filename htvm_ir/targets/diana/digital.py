@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -11,7 +11,14 @@ from htvm_ir.targets.diana import costs, datapath, packing
 from htvm_ir.targets.diana.instruction import LANES, DigitalInstruction, program
 from htvm_ir.targets.diana.packing import round_up
 from htvm_ir.targets.diana.parameters import DIANA, Parameters
-from htvm_ir.targets.diana.tiles import ConvProblem, flat_problem, plane_bytes, stored_bytes
+from htvm_ir.targets.diana.tiles import (
+    ConvProblem,
+    add_problem,
+    dense_problem,
+    plane_bytes,
+    slot_bytes,
+    stored_bytes,
+)
 from htvm_ir.targets.layout import Layout
 from htvm_ir.targets.target import Bytes, Call, Data, Engine, Job, Target
 from htvm_ir.targets.workload import Tile, Workload
@@ -58,10 +65,9 @@ class Digital(Engine):
         return np.frombuffer(data, np.uint8)
 
     def packed_range(self, workload: Workload, tile: Tile) -> tuple[int, int]:
-        total = self.pack(workload).size
-        if "k" not in tile or not total:
-            return 0, total
-        start, size = tile["k"]
+        if workload.weights is None:
+            return 0, 0
+        start, size = tile.get("k", (0, workload.output.shape[1]))
         if workload.is_depthwise:
             group = packing.depthwise_group_bytes(*workload.kernel)
             groups = -(-size // packing.DEPTHWISE_GROUP)
@@ -78,9 +84,7 @@ class Digital(Engine):
             channels = round_up(channels, LANES)
         written = channels * (plane_bytes(workload.output) if len(out) == 4 else 1)
         inputs = (stored_bytes(tensor) for tensor in workload.inputs)
-        granule = self.parameters.dma_granule
-        # the last piece of a transfer may end a row before a multiple of the granule
-        return tuple(round_up(n, granule) + granule for n in (*inputs, round_up(written, LANES)))
+        return tuple(slot_bytes(self.parameters, size) for size in (*inputs, written))
 
     def job(self, workload: Workload) -> Job:
         requant = workload.requant
@@ -117,9 +121,9 @@ class Digital(Engine):
         weights = constants.tobytes()
         if job.kernel == "depthwise":
             for channel in range(job["channels"]):
-                datapath.execute(l1, *self._depthwise_job(job, first, channel, weights))
+                _execute(l1, *_channel_job(first, channel, weights))
         else:
-            datapath.execute(l1, first, weights)
+            _execute(l1, first, weights)
         output[...] = l1[addresses[-1] :]
 
     def call(self, job: Job, inputs: Sequence[int], output: int, constants: str) -> Call:
@@ -136,7 +140,8 @@ class Digital(Engine):
     def problem(self, workload: Workload, target: Target) -> Problem:
         if workload.kind == "conv2d":
             return ConvProblem(self, self.parameters, workload, target).problem()
-        return flat_problem(self, self.parameters, workload, target)
+        flat = dense_problem if workload.kind == "dense" else add_problem
+        return flat(self, self.parameters, workload, target)
 
     def _block_bytes(self, workload: Workload) -> int:
         """Packed bytes of 16 output channels."""
@@ -170,26 +175,13 @@ class Digital(Engine):
         """Bytes of constants one trigger streams."""
         return costs.weight_bytes(self._instruction(job, (0, 0), 0))
 
-    def _depthwise_job(
-        self, job: Job, first: DigitalInstruction, channel: int, weights: bytes
-    ) -> tuple[DigitalInstruction, bytes]:
-        """The instruction of one channel and what its trigger streams."""
-        planes = (job["cx"] * job["cy"], LANES * job["ox"] * job["oy"])
-        group = packing.depthwise_group_bytes(job["fy"], job["fx"])
-        start = channel // packing.DEPTHWISE_GROUP * group + 4 * (channel % packing.DEPTHWISE_GROUP)
-        moved = DigitalInstruction.from_words(
-            [
-                word + {2: channel * planes[0], 3: channel * planes[1]}.get(index, 0)
-                for index, word in enumerate(first.words())
-            ]
-        )
-        return moved, weights[start : start + group]
-
     def _refusals(self, workload: Workload) -> Iterator[str]:
         """Every reason against the workload, the most telling first."""
         if workload.kind not in ("conv2d", "dense", "add"):
             yield f"the digital array has no {workload.kind}; it computes conv2d, dense and add"
             return
+        if len(workload.output.shape) not in (2, 4) or workload.output.shape[0] != 1:
+            yield f"shape {list(workload.output.shape)}: the array computes on [1, C, H, W] and [1, N]"
         if any(tensor.dtype != "i8" for tensor in (*workload.inputs, workload.output)):
             yield "operands and result must be 8-bit signed; requantise to i8"
             return
@@ -231,6 +223,25 @@ class Digital(Engine):
             block = self._block_bytes(workload)
         if block > limit:
             yield f"16 output channels need {block} bytes of weights, the weight memory holds {limit}"
+
+
+def _execute(l1: Bytes, instruction: DigitalInstruction, weights: bytes) -> None:
+    """One job inside ``l1``; the data path itself does not look where its addresses lead."""
+    end = max(span.end for span in (*datapath.reads(instruction), *datapath.writes(instruction)))
+    if end > l1.size:
+        raise ValueError(f"the job reaches byte {end} of buffers of {l1.size}")
+    datapath.execute(l1, instruction, weights)
+
+
+def _channel_job(first: DigitalInstruction, channel: int, weights: bytes) -> tuple[DigitalInstruction, bytes]:
+    """The instruction of one channel of a depthwise job, and what its trigger streams."""
+    group = packing.depthwise_group_bytes(first.fy, first.fx)
+    start = channel // packing.DEPTHWISE_GROUP * group + 4 * (channel % packing.DEPTHWISE_GROUP)
+    planes = {
+        "input": first.input + channel * first.size_channel,
+        "output": first.output + channel * first.output_channel_size,
+    }
+    return replace(first, **planes), weights[start : start + group]
 
 
 def _requant_refusals(workload: Workload, parameters: Parameters) -> Iterator[str]:

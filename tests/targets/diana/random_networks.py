@@ -6,7 +6,7 @@ in front of strides and 7x7 kernels, asymmetric padding, layers that only the CP
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import product
 from math import log2, prod
@@ -19,7 +19,7 @@ from onnx import TensorProto, helper, numpy_helper
 from xdsl.dialects.builtin import ModuleOp
 
 from htvm_ir.dialects.accel import CPU, kernels
-from htvm_ir.driver.compile import Options, load_model
+from htvm_ir.frontends.onnx import import_model
 from htvm_ir.passes.pipeline import pass_class, run_passes
 from htvm_ir.passes.set_target import SetTarget
 from htvm_ir.passes.workloads import block_workload, module_target
@@ -181,7 +181,7 @@ class Draw:
         if not same:
             c = self.net.shapes[x][0]
             groups = 1 if c * c * prod(kernel) * prod(self.net.shapes[x][1:]) < MAX_WORK else c
-            same = [self.net.conv(x, c, kernel, pads=(half,) * 4, groups=groups)]
+            same = [self.net.conv(x, c, kernel, pads=(half, half, half, half), groups=groups)]
         a, b = self.random.permutation([x, str(self.random.choice(same))])
         return self.net.add(str(a), str(b), shift, lo)
 
@@ -196,9 +196,7 @@ class Draw:
         kernel = self._choice(((10, 4), (2, 2), (4, 3), (1, 6)))
         if c > 8 or h * w < 60:
             return self._conv(x)
-        pads = tuple(int(n) for n in self.random.integers(0, [*kernel, *kernel]))
-        pads = (pads[0], pads[1], max(pads[2], kernel[0] - h), max(pads[3], kernel[1] - w))
-        return self.net.conv(x, self._upto(20), kernel, (2, 2), pads)
+        return self.net.conv(x, self._upto(20), kernel, (2, 2), self._pads(x, kernel))
 
     def _refused(self, x: str) -> str:
         """What the array cannot: a clip of its own, kernels of nine rows, groups, unequal strides."""
@@ -254,33 +252,50 @@ def random_network(seed: int, layers: int = 10) -> tuple[RandomNet, str]:
     return net, draw.classifier(x) if random.integers(2) else x
 
 
-def dispatched(path: str) -> ModuleOp:
-    """A model up to the decision which engine computes what."""
-    module = load_model(path, Options())
-    SetTarget().apply
-    run_passes(module, [SetTarget(), *(pass_class(n)() for n in ("fold-constants", "fuse-requant"))])
-    return run_passes(module, [pass_class(n)() for n in ("legalize-convs", "dispatch")])
+@dataclass(frozen=True)
+class Planned:
+    """The tiling problem of one kernel, and how to ask it about a plan."""
+
+    problem: Problem
+
+    def points(self) -> Iterator[dict[str, int]]:
+        """Every tile that fits, in indices of the candidates."""
+        names = [d.name for d in self.problem.dimensions]
+        for indices in product(*(range(len(d.sizes)) for d in self.problem.dimensions)):
+            if self.problem.fits(point := dict(zip(names, indices, strict=True))):
+                yield point
+
+    def plan(self, point: dict[str, int], order: Sequence[str]) -> dict[str, int]:
+        """A point as the compiler takes it: sizes in the order of the loops."""
+        return {name: self.problem.sizes(point)[name] for name in order}
+
+    def latency(self, plan: Mapping[str, int]) -> int:
+        """Predicted cycles of a plan."""
+        point = {d.name: d.sizes.index(plan[d.name]) for d in self.problem.dimensions}
+        return self.problem.latency(point, tuple(plan))
+
+    def draw(self, random: np.random.Generator) -> dict[str, int]:
+        """A legal plan of at most MAX_JOBS tiles, mostly finer than the solver would choose."""
+        legal = [point for point in self.points() if self._tiles(point) <= MAX_JOBS]
+        order = self.problem.orders[random.integers(len(self.problem.orders))]
+        return self.plan(legal[random.integers(len(legal))], order)
+
+    def _tiles(self, point: dict[str, int]) -> int:
+        return prod(dimension.counts()[point[dimension.name]] for dimension in self.problem.dimensions)
 
 
-def problems(path: str) -> dict[str, Problem]:
+def dispatched(model: onnx.ModelProto) -> ModuleOp:
+    """A model on DIANA up to the decision which engine computes what."""
+    names = ("fold-constants", "fuse-requant", "legalize-convs", "dispatch")
+    return run_passes(import_model(model), [SetTarget(), *(pass_class(name)() for name in names)])
+
+
+def planned(model: onnx.ModelProto) -> dict[str, Planned]:
     """The tiling problem of every kernel on an engine."""
-    module = dispatched(path)
+    module = dispatched(model)
     target = module_target(module)
-    found = [kernel for kernel in kernels(module) if kernel.engine_name != CPU]
-    return {k.kernel.data: target.engine(k.engine_name).problem(block_workload(k.body.block), target) for k in found}
-
-
-def random_plan(problem: Problem, random: np.random.Generator) -> dict[str, int]:
-    """A legal plan of at most MAX_JOBS tiles, more often a fine one than the solver would choose."""
-    order = problem.orders[random.integers(len(problem.orders))]
-    points = [
-        dict(zip((d.name for d in problem.dimensions), indices, strict=True))
-        for indices in product(*(range(len(d.sizes)) for d in problem.dimensions))
-    ]
-    legal = [p for p in points if problem.fits(p) and _tiles(problem, p) <= MAX_JOBS]
-    sizes = problem.sizes(legal[random.integers(len(legal))])
-    return {name: sizes[name] for name in order}
-
-
-def _tiles(problem: Problem, point: dict[str, int]) -> int:
-    return prod(dimension.counts()[point[dimension.name]] for dimension in problem.dimensions)
+    found = {kernel.kernel.data: kernel for kernel in kernels(module) if kernel.engine_name != CPU}
+    return {
+        name: Planned(target.engine(kernel.engine_name).problem(block_workload(kernel.body.block), target))
+        for name, kernel in found.items()
+    }

@@ -131,6 +131,7 @@ def test_banks_lie_512_rows_apart_and_rows_are_pixel_major():
         assert bench.l1.data[start : start + 16].tolist() == image[source : source + 16].tolist()
     bench.idle()
     bench.set({OP: 3, ADDRESS: SHARED + 8192, TRIGGER: 0})
+    bench.idle()
     assert bench.bus.read(SHARED + 8192, 4096) == image.tobytes()
 
 
@@ -282,8 +283,29 @@ def test_both_may_read_the_same_bytes_and_all_is_free_after_completion():
     bench.job(ADD)
     analog_transfer(bench, 1, 0)
     bench.idle()
-    bench.bus.advance_to(bench.analog.busy_until)
+    while bench.analog.read(STATUS, 4):
+        pass
     analog_transfer(bench, 2, 8)
+
+
+def test_a_start_that_relies_on_timing_faults():
+    bench = Bench()
+    bench.fill(512)
+    bench.job(ADD)
+    bench.bus.advance_to(bench.digital.busy_until)
+    with pytest.raises(Fault, match="nobody has waited"):
+        bench.job(ADD)
+
+
+def test_what_a_transfer_writes_counts_when_its_end_was_seen():
+    bench = Bench()
+    bench.fill(512)
+    bench.set({OP: 1, ADDRESS: SHARED, ROW: 0, WORDS: 8, TRIGGER: 0})
+    bench.bus.advance_to(bench.digital.busy_until)
+    with pytest.raises(Fault):
+        bench.bus.read(SHARED, 32)
+    bench.idle()
+    assert bench.bus.read(SHARED, 32) == bench.l1.data[:32].tobytes()
 
 
 def test_core_status_stops_the_machine():

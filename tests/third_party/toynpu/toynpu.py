@@ -6,6 +6,7 @@ Everything the compiler needs to know stands in this file; `pyproject.toml` regi
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from math import prod
 
 import numpy as np
 
@@ -76,12 +77,10 @@ class Npu(Engine):
         return Job("add" if workload.kind == "add" else "conv", fields)
 
     def cycles(self, job: Job) -> int:
-        pixels, streamed = job["oy"] * job["ox"], 0
         each = -(-job["k"] // ROWS)
         if job.kernel == "conv":
             each = -(-job["k"] // COLUMNS) * (-(-job["c"] // ROWS) * job["fy"] * job["fx"] + PIPELINE_DEPTH)
-            streamed = _stream_cycles(job)
-        return JOB_START + streamed + pixels * each
+        return JOB_START + _stream_cycles(job) + job["oy"] * job["ox"] * each
 
     def execute(self, job: Job, inputs: Sequence[Bytes], constants: Bytes, output: Bytes) -> None:
         maps = [_read(data, (1, job["c"], job["iy"], job["ix"]), MAPS) for data in inputs]
@@ -103,53 +102,69 @@ class Npu(Engine):
         return Call(f"toynpu_{job.kernel}", (*operands, *job.fields.values()))
 
     def problem(self, workload: Workload, target: Target) -> Problem:
-        """Tiles of rows outside, of output channels inside, so that an input tile stays for all its output channels.
+        return _Tiling(self, workload, target).problem()
 
-        The DMA brings the next tile and takes the last one away while the NPU computes: every buffer is there twice,
-        and only the first load and the last store are waited for.
-        """
-        load, store = target.channel(self.load), target.channel(self.store)
-        extents = dimensions(workload)
-        whole = self.job(workload)
-        k_sizes = (workload.output.shape[1],)
-        if whole.kernel == "conv":
-            k_sizes = (*range(ROWS, k_sizes[0], ROWS), *k_sizes)
-        y_sizes = tuple(range(1, extents.get("y", 1) + 1))
-        cuts = [_row_tiles(workload, size) for size in y_sizes]
-        loads = [[sum(load.cycles(_bytes(t)) for t in part.inputs) for part in cut] for cut in cuts]
 
-        def product(coefficient: int, *tables: Factor) -> Product:
-            for lost in (t for t in tables if t.dimension not in extents):  # vectors have no rows
-                coefficient *= lost.table[0]
-            return Product(coefficient, tuple(t for t in tables if t.dimension in extents))
+class _Tiling:
+    """Tiles of rows (y) outside, of output channels (k) inside: an input tile stays for all its output channels.
 
-        brought = Factor("y", tuple(max(sum(map(_bytes, part.inputs)) for part in cut) for cut in cuts))
-        pixels = Factor("y", tuple(size * whole["ox"] for size in y_sizes))
-        channels = Factor("k", tuple(_round_up(size) for size in k_sizes))
-        jobs = Factor("y", tuple(map(len, cuts))), Factor("k", tuple(-(-whole["k"] // size) for size in k_sizes))
-        written = Factor("k", tuple(-(-size // store.bytes_per_cycle) for size in channels.table))
-        everything = store.cycles(_round_up(whole["k"]), whole["oy"] * whole["ox"]) - store.start
-        streamed = _stream_cycles(whole) if whole.kernel == "conv" else 0
-        first, others = (Factor("y", tuple(sum(cut[part]) for cut in loads)) for part in (slice(1), slice(1, None)))
+    The DMA brings the next tile and takes the last one away while the NPU computes. So every buffer is there twice, and
+    only the first load and the last store are waited for. A table has one value for each size of a tile.
+    """
+
+    def __init__(self, npu: Npu, workload: Workload, target: Target):
+        self.npu, self.workload, self.target = npu, workload, target
+        self.load, self.store = target.channel(npu.load), target.channel(npu.store)
+        self.job = npu.job(workload)
+        self.extents = dimensions(workload)
+        channels = self.job["k"]
+        self.k_sizes = (*range(ROWS, channels, ROWS), channels) if self.job.kernel == "conv" else (channels,)
+        self.y_sizes = tuple(range(1, self.extents.get("y", 1) + 1))
+        self.row_tiles = [_row_tiles(workload, size) for size in self.y_sizes]
+        self.k_tiles = Factor("k", tuple(-(-channels // size) for size in self.k_sizes))
+        self.y_tiles = Factor("y", tuple(map(len, self.row_tiles)))
+        self.pixels = Factor("y", tuple(size * self.job["ox"] for size in self.y_sizes))
+
+    def problem(self) -> Problem:
+        sizes = {"y": self.y_sizes, "k": self.k_sizes}
+        order = tuple(name for name in sizes if name in self.extents)
         return Problem(
-            tuple(Dimension(n, extents[n], {"y": y_sizes, "k": k_sizes}[n]) for n in ("y", "k") if n in extents),
-            (
-                Capacity(
-                    self.local,
-                    target.memory(self.local).size,
-                    (product(self.buffers, brought), product(self.buffers, pixels, channels)),
-                ),
-            ),
-            (
-                Cost(SERIAL, (product(1, first), product(1, pixels, written))),
-                Cost("engine", (product(JOB_START, *jobs), product(streamed, jobs[0]))),
-                Cost("engine", (Product(self.cycles(whole) - JOB_START - streamed),)),
-                Cost("transfer", (product(1, others), product(store.start, *jobs))),
-                Cost("transfer", (Product(everything), product(-1, pixels, written))),
-            ),
-            orders=(tuple(name for name in ("y", "k") if name in extents),),
+            dimensions=tuple(Dimension(name, self.extents[name], sizes[name]) for name in order),
+            capacities=(self.capacity(),),
+            costs=tuple(self.costs()),
+            orders=(order,),
             overlap=(("engine",), ("transfer",)),
         )
+
+    def capacity(self) -> Capacity:
+        """Bytes in the scratchpad."""
+        inputs = Factor("y", tuple(max(sum(map(_bytes, t.inputs)) for t in tiled) for tiled in self.row_tiles))
+        channels = Factor("k", tuple(map(_round_up, self.k_sizes)))
+        twice = (self.product(self.npu.buffers, inputs), self.product(self.npu.buffers, self.pixels, channels))
+        return Capacity(self.npu.local, self.target.memory(self.npu.local).size, twice)
+
+    def costs(self) -> Iterator[Cost]:
+        """Cycles of the NPU and of the DMA, which overlap, and those of the first load and the last store."""
+        job, store = self.job, self.store
+        streamed = _stream_cycles(job)
+        yield Cost("engine", (self.product(JOB_START, self.y_tiles, self.k_tiles),))
+        yield Cost("engine", (self.product(streamed, self.y_tiles),))
+        yield Cost("engine", (Product(self.npu.cycles(job) - JOB_START - streamed),))
+
+        loads = [[sum(self.load.cycles(_bytes(x)) for x in t.inputs) for t in tiled] for tiled in self.row_tiles]
+        yield Cost(SERIAL, (self.product(1, Factor("y", tuple(cycles[0] for cycles in loads))),))
+        yield Cost("transfer", (self.product(1, Factor("y", tuple(sum(cycles[1:]) for cycles in loads))),))
+
+        pieces = Factor("k", tuple(_round_up(size) // store.bytes_per_cycle for size in self.k_sizes))
+        stored = store.cycles(_round_up(job["k"]), job["oy"] * job["ox"]) - store.start
+        yield Cost(SERIAL, (self.product(1, self.pixels, pieces),))
+        yield Cost("transfer", (Product(stored), self.product(-1, self.pixels, pieces)))
+        yield Cost("transfer", (self.product(store.start, self.y_tiles, self.k_tiles),))
+
+    def product(self, coefficient: int, *tables: Factor) -> Product:
+        """Coefficient times tables; a vector has no rows, so the only value of their table is a coefficient."""
+        lost = prod(table.table[0] for table in tables if table.dimension not in self.extents)
+        return Product(coefficient * lost, tuple(table for table in tables if table.dimension in self.extents))
 
 
 def _round_up(channels: int) -> int:
@@ -177,6 +192,8 @@ def _block_bytes(job: Job) -> int:
 
 
 def _stream_cycles(job: Job) -> int:
+    if job.kernel == "add":
+        return 0
     return -(-job["k"] // COLUMNS) * _block_bytes(job) // STREAM_BYTES_PER_CYCLE
 
 

@@ -44,7 +44,7 @@ def run_compiler(compiler: list[str], arguments: list[str]) -> None:
     assert done.returncode == 0, done.stderr
 
 
-def check(files: Mapping[str, str], folder: Path) -> None:
+def check_warnings(files: Mapping[str, str], folder: Path) -> None:
     """Every compiler takes the package without a warning."""
     sources = write(files, folder)
     for compiler in compilers():

@@ -1,0 +1,121 @@
+"""Random networks on the virtual SoC, layer by layer against the interpreter and ONNX Runtime."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+import pytest
+from numpy.typing import NDArray
+from random_networks import RandomNet, planned, random_network
+
+from htvm_ir.driver.compile import Compiled, Options, compile_model
+from htvm_ir.driver.execute import Check, execute
+from htvm_ir.driver.samples import Samples
+
+Array = NDArray[Any]
+Plans = dict[str, dict[str, int]]
+
+
+def onnx_runtime(net: RandomNet, last: str, x: Array) -> dict[str, Array]:
+    """Every layer's result and the network's "output", by name."""
+    model = net.model(last, layers=True).SerializeToString()
+    session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
+    results = session.run(None, {"input": x.astype(np.float32)})
+    return {o.name: np.asarray(r).astype(np.int8) for o, r in zip(session.get_outputs(), results, strict=True)}
+
+
+def run(net: RandomNet, last: str, folder: Path, plan: Plans | None = None) -> tuple[Compiled, Check]:
+    """Compile, run one sample, compare the output and all layers."""
+    path = folder / "network.onnx"
+    path.write_bytes(net.model(last).SerializeToString())
+    compiled = compile_model(str(path), Options(plan=plan))
+    x = np.random.default_rng(1).integers(-128, 128, (1, *net.shape)).astype(np.int8)
+    layers = onnx_runtime(net, last, x)
+    samples = Samples((x,), "integer", layers.pop("output"), "ONNX Runtime")
+    execution = execute(compiled, "default", samples, check=True, check_layers=True, layers=layers)
+    assert execution.check is not None
+    return compiled, execution.check
+
+
+def assert_exact(net: RandomNet, check: Check) -> None:
+    """Nothing differs, and the layers were really compared, with both references."""
+    assert not check.failed, check.first
+    assert check.samples == 1
+    assert check.layers_checked >= 2 * (len(net.shapes) - 2)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_random_networks_are_exact(seed: int, tmp_path: Path):
+    net, last = random_network(seed)
+    compiled, check = run(net, last, tmp_path)
+    assert_exact(net, check)
+    assert sum(layer["engine"] == "digital" for layer in compiled.report["layers"]) >= 4
+
+
+@pytest.mark.parametrize("seed", range(100, 104))
+def test_random_tilings_are_exact(seed: int, tmp_path: Path):
+    net, last = random_network(seed)
+    random = np.random.default_rng(seed)
+    plan = {kernel: problem.draw(random) for kernel, problem in planned(net.model(last)).items()}
+    compiled, check = run(net, last, tmp_path, plan)
+    assert_exact(net, check)
+    assert {layer["kernel"]: layer["tile"] for layer in compiled.report["layers"] if layer["tile"]} == plan
+
+
+def test_narrow_maps_feed_strides_and_wide_kernels(tmp_path: Path):
+    """No column is hidden by zeros in memory: the padded ones hold what the layers before computed there."""
+    net = RandomNet(np.random.default_rng(0), (3, 33, 19))
+    x = net.conv("x0", 17, (3, 3), (2, 2), (1, 1, 1, 1), lo=0)
+    x = net.conv(x, 17, (7, 7), (1, 1), (3, 3, 3, 3), groups=17)
+    y = net.conv(x, 9, (5, 3), (2, 2), (0, 2, 4, 0))
+    z = net.conv(x, 9, (1, 1), (2, 2))
+    x = net.add(y, z, 1, 0)
+    x = net.conv(x, 20, (7, 7), (2, 2), (6, 5, 1, 3))
+    x = net.conv(x, 5, (1, 7), (1, 1), (0, 6, 0, 6))
+    x = net.pool(x, "MaxPool", (2, 2), 1)
+    x = net.dense(net.flatten(x), 33)
+    compiled, check = run(net, x, tmp_path)
+    assert_exact(net, check)
+    engines = {layer["op"]: layer["engine"] for layer in compiled.report["layers"]}
+    assert engines == dict.fromkeys(("conv2d", "depthwise", "add", "dense"), "digital") | dict.fromkeys(
+        ("convert_layout", "pool"), "cpu"
+    )
+
+
+def test_layers_the_array_lacks_are_rewritten_or_left_to_the_cpu(tmp_path: Path):
+    net = RandomNet(np.random.default_rng(0), (1, 25, 10))
+    x = net.conv("x0", 18, (10, 4), (2, 2), (4, 1, 5, 1))
+    x = net.conv(x, 5, (2, 4), (1, 1), (1, 1, 0, 2))
+    x = net.conv(x, 6, (9, 1), pads=(8, 0, 0, 0))
+    x = net.conv(x, 4, (3, 3), groups=2)
+    x = net.conv(x, 3, (1, 1), hi=100)
+    compiled, check = run(net, x, tmp_path)
+    assert_exact(net, check)
+    convs = [layer for layer in compiled.report["layers"] if layer["op"] == "conv2d"]
+    assert [layer["engine"] for layer in convs] == ["digital", "digital", "cpu", "cpu", "cpu"]
+    reasons = [layer["reason"].split(":")[1].split()[0] for layer in convs[2:]]
+    assert reasons == ["kernel", "2", "range"]
+
+
+def test_an_operand_read_twice(tmp_path: Path):
+    net = RandomNet(np.random.default_rng(0), (4, 6, 9))
+    x = net.conv("x0", 5, (3, 3), pads=(1, 1, 1, 1))
+    x = net.add(x, x, 1, 0)
+    x = net.conv(x, 4, (1, 1))
+    _, check = run(net, x, tmp_path)
+    assert_exact(net, check)
+
+
+def test_maps_larger_than_l1_are_tiled(tmp_path: Path):
+    net = RandomNet(np.random.default_rng(0), (8, 48, 64))
+    x = net.conv("x0", 56, (1, 1), lo=0)
+    x = net.conv(x, 32, (3, 3), (1, 1), (1, 1, 1, 1))
+    x = net.pool(x, "MaxPool", (48, 64), 1)
+    compiled, check = run(net, x, tmp_path)
+    assert_exact(net, check)
+    assert compiled.report["memory"]["L1"]["used"] <= compiled.report["memory"]["L1"]["size"]
+    second = next(layer for layer in compiled.report["layers"] if layer["shape"] == [1, 32, 48, 64])
+    assert second["tile"] != {"k": 32, "y": 48}
