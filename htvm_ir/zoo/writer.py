@@ -52,7 +52,7 @@ class IntegerNetWriter:
         groups: int,
         shift: int,
         lo: int,
-        hi: int,
+        hi: int = INT8_MAX,
     ) -> str:
         """Convolution with weight (O, C / groups, kh, kw) and bias (O,)."""
         acc = self._conv(name, [x, *self._parameters(name, weight, bias)], weight, stride, pads, groups)
@@ -87,7 +87,7 @@ class IntegerNetWriter:
         acc = self._node("Gemm", f"{name}.gemm", [x, *parameters], transB=1)
         return self._requantise(name, acc, shift, lo)
 
-    def add(self, name: str, a: str, b: str, *, shift: int, lo: int, hi: int) -> str:
+    def add(self, name: str, a: str, b: str, *, shift: int, lo: int, hi: int = INT8_MAX) -> str:
         """Sum of two tensors of one shape and one scale."""
         return self._requantise(name, self._node("Add", f"{name}.add", [a, b]), shift, lo, hi)
 

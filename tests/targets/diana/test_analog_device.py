@@ -91,7 +91,8 @@ def test_without_power_only_the_boot_job_runs():
     boot = AnalogInstruction.conv(input=0, output=0x800, c=64, k=512, cx=2, cy=2, fx=1, fy=1, ox=2, oy=2)
     bench.job(program(boot), WEIGHTS=0)
     assert not bench.l1.written[1024:].any()
-    bench.bus.advance_to(bench.core.busy_until)
+    while bench.core.read(STATUS, 4):
+        pass
     assert gpio.read(Gpio.PADIN, 4) == 0
     gpio.write(Gpio.PADOUT, 4, 1 << 17)
     assert gpio.read(Gpio.PADIN, 4) == 0
