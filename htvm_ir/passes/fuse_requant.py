@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from xdsl.context import Context
-from xdsl.dialects.builtin import IntegerType, ModuleOp
+from xdsl.dialects.builtin import IntegerType, ModuleOp, Signedness
 from xdsl.dialects.func import FuncOp
 from xdsl.ir import Operation, SSAValue
 from xdsl.passes import ModulePass
 from xdsl.rewriter import Rewriter
+from xdsl.utils.comparisons import signed_value_range, unsigned_value_range
 
 from htvm_ir.dialects import graph
 from htvm_ir.dialects.attributes import values
@@ -77,7 +78,9 @@ def interval(value: SSAValue) -> Interval:
         case _:
             element = graph.tensor_type(value).element_type
             assert isinstance(element, IntegerType)
-            low, end = element.value_range()
+            # Signless integers are signed here, as graph.requant verifies its range.
+            unsigned = element.signedness.data == Signedness.UNSIGNED
+            low, end = (unsigned_value_range if unsigned else signed_value_range)(element.width.data)
             return low, end - 1
 
 
