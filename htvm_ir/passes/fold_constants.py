@@ -10,7 +10,17 @@ import numpy as np
 from numpy.typing import NDArray
 from xdsl.context import Context
 from xdsl.dialects.arith import ConstantOp
-from xdsl.dialects.builtin import BytesAttr, DenseIntOrFPElementsAttr, IntegerType, ModuleOp, TensorType
+from xdsl.dialects.builtin import (
+    BytesAttr,
+    DenseIntOrFPElementsAttr,
+    IntegerType,
+    ModuleOp,
+    TensorType,
+    i8,
+    i16,
+    i32,
+    i64,
+)
 from xdsl.dialects.func import FuncOp
 from xdsl.ir import Block, Operation, SSAValue
 from xdsl.passes import ModulePass
@@ -22,6 +32,9 @@ from htvm_ir.dialects.attributes import values
 from htvm_ir.passes.workloads import constant_array
 
 Array = NDArray[Any]
+
+FOLDABLE = (i8, i16, i32, i64)
+"""Element types with a numpy array of the same meaning; other tensors are left to the interpreter."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +60,8 @@ def fold(block: Block) -> None:
             continue
         operands = [_integers(operand) for operand in op.operands]
         known = [array for array in operands if array is not None]
-        value = evaluate(op, known) if len(known) == len(operands) else None
+        foldable = len(known) == len(operands) and _holds_foldable(op.results[0])
+        value = evaluate(op, known) if foldable else None
         if value is not None:
             Rewriter.replace_op(op, named_as(constant(value), op))
         elif isinstance(op, graph.ReshapeOp):
@@ -111,11 +125,12 @@ def named_as(op: Operation, last: Operation) -> Operation:
 
 
 def _integers(value: SSAValue) -> Array | None:
-    """The array of a constant of whole-byte integers."""
-    type_ = value.type
-    if not isinstance(type_, TensorType) or not isinstance(type_.element_type, IntegerType):
-        return None
-    return constant_array(value) if type_.element_type.width.data in (8, 16, 32, 64) else None
+    """The array of a constant that :func:`constant` could have made."""
+    return constant_array(value) if _holds_foldable(value) else None
+
+
+def _holds_foldable(value: SSAValue) -> bool:
+    return isinstance(value.type, TensorType) and value.type.element_type in FOLDABLE
 
 
 def _join_reshapes(op: graph.ReshapeOp) -> None:
