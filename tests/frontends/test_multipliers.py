@@ -30,8 +30,11 @@ def test_factors_that_take_everything_to_zero() -> None:
 
 
 def test_factors_beyond_32_bits() -> None:
-    with pytest.raises(ValueError, match="beyond 2\\^31"):
-        scaling([2.0**40])
+    with pytest.raises(ValueError, match="beyond 2\\^61"):
+        scaling([2.0**61])
+    with pytest.raises(ValueError, match="beyond 2\\^30"):
+        scaling([0.5, 2.0**30], 31)
+    assert scaling([2.0**29], 31).lift == (30,)
 
 
 @settings(deadline=None)
