@@ -251,10 +251,10 @@ def test_float_inputs_are_rounded_as_the_reference_rounds() -> None:
 
 def test_several_inputs_and_outputs() -> None:
     """Three inputs on scales of their own; the outputs are a layer, a sum with it, and a table of that."""
-    net = conv(start(), 6, pads=[1, 1, 1, 1]).quantize("c", "m", 0.05, 2)
-    net.dequantize("u", 0.04, -3).dequantize("v", 0.03, 90, "uint8")
-    net.op("Add", "m.f u.f", "s").quantize("s", "n", 0.07, -4)
-    net.op("Sub", "n.f v.f", "d").op("Relu", "d", "r").quantize("r", "o", 0.06, 1, "uint8")
+    net = conv(start(), 6, pads=[1, 1, 1, 1]).quantize("c", "m", 0.0513, 2)
+    net.dequantize("u", 0.0437, -3).dequantize("v", 0.03, 90, "uint8")
+    net.op("Add", "m.f u.f", "s").quantize("s", "n", 0.0719, -4)
+    net.op("Sub", "n.f v.f", "d").op("Relu", "d", "r").quantize("r", "o", 0.0617, 1, "uint8")
     model = net.model({"m": "int8", "n": "int8", "o": "uint8"})
     model.graph.input.extend(helper.make_tensor_value_info(n, t, net.shape) for n, t in (("u", 3), ("v", 2)))
     random = np.random.default_rng(3)
