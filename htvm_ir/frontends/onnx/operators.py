@@ -21,7 +21,7 @@ class Operator(Generic[Net]):
     becomes: the ops of ``graph``, without the dialect's name; none if nothing is computed. types: element types of the
     computed operands. computed: positions of the operands that a network may compute, ``None`` for all; the others must
     be constants. limits: what else must hold, in words. since: the least opset whose meaning of the operator it is.
-    has_results: whether every result is converted, and not only the first one.
+    has_results: whether every result is converted, and not only the first one. host_only: the arithmetic is no engine's.
     """
 
     convert: Callable[[Net, Node], None]
@@ -31,6 +31,7 @@ class Operator(Generic[Net]):
     computed: tuple[int, ...] | None = (0,)
     since: int = 1
     has_results: bool = False
+    host_only: bool = False
 
 
 @dataclass(frozen=True)

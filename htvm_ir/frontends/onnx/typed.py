@@ -161,7 +161,7 @@ def _number(net: QuantisedNet, node: Node, index: int) -> int | None:
 def _element_wise(
     convert: Callable[[QuantisedNet, Node], None], *becomes: str, limits: str, since: int
 ) -> Operator[QuantisedNet]:
-    return Operator(convert, becomes, limits, computed=None, since=since)
+    return Operator(convert, becomes, limits, computed=None, since=since, host_only=True)
 
 
 _SAME = "one shape and type, constants broadcast"

@@ -81,7 +81,8 @@ OPERATORS: Mapping[str, Operator[IntegerNet]] = {
     "Dropout": _entry(convert_copy, limits="as at inference", since=7),
     "Cast": _entry(convert_copy, limits="to a type that provably holds the numbers", since=6),
     **dict.fromkeys(("Reshape", "Flatten", "Squeeze", "Unsqueeze"), _RESHAPE),
-    **dict.fromkeys(CLIPS, _CLIP),
+    "Relu": _entry(convert_clip, "requant"),
+    **dict.fromkeys(("Clip", "Max", "Min"), _CLIP),
 }
 """Operators of the standard domain."""
 

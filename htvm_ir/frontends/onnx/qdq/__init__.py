@@ -28,7 +28,7 @@ _AVERAGE = Operator(
     convert_average, ("pool", "requant"), "N, C, (H,) W; padding does not count; no dilation, no windows of ceil_mode"
 )
 _MAX = Operator(convert_max_pool, ("pool",), "N, C, (H,) W; no dilation, no windows of ceil_mode; first result only")
-_CLIP = Operator(convert_clip, ("requant",), "bounds constant numbers", computed=None)
+_BOUND = Operator(convert_clip, ("requant",), "of one tensor and constant numbers", computed=None)
 _TAIL = Operator(convert_tail, (), "at the end of the network, left to the caller")
 _FUNCTION = Operator(convert_function, ("lookup",), "of one 8-bit tensor", since=6)
 
@@ -74,7 +74,10 @@ OPERATORS: Mapping[str, Operator[QuantisedNet]] = {
     **dict.fromkeys(("Reshape", "Flatten", "Squeeze", "Unsqueeze"), _RESHAPE),
     "Identity": Operator(convert_copy, ()),
     "Dropout": Operator(convert_copy, (), "as at inference", since=7),
-    **dict.fromkeys(("Relu", "Clip", "Max", "Min"), _CLIP),
+    "Relu": Operator(convert_clip, ("requant",)),
+    "Clip": Operator(convert_clip, ("requant",), "bounds constant numbers"),
+    "Max": _BOUND,
+    "Min": _BOUND,
     **dict.fromkeys(("Softmax", "LogSoftmax"), _TAIL),
     **dict.fromkeys(FUNCTIONS, _FUNCTION),
 }

@@ -1,0 +1,170 @@
+"""The `onnx` package's test cases of single operators, as networks this package can be asked to compile.
+
+A case gives every operand of its operator as an input of the graph, and any shape to it. Here operands that must be
+constants (weights, scales, bounds, axes) become constants with the values of the case, and the others get a batch axis
+in front of theirs, which a Reshape takes away: the operator sees the shapes of the case, the network one sample.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import helper, numpy_helper
+from onnx.backend.test.case.test_case import TestCase
+from xdsl.dialects.builtin import FloatAttr, IntegerAttr, ModuleOp
+
+from htvm_ir.driver.edges import Edge, edges
+from htvm_ir.errors import HtvmError
+from htvm_ir.frontends.onnx import import_model
+from htvm_ir.frontends.onnx.emit import SCALE, TAIL, ZERO_POINT
+from htvm_ir.frontends.onnx.folding import FOLDED
+from htvm_ir.frontends.onnx.supported import CONVENTIONS
+from htvm_ir.interpreters.run import Runner
+from htvm_ir.passes.workloads import main_function
+
+Array = NDArray[Any]
+
+CLAIMED = sorted({name for convention in CONVENTIONS if not convention.domain for name in convention.operators})
+"""Operators of the standard domain that some front end converts."""
+
+
+@dataclass(frozen=True)
+class Network:
+    """A case as a network: its computed inputs, and the outputs ONNX expects; names as in the case."""
+
+    case: TestCase
+    model: onnx.ModelProto
+    inputs: dict[str, Array]
+    outputs: list[Array]
+
+
+def cases() -> list[TestCase]:
+    """Every case whose operators are all claimed, in the order of their names."""
+    from onnx.backend.test.case import node
+
+    arguments, sys.argv = sys.argv, sys.argv[:1]
+    for name in CLAIMED:
+        with suppress(ModuleNotFoundError):  # operators without cases
+            import_module(f"onnx.backend.test.case.node.{name.lower()}")
+    sys.argv = arguments
+    collected: list[TestCase] = node._NodeTestCases  # pyright: ignore[reportPrivateUsage]
+    return sorted((case for case in collected if _is_claimed(case)), key=lambda case: case.name)
+
+
+def operator(case: TestCase) -> str:
+    """The operator a case is about: what it computes with, or what its nodes are the definition of."""
+    name = case.name.removeprefix("test_")
+    assert case.model is not None
+    if not name.endswith("_expanded"):
+        return case.model.graph.node[0].op_type
+    return f"{case.model.graph.node[-1].op_type} (expanded)"
+
+
+def _is_claimed(case: TestCase) -> bool:
+    assert case.model is not None
+    nodes = case.model.graph.node
+    known = {*CLAIMED, *FOLDED}
+    return all(n.op_type in known and not n.domain for n in nodes) and any(n.op_type in CLAIMED for n in nodes)
+
+
+def network(case: TestCase) -> Network:
+    """A case with its constants bound and its inputs batched."""
+    assert case.model is not None and case.data_sets
+    model = onnx.ModelProto()
+    model.CopyFrom(case.model)
+    graph = model.graph
+    values, outputs = case.data_sets[0]
+    given = {info.name: np.asarray(value) for info, value in zip(graph.input, values, strict=True) if is_array(value)}
+    computed = [name for name in _computed(graph) if name in given]
+    infos = {info.name: info for info in graph.input}
+    del graph.input[:]
+    for name, info in infos.items():
+        if name not in given:
+            graph.input.append(info)
+        elif name in computed:
+            shape = [1, *given[name].shape]
+            graph.input.append(helper.make_tensor_value_info(f"{name}.batch", info.type.tensor_type.elem_type, shape))
+            target = np.array(given[name].shape, np.int64)
+            graph.initializer.append(numpy_helper.from_array(target, f"{name}.shape"))
+            graph.node.insert(0, helper.make_node("Reshape", [f"{name}.batch", f"{name}.shape"], [name]))
+        else:
+            graph.initializer.append(numpy_helper.from_array(given[name], name))
+    return Network(case, model, {name: given[name] for name in computed}, [np.asarray(y) for y in outputs])
+
+
+def is_array(value: Any) -> bool:
+    """Whether data of a case are one tensor, not a sequence or nothing."""
+    return isinstance(value, np.ndarray | np.generic)
+
+
+def _computed(graph: onnx.GraphProto) -> Iterator[str]:
+    """The inputs of a case that a network may compute."""
+    if len(graph.node) > 1:
+        yield from [info.name for info in graph.input][:1]
+        return
+    (node,) = graph.node
+    tables = [c.operators[node.op_type] for c in CONVENTIONS if not c.domain and node.op_type in c.operators]
+    for index, name in enumerate(node.input):
+        if any(entry.computed is None or index in entry.computed for entry in tables):
+            yield name
+
+
+def refusal(net: Network) -> str | None:
+    """Why a case is not computed; ``None`` if its outputs are those ONNX expects.
+
+    Raises:
+        AssertionError: they are not.
+    """
+    try:
+        module = import_model(net.model)
+    except HtvmError as error:
+        return str(error).removeprefix("the model: ")
+    module.verify()
+    try:
+        inputs = integers(net, module)
+    except HtvmError as error:
+        return str(error)
+    function = main_function(module)
+    attributes = [item.data for item in function.res_attrs or []]
+    if any(TAIL in item for item in attributes):
+        return "float functions at the end of a network are left to the caller"
+    results = Runner(module).run(inputs)
+    for result, expected, item in zip(results, net.outputs, attributes, strict=True):
+        scale, zero_point = item[SCALE], item[ZERO_POINT]
+        assert isinstance(scale, FloatAttr) and isinstance(zero_point, IntegerAttr)
+        compare(net.case, result, expected, scale.value.data, zero_point.value.data)
+    return None
+
+
+def integers(net: Network, module: ModuleOp) -> list[Array]:
+    """The inputs of a network as its caller quantises them; raises HtvmError where the data have no integers."""
+    found, _ = edges(module)
+    return [_quantised(edge, values) for edge, values in zip(found, net.inputs.values(), strict=True)]
+
+
+def _quantised(edge: Edge, values: Array) -> Array:
+    batched = values[None]
+    if values.dtype.kind != "f":
+        return batched
+    low, high = edge.limits
+    if edge.assumed and not (np.array_equal(batched, np.rint(batched)) and low <= batched.min() <= batched.max() <= high):
+        raise HtvmError("float32 data that are no 8-bit integers, and nothing quantises them")
+    return edge.quantize(batched)
+
+
+def compare(case: TestCase, result: Array, expected: Array, scale: float, zero_point: int) -> None:
+    """Integers must be equal, real numbers within the tolerance of the case."""
+    assert result.shape == expected.shape, case.name
+    if expected.dtype.kind in "iu":
+        np.testing.assert_array_equal(result, expected, case.name)
+        return
+    real = np.float32(scale) * (result.astype(np.float32) - np.float32(zero_point))
+    np.testing.assert_allclose(real, expected.astype(np.float32), case.rtol, case.atol, err_msg=case.name)
