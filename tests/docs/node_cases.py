@@ -7,8 +7,9 @@ in front of theirs, which a Reshape takes away: the operator sees the shapes of 
 
 from __future__ import annotations
 
+import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib import import_module
@@ -38,12 +39,16 @@ CLAIMED = sorted({name for convention in CONVENTIONS if not convention.domain fo
 
 @dataclass(frozen=True)
 class Network:
-    """A case as a network: its computed inputs, and the outputs ONNX expects; names as in the case."""
+    """A case as a network: the values of its computed inputs, and the outputs that are expected."""
 
-    case: TestCase
+    name: str
     model: onnx.ModelProto
-    inputs: dict[str, Array]
+    inputs: list[Array]
     outputs: list[Array]
+    rtol: float
+    atol: float
+    steps: int = 0
+    """By how many integers an output may differ."""
 
 
 def cases() -> list[TestCase]:
@@ -82,27 +87,30 @@ def network(case: TestCase) -> Network:
     model.CopyFrom(case.model)
     graph = model.graph
     values, outputs = case.data_sets[0]
-    given = {info.name: np.asarray(value) for info, value in zip(graph.input, values, strict=True) if is_array(value)}
+    given = {
+        i.name: np.asarray(v)
+        for i, v in zip(graph.input, values, strict=True)
+        if isinstance(v, np.ndarray | np.generic)
+    }
     computed = [name for name in _computed(graph) if name in given]
     infos = {info.name: info for info in graph.input}
     del graph.input[:]
     for name, info in infos.items():
-        if name not in given:
-            graph.input.append(info)
-        elif name in computed:
-            shape = [1, *given[name].shape]
-            graph.input.append(helper.make_tensor_value_info(f"{name}.batch", info.type.tensor_type.elem_type, shape))
-            target = np.array(given[name].shape, np.int64)
-            graph.initializer.append(numpy_helper.from_array(target, f"{name}.shape"))
-            graph.node.insert(0, helper.make_node("Reshape", [f"{name}.batch", f"{name}.shape"], [name]))
-        else:
+        if name in computed:
+            _add_batched(graph, name, given[name].shape, info.type.tensor_type.elem_type)
+        elif name in given:
             graph.initializer.append(numpy_helper.from_array(given[name], name))
-    return Network(case, model, {name: given[name] for name in computed}, [np.asarray(y) for y in outputs])
+        else:
+            graph.input.append(info)
+    expected = [np.asarray(y) for y in outputs]
+    return Network(case.name, model, [given[name] for name in computed], expected, case.rtol, case.atol)
 
 
-def is_array(value: Any) -> bool:
-    """Whether data of a case are one tensor, not a sequence or nothing."""
-    return isinstance(value, np.ndarray | np.generic)
+def _add_batched(graph: onnx.GraphProto, name: str, shape: Sequence[int], element: int) -> None:
+    """An input with a batch axis, and the Reshape that makes tensor ``name`` of it."""
+    graph.input.append(helper.make_tensor_value_info(f"{name}.batch", element, [1, *shape]))
+    graph.initializer.append(numpy_helper.from_array(np.array(shape, np.int64), f"{name}.shape"))
+    graph.node.insert(0, helper.make_node("Reshape", [f"{name}.batch", f"{name}.shape"], [name]))
 
 
 def _computed(graph: onnx.GraphProto) -> Iterator[str]:
@@ -118,53 +126,56 @@ def _computed(graph: onnx.GraphProto) -> Iterator[str]:
 
 
 def refusal(net: Network) -> str | None:
-    """Why a case is not computed; ``None`` if its outputs are those ONNX expects.
+    """Why a network is not computed; ``None`` if its outputs are as expected.
 
     Raises:
         AssertionError: they are not.
     """
     try:
         module = import_model(net.model)
+        module.verify()
+        inputs = quantised(net, module)
     except HtvmError as error:
-        return str(error).removeprefix("the model: ")
-    module.verify()
-    try:
-        inputs = integers(net, module)
-    except HtvmError as error:
-        return str(error)
-    function = main_function(module)
-    attributes = [item.data for item in function.res_attrs or []]
+        return reason(error)
+    attributes = [item.data for item in main_function(module).res_attrs or []]
     if any(TAIL in item for item in attributes):
         return "float functions at the end of a network are left to the caller"
     results = Runner(module).run(inputs)
     for result, expected, item in zip(results, net.outputs, attributes, strict=True):
         scale, zero_point = item[SCALE], item[ZERO_POINT]
         assert isinstance(scale, FloatAttr) and isinstance(zero_point, IntegerAttr)
-        compare(net.case, result, expected, scale.value.data, zero_point.value.data)
+        compare(net, result, expected, scale.value.data, zero_point.value.data)
     return None
 
 
-def integers(net: Network, module: ModuleOp) -> list[Array]:
+def reason(error: HtvmError) -> str:
+    """An error without the model and the node, and without the list of what is supported."""
+    text = str(error).removeprefix("the model: ").split("; supported are")[0]
+    return re.sub(r"^\w+ '[^']*': ", "", text).replace(".batch'", "'")
+
+
+def quantised(net: Network, module: ModuleOp) -> list[Array]:
     """The inputs of a network as its caller quantises them; raises HtvmError where the data have no integers."""
     found, _ = edges(module)
-    return [_quantised(edge, values) for edge, values in zip(found, net.inputs.values(), strict=True)]
+    return [_quantised(edge, values[None]) for edge, values in zip(found, net.inputs, strict=True)]
 
 
 def _quantised(edge: Edge, values: Array) -> Array:
-    batched = values[None]
     if values.dtype.kind != "f":
-        return batched
+        return values
     low, high = edge.limits
-    if edge.assumed and not (np.array_equal(batched, np.rint(batched)) and low <= batched.min() <= batched.max() <= high):
+    if edge.assumed and not (np.array_equal(values, np.rint(values)) and low <= values.min() <= values.max() <= high):
         raise HtvmError("float32 data that are no 8-bit integers, and nothing quantises them")
-    return edge.quantize(batched)
+    return edge.quantize(values)
 
 
-def compare(case: TestCase, result: Array, expected: Array, scale: float, zero_point: int) -> None:
-    """Integers must be equal, real numbers within the tolerance of the case."""
-    assert result.shape == expected.shape, case.name
+def compare(net: Network, result: Array, expected: Array, scale: float, zero_point: int) -> None:
+    """Integers must be equal but for a step or so, real numbers within the tolerance of the case."""
+    assert result.shape == expected.shape, net.name
     if expected.dtype.kind in "iu":
-        np.testing.assert_array_equal(result, expected, case.name)
+        difference = np.abs(result.astype(np.int64) - expected.astype(np.int64))
+        assert difference.max(initial=0) <= net.steps, f"{net.name}: {result} is not {expected}"
+        assert np.count_nonzero(difference) <= max(1, result.size // 1000) * net.steps, net.name
         return
     real = np.float32(scale) * (result.astype(np.float32) - np.float32(zero_point))
-    np.testing.assert_allclose(real, expected.astype(np.float32), case.rtol, case.atol, err_msg=case.name)
+    np.testing.assert_allclose(real, expected.astype(np.float32), net.rtol, net.atol, err_msg=net.name)

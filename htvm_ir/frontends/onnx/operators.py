@@ -44,6 +44,13 @@ class Convention:
     operators: Mapping[str, Operator[Any]]
 
 
+def check_inference(graph: Graph, node: Node) -> None:
+    """Raises HtvmError for a Dropout that drops: one in training mode, or that may be."""
+    mode = node.operand(2) if node.op == "Dropout" else ""
+    if mode and (mode not in graph.constants or graph.constants[mode].any()):
+        raise node.error("is in training mode; export the model for inference")
+
+
 def operator_of(
     graph: Graph, node: Node, domains: Mapping[str, Mapping[str, Operator[Net]]], network: str
 ) -> Operator[Net]:

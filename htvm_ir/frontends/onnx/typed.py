@@ -181,9 +181,7 @@ OPERATORS: Mapping[str, Operator[QuantisedNet]] = {
     "Abs": _TABLE,
     "Neg": _TABLE,
     "Sign": _TABLE,
-    "MaxPool": Operator(
-        convert_max_pool, ("pool",), "N, C, (H,) W; no dilation, no windows of ceil_mode; first result only", since=12
-    ),
+    "MaxPool": Operator(convert_max_pool, ("pool",), "N, C, (H,) W; no dilation; first result only", since=12),
     "Concat": Operator(convert_concat, ("concat",), "of one type", computed=None),
     "Pad": Operator(convert_pad, ("pad",), "mode constant", since=2),
     "Slice": Operator(convert_slice, ("slice",), "bounds constant, steps positive"),

@@ -37,7 +37,7 @@ from htvm_ir.frontends.onnx.operators import Operator, operator_of
 
 __all__ = ["import_integer"]
 
-_POOL = "N, C, H, W; no dilation, no windows of ceil_mode"
+_POOL = "N, C, H, W; no dilation"
 _TYPES = ("float32", "int8")
 _ENDS = "a Floor follows"
 

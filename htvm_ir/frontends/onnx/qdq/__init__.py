@@ -24,10 +24,8 @@ from htvm_ir.frontends.onnx.quantised.net import QuantisedNet
 from htvm_ir.frontends.onnx.quantised.tables import FUNCTIONS
 
 _RESHAPE = Operator(convert_reshape, ("reshape",), "shape and axes constant")
-_AVERAGE = Operator(
-    convert_average, ("pool", "requant"), "N, C, (H,) W; padding does not count; no dilation, no windows of ceil_mode"
-)
-_MAX = Operator(convert_max_pool, ("pool",), "N, C, (H,) W; no dilation, no windows of ceil_mode; first result only")
+_AVERAGE = Operator(convert_average, ("pool", "requant"), "N, C, (H,) W; no dilation")
+_MAX = Operator(convert_max_pool, ("pool",), "N, C, (H,) W; no dilation; first result only")
 _BOUND = Operator(convert_clip, ("requant",), "of one tensor and constant numbers", computed=None)
 _TAIL = Operator(convert_tail, (), "at the end of the network, left to the caller")
 _FUNCTION = Operator(convert_function, ("lookup",), "of one 8-bit tensor", since=6)

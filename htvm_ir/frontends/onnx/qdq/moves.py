@@ -11,6 +11,7 @@ from xdsl.ir import Operation, SSAValue
 
 from htvm_ir.dialects.graph import ConcatOp, PadOp, ReshapeOp, SliceOp, TransposeOp
 from htvm_ir.frontends.onnx.graph import Array, Node, Shape
+from htvm_ir.frontends.onnx.operators import check_inference
 from htvm_ir.frontends.onnx.quantised.net import QuantisedNet
 from htvm_ir.frontends.onnx.quantised.quantise import affine
 from htvm_ir.frontends.onnx.quantised.tensors import (
@@ -34,6 +35,7 @@ def _apply(net: QuantisedNet, node: Node, x: Integers | Real, move: Move) -> Non
 def convert_copy(net: QuantisedNet, node: Node) -> None:
     """Identity, Dropout, and a Cast to a type that holds the numbers."""
     tensor = net.tensors.get(node.operand(0)) or net.operand(node)
+    check_inference(net.graph, node)
     if node.op == "Cast" and isinstance(tensor, Integers):
         raise node.error("casts quantised integers; use DequantizeLinear")
     net.define(node, tensor)
