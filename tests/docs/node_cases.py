@@ -8,10 +8,11 @@ in front of theirs, which a Reshape takes away: the operator sees the shapes of 
 from __future__ import annotations
 
 import re
-import sys
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from importlib import import_module
 from typing import Any
 
@@ -51,26 +52,25 @@ class Network:
     """By how many integers an output may differ."""
 
 
-def cases() -> list[TestCase]:
+@cache
+def cases() -> tuple[TestCase, ...]:
     """Every case whose operators are all claimed, in the order of their names."""
     from onnx.backend.test.case import node
 
-    arguments, sys.argv = sys.argv, sys.argv[:1]
-    for name in CLAIMED:
-        with suppress(ModuleNotFoundError):  # operators without cases
-            import_module(f"onnx.backend.test.case.node.{name.lower()}")
-    sys.argv = arguments
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
+        warnings.simplefilter("ignore")  # the package computes its cases while they are imported
+        for name in CLAIMED:
+            with suppress(ModuleNotFoundError):  # operators without cases
+                import_module(f"onnx.backend.test.case.node.{name.lower()}")
     collected: list[TestCase] = node._NodeTestCases  # pyright: ignore[reportPrivateUsage]
-    return sorted((case for case in collected if _is_claimed(case)), key=lambda case: case.name)
+    return tuple(sorted(filter(_is_claimed, collected), key=lambda case: case.name))
 
 
 def operator(case: TestCase) -> str:
-    """The operator a case is about: what it computes with, or what its nodes are the definition of."""
-    name = case.name.removeprefix("test_")
+    """The operator a case is about, by its name in the package or as the operator of its only node."""
     assert case.model is not None
-    if not name.endswith("_expanded"):
-        return case.model.graph.node[0].op_type
-    return f"{case.model.graph.node[-1].op_type} (expanded)"
+    nodes = case.model.graph.node
+    return nodes[0].op_type if len(nodes) == 1 else f"{nodes[-1].op_type} and others"
 
 
 def _is_claimed(case: TestCase) -> bool:
@@ -87,11 +87,7 @@ def network(case: TestCase) -> Network:
     model.CopyFrom(case.model)
     graph = model.graph
     values, outputs = case.data_sets[0]
-    given = {
-        i.name: np.asarray(v)
-        for i, v in zip(graph.input, values, strict=True)
-        if isinstance(v, np.ndarray | np.generic)
-    }
+    given = {info.name: np.asarray(v) for info, v in zip(graph.input, values, strict=True) if _is_tensor(v)}
     computed = [name for name in _computed(graph) if name in given]
     infos = {info.name: info for info in graph.input}
     del graph.input[:]
@@ -104,6 +100,11 @@ def network(case: TestCase) -> Network:
             graph.input.append(info)
     expected = [np.asarray(y) for y in outputs]
     return Network(case.name, model, [given[name] for name in computed], expected, case.rtol, case.atol)
+
+
+def _is_tensor(value: object) -> bool:
+    """Whether data of a case are one tensor, not a sequence or nothing."""
+    return isinstance(value, np.ndarray | np.generic)
 
 
 def _add_batched(graph: onnx.GraphProto, name: str, shape: Sequence[int], element: int) -> None:

@@ -21,7 +21,7 @@ class Operator(Generic[Net]):
     becomes: the ops of ``graph``, without the dialect's name; none if nothing is computed. types: element types of the
     computed operands. computed: positions of the operands that a network may compute, ``None`` for all; the others must
     be constants. limits: what else must hold, in words. since: the least opset whose meaning of the operator it is.
-    has_results: whether every result is converted, and not only the first one. host_only: the arithmetic is no engine's.
+    has_results: whether every result is converted, and not only the first one. host_only: no engine's arithmetic.
     """
 
     convert: Callable[[Net, Node], None]
