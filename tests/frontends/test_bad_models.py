@@ -125,8 +125,18 @@ CONVENTION: dict[str, tuple[Callable[[], onnx.ModelProto], str]] = {
     "odd divisor": (lambda: layer(CONV, node("Div", "c div", "d"), FLOOR, div=[3.0]), "scaled by 1/3"),
     "rounded factor": (lambda: layer(CONV, node("Mul", "c div", "d"), FLOOR, div=[0.0123]), "rounds in float32"),
     "per channel": (
-        lambda: layer(CONV, node("Div", "c div", "d"), FLOOR, div=[[[2.0]], [[4.0]], [[8.0]]]),
-        "Div 'd': operand 'div' must be one finite number",
+        lambda: layer(CONV, node("Div", "c div", "d"), FLOOR, div=[[[2.0]], [[4.0]]]),
+        "Div 'd': constant 'div' of shape [2, 1, 1] must be one number or one for each channel of [1, 3, 2, 2]",
+    ),
+    "per channel, no numbers": (
+        lambda: layer(CONV, node("Mul", "c div", "d"), FLOOR, div=[[[2.0]], [[np.nan]], [[8.0]]]),
+        "Mul 'd': constant 'div' must hold finite numbers only",
+    ),
+    "per channel, in a clip": (
+        lambda: layer(
+            CONV, node("Div", "c div", "d"), node("Relu", "d", "r"), node("Mul", "r m", "e"), m=[[[2.0]], [[1.0]], [[4.0]]]
+        ),
+        "Mul 'e': needs integers, but 'r' is not provably one: it has a fractional part; add a Floor",
     ),
     "zero divisor": (lambda: layer(CONV, node("Div", "c div", "d"), FLOOR, div=[0.0]), "scales by 0"),
     "inverse": (lambda: layer(CONV, node("Div", "div c", "d"), FLOOR), "a divisor"),
@@ -182,13 +192,12 @@ CONVENTION: dict[str, tuple[Callable[[], onnx.ModelProto], str]] = {
     ),
     "truncating cast": (
         lambda: layer(CONV, node("Div", "c div", "d"), node("Cast", "d", "y", to=TensorProto.INT32)),
-        "Cast 'y': 'd' is not provably",
+        "'y' is not provably one: it is rounded towards zero and may be negative; clip it at 0 or use Floor",
     ),
     "truncating cast of the input": (
         lambda: layer(node("Div", "x div", "d"), node("Cast", "d", "k", to=TensorProto.INT32), *requant("k", "y")),
-        "Cast 'k': 'd' is not provably",
+        "Div 'y.div': needs integers, but 'k' is not provably one: it is rounded towards zero",
     ),
-    "quantised model": (lambda: layer(node("QuantizeLinear", "x w", "y")), "QuantizeLinear 'y': operator is not"),
 }
 
 

@@ -62,7 +62,7 @@ def _step(graph: Graph, node: Node, value: Value) -> Value | None:
     if node.op in COPIES:
         return value if keeps(node, value) else None
     if node.op in FACTORS and not value.floored:
-        return scaled(graph, node, value)
+        return _scaled_input(graph, node, value)
     if node.op == "Floor" and not value.floored:
         # the scale is the caller's, so the integers themselves are the new unit
         return value.floor()
@@ -71,6 +71,13 @@ def _step(graph: Graph, node: Node, value: Value) -> Value | None:
         integral = all(bound is None or bound.denominator == 1 for bound in (low, high))
         return value.clipped(low, high) if integral else None
     return None
+
+
+def _scaled_input(graph: Graph, node: Node, value: Value) -> Value:
+    result = scaled(graph, node, value, ())
+    if result.scale <= 0:
+        raise node.error(f"scales an input by {float(result.scale):g}; only positive numbers are supported")
+    return result
 
 
 def add_input(net: IntegerNet, item: Input, stated: tuple[int, int] | None) -> None:
@@ -111,7 +118,7 @@ def make_output(net: IntegerNet, name: str) -> tuple[SSAValue, Edge]:
     if name not in net.tensors:
         raise HtvmError(f"output '{name}' is the integer input itself, or a result without support")
     tensor = net.tensors[name]
-    if tensor.mean is None and not tensor.value.floored and tensor.value.scale != 1:
+    if tensor.mean is None and tensor.value.is_scaled:
         made, edge = _dequantised(net, node, tensor)
     else:
         made, edge = net.integers(node, name), Edge(name)
@@ -125,11 +132,10 @@ def make_output(net: IntegerNet, name: str) -> tuple[SSAValue, Edge]:
 def _dequantised(net: IntegerNet, node: Node, tensor: Tensor) -> tuple[Tensor, Edge]:
     """The integers behind a trailing Mul(scale)."""
     value = tensor.value
-    zero_point = -value.offset / value.scale
-    inner = value.plus(-value.offset).times(1 / value.scale)
-    if zero_point.denominator != 1 or not inner.is_integer:
+    inner = value.integers_behind()
+    if not inner.is_integer or (value.offset / value.scale).denominator != 1:
         raise node.error(f"output '{tensor.name}' is neither an integer nor one times a scale")
     # behind a clip of the scaled value the integers have no ONNX name of their own
     name = net.emit.name_of(tensor.source) if inner.is_source else f"{tensor.name}.integer"
     made = net.made(node, replace(tensor, name=name, value=inner))
-    return made, Edge(tensor.name, float(value.scale), int(zero_point))
+    return made, Edge(tensor.name, float(value.scale), int(-value.offset / value.scale))
