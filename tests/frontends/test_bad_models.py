@@ -134,7 +134,11 @@ CONVENTION: dict[str, tuple[Callable[[], onnx.ModelProto], str]] = {
     ),
     "per channel, in a clip": (
         lambda: layer(
-            CONV, node("Div", "c div", "d"), node("Relu", "d", "r"), node("Mul", "r m", "e"), m=[[[2.0]], [[1.0]], [[4.0]]]
+            CONV,
+            node("Div", "c div", "d"),
+            node("Relu", "d", "r"),
+            node("Mul", "r m", "e"),
+            m=[[[2.0]], [[1.0]], [[4.0]]],
         ),
         "Mul 'e': needs integers, but 'r' is not provably one: it has a fractional part; add a Floor",
     ),
@@ -156,9 +160,13 @@ CONVENTION: dict[str, tuple[Callable[[], onnx.ModelProto], str]] = {
         lambda: layer(node("Div", "x div", "d"), FLOOR, node("Conv", "f w", "c")),
         "ends its quantisation without a clip",
     ),
-    "unsigned input": (
-        lambda: layer(node("Floor", "x", "f"), node("Clip", "f a b", "g"), node("Conv", "g w", "c"), a=0.0, b=255.0),
-        "the range 0..255 of input 'x' needs uint8: not supported yet",
+    "wide input": (
+        lambda: layer(node("Floor", "x", "f"), node("Clip", "f a b", "g"), node("Conv", "g w", "c"), a=0.0, b=256.0),
+        "the range 0..256 of input 'x' must lie in",
+    ),
+    "behind the end": (
+        lambda: layer(CONV, node("Sigmoid", "c", "s"), node("Add", "s s", "y")),
+        "Add 'y': reads 's', which only the caller computes; cut the network there",
     ),
     "1-D": (
         lambda: model([node("Conv", "x w", "y")], {"w": W[:, :, 0]}, shape=[1, 2, 9]),
@@ -210,8 +218,8 @@ def test_models_outside_the_convention(build: Callable[[], onnx.ModelProto], wor
     ("ranges", "words"),
     [
         ({"z": (0, 1)}, "no input 'z'"),
-        ({"x": (0, 255)}, "needs uint8: not supported yet"),
-        ({"x": (-1000, 1)}, "more than 8 bits"),
+        ({"x": (-1, 255)}, "must lie in -128..127 or 0..255: inputs have 8 bits"),
+        ({"x": (-1000, 1)}, "inputs have 8 bits"),
         ({"x": (5, 1)}, "is empty"),
     ],
 )

@@ -1,8 +1,9 @@
-"""Integer nets in float clothing, as DIANA's training flow exports them, to ``graph`` operations.
+"""Integer nets in float clothing, as DIANA's flow, NEMO, QuantLab and Deeploy write them, to ``graph`` operations.
 
 Every float tensor is followed as an exact expression of an integer tensor (``proof``), and ``graph.requant`` is
 emitted where such an expression ends: so ``Conv -> Div(2^k) -> Floor -> Max -> Min`` becomes two operations, in
-whatever order and operand order the file has them. A tensor that is not provably an integer, away from the float
+whatever order and operand order the file has them. The conventions differ in the nodes such an expression is made of,
+and in what the file leaves unsaid (``conventions``). A tensor that is not provably an integer, away from the float
 edges of the network, is an error that names the node.
 """
 
@@ -16,8 +17,9 @@ from htvm_ir.errors import HtvmError
 from htvm_ir.frontends.onnx.folding import fold
 from htvm_ir.frontends.onnx.graph import Graph, Node
 from htvm_ir.frontends.onnx.integer.edges import add_input, make_output
-from htvm_ir.frontends.onnx.integer.elementwise import CLIPS, COPIES, FACTORS
+from htvm_ir.frontends.onnx.integer.elementwise import CLIPS, COPIES, FACTORS, TAILS
 from htvm_ir.frontends.onnx.integer.layers import convert_conv, convert_gemm, convert_matmul
+from htvm_ir.frontends.onnx.integer.moves import convert_gather
 from htvm_ir.frontends.onnx.integer.net import IntegerNet
 from htvm_ir.frontends.onnx.integer.pointwise import (
     convert_add,
@@ -25,7 +27,9 @@ from htvm_ir.frontends.onnx.integer.pointwise import (
     convert_copy,
     convert_factor,
     convert_floor,
+    convert_tail,
 )
+from htvm_ir.frontends.onnx.integer.requant_shift import convert_requant_shift
 from htvm_ir.frontends.onnx.integer.spatial import (
     convert_average,
     convert_max_pool,
@@ -48,11 +52,15 @@ _HANDLERS: dict[str, Callable[[IntegerNet, Node], None]] = {
     "MaxPool": convert_max_pool,
     "GlobalMaxPool": convert_max_pool,
     "Shape": convert_shape,
+    "Gather": convert_gather,
     **dict.fromkeys(("Reshape", "Flatten", "Squeeze", "Unsqueeze"), convert_reshape),
     **dict.fromkeys(FACTORS, convert_factor),
     **dict.fromkeys(CLIPS, convert_clip),
     **dict.fromkeys(COPIES, convert_copy),
+    **dict.fromkeys(TAILS, convert_tail),
 }
+_ANY_DOMAIN: dict[str, Callable[[IntegerNet, Node], None]] = {"RequantShift": convert_requant_shift}
+"""Operators that exporters put into whatever domain is theirs."""
 
 
 def import_integer(graph: Graph, input_ranges: Mapping[str, tuple[int, int]]) -> ModuleOp:
@@ -79,14 +87,15 @@ def _convert(net: IntegerNet, node: Node) -> None:
         raise node.error("has no operands or no result")
     if _folded(net, node):
         return
-    handler = _HANDLERS.get(node.op) if node.domain == "" else None
+    handler = _ANY_DOMAIN.get(node.op) or (_HANDLERS.get(node.op) if node.domain == "" else None)
     if handler is None:
         domain = f" of domain '{node.domain}'" if node.domain else ""
-        raise node.error(
-            f"operator{domain} is not supported in an integer net; supported are {', '.join(sorted(_HANDLERS))}"
-        )
+        known = ", ".join(sorted({*_HANDLERS, *_ANY_DOMAIN}))
+        raise node.error(f"operator{domain} is not supported in an integer net; supported are {known}")
     for name in filter(None, node.inputs):
-        if name not in net.graph.constants and name not in net.tensors:
+        if name in net.tails and node.op not in TAILS:
+            raise node.error(f"reads '{name}', which only the caller computes; cut the network there")
+        if name not in net.graph.constants and name not in net.tensors and name not in net.tails:
             raise node.error(f"operand '{name}' is a result that is not supported")
     if any(net.graph.is_used(name) for name in node.outputs[1:]):
         raise node.error("only its first result is supported")

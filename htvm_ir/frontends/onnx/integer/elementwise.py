@@ -27,6 +27,8 @@ CLIPS = ("Max", "Min", "Clip", "Relu")
 FACTORS = ("Mul", "Div")
 COPIES = ("Identity", "Dropout", "Cast")
 """Nodes that hand their operand on at inference (a Cast only if no value is lost)."""
+TAILS = ("Softmax", "LogSoftmax", "Sigmoid", "Tanh")
+"""Float functions that may end a network: the caller computes them."""
 
 
 def split(graph: Graph, node: Node) -> tuple[list[str], list[str]]:
@@ -62,9 +64,8 @@ def numbers(graph: Graph, node: Node, name: str, shape: Shape) -> Vector:
     try:
         channels = np.broadcast_to(array, (1, shape[1], *(1 for _ in shape[2:]))).reshape(-1)
     except (ValueError, IndexError):
-        raise node.error(
-            f"constant '{name}' of shape {list(array.shape)} must be one number or one for each channel of {list(shape)}"
-        ) from None
+        what = f"constant '{name}' of shape {list(array.shape)}"
+        raise node.error(f"{what} must be one number or one for each channel of {list(shape)}") from None
     return vector(Fraction(value) for value in channels.tolist())
 
 

@@ -47,7 +47,11 @@ class Tensor:
 
 
 class IntegerNet:
-    """``tensors`` by ONNX name; ``handled`` names results that need no conversion of their own."""
+    """``tensors`` by ONNX name; ``handled`` names results that need no conversion of their own.
+
+    ``tails`` are results of float operators at the end of the network, which are left to the caller: by name the
+    tensor before them, and the operators.
+    """
 
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
@@ -55,6 +59,7 @@ class IntegerNet:
         self.emit = Emitter({name: position for position, name in enumerate(results)})
         self.tensors: dict[str, Tensor] = {}
         self.handled: set[str] = set()
+        self.tails: dict[str, tuple[str, tuple[str, ...]]] = {}
 
     def operation(self, node: Node, op: Operation, value: Value, name: str | None = None) -> None:
         """Appends ``op``, whose result is tensor ``name`` (of ``node`` if left out) of ``value``."""

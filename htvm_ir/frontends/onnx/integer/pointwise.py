@@ -94,6 +94,13 @@ def convert_copy(net: IntegerNet, node: Node) -> None:
     net.derive(node, x)
 
 
+def convert_tail(net: IntegerNet, node: Node) -> None:
+    """A float function: nothing of the network's integers may be behind it."""
+    name = node.operand(0)
+    before, operators = net.tails.get(name, (name, ()))
+    net.tails[node.output] = (before, (*operators, str(node)))
+
+
 def _extended(net: IntegerNet, node: Node) -> Tensor:
     """The only computed operand; its shape must not grow by broadcasting."""
     x = net.tensors[only_computed(net.graph, node)]

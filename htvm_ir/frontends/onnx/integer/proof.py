@@ -253,5 +253,3 @@ class Value:
         """The integer operation that computes the value; it must be an integer without an obstacle."""
         assert self.is_integer and self.obstacle() is None and isinstance(self._found, Requantisation)
         return self._found
-
-

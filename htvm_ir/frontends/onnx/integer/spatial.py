@@ -43,8 +43,8 @@ def convert_reduce_mean(net: IntegerNet, node: Node) -> None:
 
 def floor_of_mean(net: IntegerNet, node: Node, x: Tensor, win: Window) -> Tensor:
     """A pool, and a reshape if one lies between the mean and ``node``, its Floor."""
-    half = x.value.offset % 1 if x.value.is_uniform else None
-    if half not in (0, Fraction(1, 2)) or x.value.scale != 1:
+    half = x.value.offsets[0] % 1
+    if not x.value.is_uniform or half not in (0, Fraction(1, 2)) or x.value.scale != 1:
         raise node.error(f"'{x.name}' must be an average, or one plus 1/2, without a factor")
     rounding = "half_up" if half else "floor"
     op = PoolOp("average", x.source, win.kernel, win.strides, win.pads, rounding)
