@@ -88,8 +88,7 @@ SOUNDNESS: dict[str, tuple[Callable[[], onnx.ModelProto], str]] = {
     "exploding constant": (lambda: deep(60), "elements"),
     "constant output": (lambda: model([node("Add", "t t", "y")], {"t": [1.0]}), "output 'y' is a constant"),
     "nothing to do": (lambda: model([node("Identity", "x", "y")]), "an input unchanged"),
-    "uint8": (lambda: model([CONV, *TAIL], LAYER, element=TensorProto.UINT8), "holds UINT8: not supported yet"),
-    "double": (lambda: model([CONV, *TAIL], LAYER, element=TensorProto.DOUBLE), "use float32 or int8"),
+    "double": (lambda: model([CONV, *TAIL], LAYER, element=TensorProto.DOUBLE), "use float32, int8 or uint8"),
 }
 
 
