@@ -131,8 +131,8 @@ def _compare(counts: Check, index: int, got: list[Array], expected: list[Array],
     counts.interpreter_mismatches += wrong
     if wrong:
         counts.note(f"sample {index}: {wrong} output values differ from the interpreter")
-    if samples.reference is not None:
-        difference = np.abs(got[0].astype(np.int64)[0] - samples.reference[index].astype(np.int64))
+    for output, reference in zip(got, samples.reference or (), strict=samples.reference is not None):
+        difference = np.abs(output.astype(np.int64)[0] - reference[index].astype(np.int64))
         counts.mismatches += int((difference != 0).sum())
         counts.max_abs_diff = max(counts.max_abs_diff, int(difference.max(initial=0)))
         if difference.any():
