@@ -11,6 +11,7 @@ from xdsl.passes import ModulePass
 
 PIPELINE = (
     "fold-constants",  # graph: what does not depend on the input
+    "fold-dead-channels",  # graph: channels that are constant or not read
     "fuse-requant",  # graph: one requantisation after each operator
     "legalize-convs",  # graph: kernels no engine has, rewritten into some they have
     "dispatch",  # accel: who computes what, and why
