@@ -73,10 +73,8 @@ def _anything(value: SSAValue) -> Bounds:
     """What the type can hold."""
     type_ = graph.tensor_type(value)
     dtype = integer_dtype(type_.element_type)
-    lo, hi = (
-        np.broadcast_to(dtype.type(limit), type_.get_shape()) for limit in graph.element_limits(type_.element_type)
-    )
-    return Bounds(lo, hi)
+    low, high = graph.element_limits(type_.element_type)
+    return Bounds(np.full(type_.get_shape(), low, dtype), np.full(type_.get_shape(), high, dtype))
 
 
 def _reach(bounds: Bounds) -> int:

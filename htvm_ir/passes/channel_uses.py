@@ -51,14 +51,12 @@ def uses_of(op: Contraction, bounds: dict[SSAValue, Bounds]) -> Uses:
     assert weights is not None
     needed = (weights != 0).any(axis=tuple(range(2, weights.ndim)))
     offsets = np.zeros(needed.shape, np.int64)
-    known = bounds.get(op.input)
-    for c in () if known is None else np.flatnonzero(_known_channels(known) & needed.any(axis=0)):
-        alone = evaluate(op, [known.lo[:, [c]], weights[:, [c]]]).reshape(len(weights), -1)
+    x = bounds.get(op.input)
+    if x is None:
+        return Uses(needed, offsets)
+    known = np.asarray(x.known).reshape(needed.shape[1], -1).all(axis=1)
+    for c in np.flatnonzero(known & needed.any(axis=0)):
+        alone = evaluate(op, [x.lo[:, [c]], weights[:, [c]]]).reshape(len(weights), -1)
         needed[:, c] = (alone != alone[:, :1]).any(axis=1)
         offsets[:, c] = alone[:, 0]
     return Uses(needed, offsets)
-
-
-def _known_channels(bounds: Bounds) -> Array:
-    known = bounds.known
-    return known.reshape(known.shape[1], -1).all(axis=1)

@@ -28,8 +28,8 @@ class Channels:
     """The elements of a block's tensors, in units that are removed whole or not at all.
 
     A channel of a convolution's result is a unit at first; ops element by element carry it on, a depthwise convolution
-    joins its input's to its output's, a sum joins those of its operands. The units of a tensor are an array of its shape,
-    which reshapes, transpositions and slices treat as they treat the data.
+    joins its input's to its output's, a sum joins those of its operands. The units of a tensor are an array of its
+    shape, which reshapes, transpositions and slices treat as they treat the data.
     """
 
     def __init__(self, block: Block):
@@ -143,7 +143,8 @@ def _reached(units: dict[SSAValue, Array], uses: dict[Operation, Uses], count: i
 
     A layer that needs nothing for them reads one channel all the same, for there are no empty tensors.
     """
-    alive, before = np.arange(count) == KEPT, 0
+    alive, before = np.zeros(count, bool), 0
+    alive[KEPT] = True
     while before != (before := int(alive.sum())):
         for op, use in reversed(uses.items()):
             outputs, inputs = (_first_column(units[value]) for value in (op.results[0], op.operands[0]))

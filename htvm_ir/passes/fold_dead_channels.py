@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 from xdsl.context import Context
 from xdsl.dialects.builtin import ArrayAttr, DenseArrayBase, DictionaryAttr, ModuleOp, StringAttr
 from xdsl.dialects.func import FuncOp
-from xdsl.ir import Attribute, Block
+from xdsl.ir import Attribute, Block, Operation
 from xdsl.passes import ModulePass
 
 from htvm_ir.dialects import graph
 from htvm_ir.dialects.attributes import integers, values
 from htvm_ir.passes.bounds import bounds_of
-from htvm_ir.passes.channel_uses import has_constant_parameters, is_grouped, uses_of
+from htvm_ir.passes.channel_uses import Contraction, Uses, has_constant_parameters, is_grouped, uses_of
 from htvm_ir.passes.channels import Channels
 from htvm_ir.passes.fold_constants import remove_dead
 from htvm_ir.passes.narrow import Narrowing, activations, is_whole
@@ -51,7 +51,8 @@ class FoldDeadChannels(ModulePass):
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         blocks = [b for function in op.ops if isinstance(function, FuncOp) for b in function.body.blocks]
         before = sum(map(macs, blocks))
-        if any([fold(block, op) for block in blocks]):
+        changed = [fold(block, op) for block in blocks]
+        if any(changed):
             first = op.attributes.get(MACS)
             before = values(first)[0] if isinstance(first, DenseArrayBase) else before
             op.attributes[MACS] = integers([before, sum(map(macs, blocks))])
@@ -72,8 +73,11 @@ def fold(block: Block, module: ModuleOp) -> bool:
 def plan(block: Block) -> list[Narrowing]:
     """What stays of each op of which anything stays, in program order."""
     bounds = bounds_of(block)
-    layers = [op for op in block.ops if isinstance(op, graph.Conv2dOp | graph.DenseOp)]
-    uses = {op: uses_of(op, bounds) for op in layers if has_constant_parameters(op) and not is_grouped(op)}
+    uses: dict[Operation, Uses] = {
+        op: uses_of(op, bounds)
+        for op in block.ops
+        if isinstance(op, Contraction) and has_constant_parameters(op) and not is_grouped(op)
+    }
     axes = Channels(block).needed(uses)
     return [
         Narrowing(op, tuple(axes[value] for value in activations(op)), axes[op.results[0]], uses.get(op))
@@ -84,7 +88,7 @@ def plan(block: Block) -> list[Narrowing]:
 
 def macs(block: Block) -> int:
     """Multiply-accumulates of a block's layers."""
-    return sum(workload_of(op, None).macs for op in block.ops if isinstance(op, graph.Conv2dOp | graph.DenseOp))
+    return sum(workload_of(op, None).macs for op in block.ops if isinstance(op, Contraction))
 
 
 def note_kept(module: ModuleOp, narrowings: Sequence[Narrowing]) -> None:

@@ -77,7 +77,7 @@ class Narrowing:
         assert weights is not None
         inputs, outputs = self.activations[0][1], self.result[1]
         if isinstance(op, graph.Conv2dOp) and is_grouped(op):
-            op.groups = integer(len(inputs) // weights.shape[1])
+            op.properties["groups"] = integer(len(inputs) // weights.shape[1])
         else:
             assert self.uses is not None
             added = np.delete(self.uses.offsets, inputs, axis=1).sum(axis=1)
@@ -97,7 +97,7 @@ class Narrowing:
 
 def activations(op: Operation) -> Sequence[SSAValue]:
     """The operands that lose channels with the result: not weights, biases and tables."""
-    has_parameters = isinstance(op, graph.Conv2dOp | graph.DenseOp | graph.LookupOp)
+    has_parameters = isinstance(op, Contraction | graph.LookupOp)
     return op.operands[:1] if has_parameters else op.operands
 
 
