@@ -149,7 +149,7 @@ def _reached(units: dict[SSAValue, Array], uses: dict[Operation, Uses], count: i
         for op, use in reversed(uses.items()):
             outputs, inputs = (_first_column(units[value]) for value in (op.results[0], op.operands[0]))
             if alive[outputs].any():
-                needed = use.needed[alive[outputs]].any(axis=0)
+                needed = np.logical_or.reduce(use.needed[alive[outputs]])
                 needed[0] |= not needed.any()
                 alive[inputs[needed]] = True
     return alive

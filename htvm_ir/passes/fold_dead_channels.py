@@ -27,7 +27,7 @@ Array = NDArray[Any]
 Lists = list[tuple[int, ...]]
 
 MACS = "graph.macs"
-"""Module attribute: multiply-accumulates of the network before and after dead channels were removed."""
+"""Module attribute: multiply-accumulates of the network's layers before and after dead channels were removed."""
 
 KEPT = "graph.kept"
 """Module attribute: for each tensor (by ``graph.name``) that lost channels, the indices that stayed along each axis.
@@ -51,23 +51,13 @@ class FoldDeadChannels(ModulePass):
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         blocks = [b for function in op.ops if isinstance(function, FuncOp) for b in function.body.blocks]
         before = sum(map(macs, blocks))
-        changed = [fold(block, op) for block in blocks]
-        if any(changed):
-            first = op.attributes.get(MACS)
-            before = values(first)[0] if isinstance(first, DenseArrayBase) else before
-            op.attributes[MACS] = integers([before, sum(map(macs, blocks))])
-
-
-def fold(block: Block, module: ModuleOp) -> bool:
-    """Narrow the tensors of one block, and tell whether any was."""
-    narrowings = plan(block)
-    if not any(narrowing.changes for narrowing in narrowings):
-        return False
-    note_kept(module, narrowings)
-    for narrowing in [narrowing for narrowing in narrowings if narrowing.changes]:
-        narrowing.apply()
-    remove_dead(block)
-    return True
+        for block in blocks:
+            narrowings = [narrowing for narrowing in plan(block) if narrowing.changes]
+            note_kept(op, narrowings)
+            for narrowing in narrowings:
+                narrowing.apply()
+            remove_dead(block)
+        op.attributes[MACS] = integers([network_macs(op) or before, sum(map(macs, blocks))])
 
 
 def plan(block: Block) -> list[Narrowing]:
@@ -91,6 +81,12 @@ def macs(block: Block) -> int:
     return sum(workload_of(op, None).macs for op in block.ops if isinstance(op, Contraction))
 
 
+def network_macs(module: ModuleOp) -> int | None:
+    """Multiply-accumulates before dead channels were removed, None if the pass has not run."""
+    attribute = module.attributes.get(MACS)
+    return values(attribute)[0] if isinstance(attribute, DenseArrayBase) else None
+
+
 def note_kept(module: ModuleOp, narrowings: Sequence[Narrowing]) -> None:
     """Record what stays of each named tensor, in indices of the tensor as the model has it."""
     kept = kept_indices(module)
@@ -102,8 +98,9 @@ def note_kept(module: ModuleOp, narrowings: Sequence[Narrowing]) -> None:
                 old if len(axis) == size else tuple(np.take(old or range(size), axis).tolist())
                 for old, axis, size in zip(before, narrowing.result, shape, strict=True)
             ]
-    lists = {name: ArrayAttr[Attribute](integers(list(axis)) for axis in axes) for name, axes in kept.items()}
-    module.attributes[KEPT] = DictionaryAttr(lists)
+    if kept:
+        lists = {name: ArrayAttr[Attribute](integers(list(axis)) for axis in axes) for name, axes in kept.items()}
+        module.attributes[KEPT] = DictionaryAttr(lists)
 
 
 def kept_indices(module: ModuleOp) -> dict[str, Lists]:
@@ -118,7 +115,10 @@ def kept_indices(module: ModuleOp) -> dict[str, Lists]:
 
 
 def kept_part(array: Array, axes: Sequence[Sequence[int]] | None) -> Array:
-    """What stayed of a whole tensor; None = everything."""
-    if axes is None:
+    """What stayed of a whole tensor, by an entry of ``graph.kept``; None, or one for another shape: everything."""
+    if axes is None or len(axes) != array.ndim:
         return array
-    return array[np.ix_(*(axis or range(size) for axis, size in zip(axes, array.shape, strict=True)))]
+    pairs = list(zip(axes, array.shape, strict=True))
+    if any(max(axis, default=0) >= size for axis, size in pairs):
+        return array
+    return array[np.ix_(*(axis or range(size) for axis, size in pairs))]
