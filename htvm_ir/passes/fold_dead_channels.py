@@ -52,16 +52,20 @@ class FoldDeadChannels(ModulePass):
         blocks = [b for function in op.ops if isinstance(function, FuncOp) for b in function.body.blocks]
         before = sum(map(macs, blocks))
         for block in blocks:
-            narrowings = [narrowing for narrowing in plan(block) if narrowing.changes]
-            note_kept(op, narrowings)
-            for narrowing in narrowings:
-                narrowing.apply()
             remove_dead(block)
+            while narrowings := plan(block):
+                note_kept(op, narrowings)
+                for narrowing in narrowings:
+                    narrowing.apply()
+                remove_dead(block)
         op.attributes[MACS] = integers([network_macs(op) or before, sum(map(macs, blocks))])
 
 
 def plan(block: Block) -> list[Narrowing]:
-    """What stays of each op of which anything stays, in program order."""
+    """What stays of each op that loses something but not everything, in program order.
+
+    An op that nobody reads any more still ties channels together, so that a plan for what it leaves may find more.
+    """
     bounds = bounds_of(block)
     uses: dict[Operation, Uses] = {
         op: uses_of(op, bounds)
@@ -69,11 +73,12 @@ def plan(block: Block) -> list[Narrowing]:
         if isinstance(op, Contraction) and has_constant_parameters(op) and not is_grouped(op)
     }
     axes = Channels(block).needed(uses)
-    return [
+    narrowings = (
         Narrowing(op, tuple(axes[value] for value in activations(op)), axes[op.results[0]], uses.get(op))
         for op in block.ops
         if op.name.startswith("graph.") and all(map(len, axes[op.results[0]]))
-    ]
+    )
+    return [narrowing for narrowing in narrowings if narrowing.changes]
 
 
 def macs(block: Block) -> int:
