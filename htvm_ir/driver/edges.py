@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,13 +18,22 @@ from htvm_ir.passes.workloads import main_function
 Array = NDArray[Any]
 
 
+def _half_away(values: Array) -> Array:
+    whole = np.trunc(values)
+    return whole + np.where(np.abs(values - whole) >= 0.5, np.copysign(1, values), 0)
+
+
+ROUND: Mapping[str, Callable[[Array], Array]] = {"floor": np.floor, "half_even": np.rint, "half_away": _half_away}
+"""How the caller rounds, by the name in the IR and the report; ties go to even or away from zero."""
+
+
 @dataclass(frozen=True)
 class Edge:
     """An input or output of the network.
 
     names: its ONNX names. limits: least and greatest integer it may hold. assumed: nobody stated these limits.
     scale: the real number is ``scale * (integer - zero_point)``; None = the network does not say.
-    rounding: how real numbers become integers, floor or half_even. tail: float operators behind an output, which are
+    rounding: how real numbers become integers, one of ROUND. tail: float operators behind an output, which are
     left to the caller.
     """
 
@@ -44,9 +54,8 @@ class Edge:
 
     def quantize(self, values: Array) -> Array:
         """Float values as the integers the network computes with: divided in float32, rounded, clipped."""
-        rounded = np.rint if self.rounding == "half_even" else np.floor
         with np.errstate(over="ignore"):  # what overflows to infinity is clipped
-            scaled = rounded(values / np.float32(self.scale or 1.0)) + self.zero_point
+            scaled = ROUND[self.rounding](values / np.float32(self.scale or 1.0)) + self.zero_point
         return np.clip(scaled, *self.limits).astype(self.dtype)
 
     def as_json(self) -> dict[str, Any]:

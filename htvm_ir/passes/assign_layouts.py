@@ -36,9 +36,8 @@ class AssignLayouts(ModulePass):
         for argument in function.body.block.args:
             _convert_uses(argument, demands, always=True)
         for dispatch in demands.dispatches:
-            result = dispatch.results_[0]
             _set_result_layout(dispatch, demands.choose(dispatch))
-            _convert_uses(result, demands, always=False)
+            _convert_uses(dispatch.results_[0], demands, always=False)
         _detach_results(function)
         for dispatch in function.body.block.ops:
             if isinstance(dispatch, DispatchOp):

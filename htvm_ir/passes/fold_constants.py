@@ -52,7 +52,7 @@ def fold(block: Block) -> None:
             continue
         operands = [_integers(operand) for operand in op.operands]
         known = [array for array in operands if array is not None]
-        if len(known) == len(operands):
+        if len(known) == len(operands) and _holds_foldable(op.results[0]):
             Rewriter.replace_op(op, named_as(constant(evaluate(op, known)), op))
         elif isinstance(op, graph.ReshapeOp):
             _join_reshapes(op)
@@ -73,11 +73,16 @@ def named_as(op: Operation, last: Operation) -> Operation:
 
 
 def _integers(value: SSAValue) -> Array | None:
-    """The array of a constant of whole-byte integers."""
-    type_ = value.type
-    if not isinstance(type_, TensorType) or not isinstance(type_.element_type, IntegerType):
-        return None
-    return constant_array(value) if type_.element_type.width.data in (8, 16, 32, 64) else None
+    """The array of a constant that :func:`constant` could have made."""
+    return constant_array(value) if _holds_foldable(value) else None
+
+
+def _holds_foldable(value: SSAValue) -> bool:
+    """Whether the elements are numbers of a numpy type; other tensors are left to the interpreter."""
+    element = value.type.element_type if isinstance(value.type, TensorType) else None
+    if not isinstance(element, IntegerType) or element.signedness.data == Signedness.SIGNED:
+        return False
+    return element.width.data in (8, 16, 32, 64)
 
 
 def _join_reshapes(op: graph.ReshapeOp) -> None:

@@ -7,15 +7,14 @@ from dataclasses import dataclass
 from xdsl.context import Context
 from xdsl.dialects.builtin import ModuleOp
 from xdsl.dialects.func import FuncOp
-from xdsl.ir import Operation, SSAValue
+from xdsl.ir import Operation
 from xdsl.passes import ModulePass
 from xdsl.rewriter import Rewriter
 
 from htvm_ir.dialects import graph
 from htvm_ir.dialects.attributes import values
 from htvm_ir.passes.fold_constants import named_as
-
-Interval = tuple[int, int]
+from htvm_ir.passes.intervals import interval
 
 
 @dataclass(frozen=True)
@@ -65,22 +64,6 @@ def is_identity(op: graph.RequantOp) -> bool:
     lo, hi = interval(op.input)
     inside = op.lo.value.data <= lo and hi <= op.hi.value.data
     return only_clips(op) and op.zero_point.value.data == 0 and inside
-
-
-def interval(value: SSAValue) -> Interval:
-    """Bounds of a tensor's elements: what its producer promises, else what its type can hold."""
-    match value.owner:
-        case graph.RequantOp() as op:
-            return op.lo.value.data, op.hi.value.data
-        case graph.ReshapeOp() | graph.SliceOp() | graph.TransposeOp() as op:
-            return interval(op.input)
-        case graph.PoolOp() as op if op.kind.data != "sum":
-            return interval(op.input)
-        case graph.ConcatOp() as op:
-            lows, highs = zip(*map(interval, op.inputs), strict=True)
-            return min(lows), max(highs)
-        case _:
-            return graph.element_limits(graph.tensor_type(value).element_type)
 
 
 def merge_clip(first: graph.RequantOp, clip: graph.RequantOp) -> graph.RequantOp:

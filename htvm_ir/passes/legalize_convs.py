@@ -13,8 +13,8 @@ from xdsl.passes import ModulePass
 from xdsl.rewriter import Rewriter
 
 from htvm_ir.dialects import graph
+from htvm_ir.passes.choices import unfit
 from htvm_ir.passes.conv_rewrites import Rewriting, in_place, on_blocks
-from htvm_ir.passes.dispatch import unfit
 from htvm_ir.passes.fold_constants import constant, remove_dead
 from htvm_ir.passes.workloads import following_requant, module_target, workload_of
 from htvm_ir.targets.target import Target

@@ -109,7 +109,7 @@ def _ancestor(op: Operation, function: FuncOp) -> Operation:
 
 
 def table_bytes(module: ModuleOp, target: Target) -> dict[str, int]:
-    """Bytes of the prebuilt tables (instruction lists) of all jobs, by memory; their size does not depend on addresses."""
+    """Bytes of the prebuilt tables (instruction lists) of all jobs, by memory; addresses do not change their size."""
     totals: dict[str, int] = {}
     for op in module.walk():
         if isinstance(op, LaunchOp):
@@ -142,5 +142,6 @@ def check_fit(module: ModuleOp, memory: Memory, arena: int, tables: int) -> None
     largest = ", ".join(f"{name} ({size} bytes)" for size, name in sorted(tensors, reverse=True)[:3])
     raise HtvmError(
         f"the network does not fit {memory.name}: {needed} bytes needed ({constants} of constants, "
-        f"{tables} of job tables, {arena} of buffers), {memory.size} there, {needed - memory.size} too many; largest: {largest}"
+        f"{tables} of job tables, {arena} of buffers), {memory.size} there, {needed - memory.size} too many; "
+        f"largest: {largest}"
     )

@@ -20,7 +20,7 @@ from htvm_ir.tiling.solve import solve
 
 @dataclass(frozen=True)
 class PlanTiles(ModulePass):
-    """Sets ``plan`` on every ``accel.dispatch`` to an engine that has none yet; a hand-written plan stays.
+    """Sets ``plan`` on every ``accel.dispatch`` to an engine that has none yet; a hand-written plan gets its latency.
 
     ``seconds`` limits the search for one kernel.
     """
@@ -31,8 +31,12 @@ class PlanTiles(ModulePass):
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         target = module_target(op)
         for dispatch in kernels(op):
-            if dispatch.engine_name != CPU and dispatch.plan is None:
+            if dispatch.engine_name == CPU:
+                continue
+            if dispatch.plan is None:
                 dispatch.plan = plan(dispatch, target, self.seconds)
+            elif isinstance(dispatch.plan, PlanAttr) and not dispatch.plan.latency.data:
+                dispatch.plan = priced(dispatch, dispatch.plan, target)
 
 
 def plan(dispatch: DispatchOp, target: Target, seconds: float) -> PlanAttr:
@@ -52,6 +56,19 @@ def plan(dispatch: DispatchOp, target: Target, seconds: float) -> PlanAttr:
     sizes = {name: solution.sizes[name] for name in solution.order}
     depths = (engine.buffers,) * (len(workload.inputs) + 1)
     return PlanAttr(sizes, depths, solution.latency, solution.proven)
+
+
+def priced(dispatch: DispatchOp, written: PlanAttr, target: Target) -> PlanAttr:
+    """A hand-written plan with the latency the cost model gives it; unchanged if it cannot be obeyed."""
+    problem = target.engine(dispatch.engine_name).problem(block_workload(dispatch.body.block), target)
+    sizes = written.tile
+    if check_plan(problem, sizes) is not None:
+        return written  # apply-plan says why
+    missing = [d.name for d in problem.dimensions if d.name not in sizes]
+    point = {d.name: d.sizes.index(sizes.get(d.name, d.extent)) for d in problem.dimensions}
+    order = (*missing, *sizes)
+    latency = problem.latency(point, order if order in problem.orders else problem.orders[0])
+    return PlanAttr(sizes, written.depths, latency)
 
 
 def check_plan(problem: Problem, sizes: Mapping[str, int]) -> str | None:

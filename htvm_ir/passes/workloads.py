@@ -25,6 +25,7 @@ from xdsl.ir import Attribute, Block, Operation, SSAValue
 from htvm_ir.dialects import accel, graph, tiled
 from htvm_ir.dialects.attributes import integer_dtype, values
 from htvm_ir.errors import HtvmError
+from htvm_ir.passes.intervals import interval
 from htvm_ir.targets.layout import Layout
 from htvm_ir.targets.registry import target_with_engines
 from htvm_ir.targets.target import Target
@@ -138,16 +139,35 @@ def requant_of(op: graph.RequantOp) -> Requant:
 
 
 def following_requant(op: Operation) -> graph.RequantOp | None:
-    """The requantisation that is the only use of an op's result."""
+    """The requantisation that is the only use of an op's result and runs with it."""
     use = op.results[0].get_user_of_unique_use()
-    return use if isinstance(use, graph.RequantOp) else None
+    return use if isinstance(use, graph.RequantOp) and not widens_for_user(use) else None
+
+
+def widens_for_user(op: Operation) -> bool:
+    """Whether an op is of those that make 8 bits 32 for one sum or product: they rather run with that."""
+    use = op.results[0].get_user_of_unique_use() if op.results else None
+    return _widens(op) and use is not None and (isinstance(use, ELEMENTWISE) or widens_for_user(use))
+
+
+def _widens(op: object) -> bool:
+    """Whether a requantisation has a wider result than operand, or follows one that has for it alone."""
+    if not isinstance(op, graph.RequantOp):
+        return False
+    before, after = (graph.tensor_type(value).element_type for value in (op.input, op.result))
+    assert isinstance(before, IntegerType) and isinstance(after, IntegerType)
+    if before.width.data < after.width.data:
+        return True
+    return before.width.data == after.width.data == 32 and op.input.has_one_use() and _widens(op.input.owner)
 
 
 def workload_of(anchor: Operation, requant: graph.RequantOp | None) -> Workload:
     """The workload of one anchoring op and the requantisation that follows it."""
     result = (requant or anchor).results[0]
     kind = anchor.name.removeprefix("graph.").removeprefix("accel.")
-    workload = Workload(kind, computed_inputs(anchor), tensor_of(result.type))
+    inputs = computed_inputs(anchor)
+    ranges = tuple(interval(value) for value in inputs)
+    workload = Workload(kind, tuple(tensor_of(v.type) for v in inputs), tensor_of(result.type), ranges=ranges)
     if requant is not None:
         workload = replace(workload, requant=requant_of(requant))
     match anchor:
@@ -171,20 +191,17 @@ def workload_of(anchor: Operation, requant: graph.RequantOp | None) -> Workload:
             return workload
 
 
-def computed_inputs(anchor: Operation) -> tuple[Tensor, ...]:
+def computed_inputs(anchor: Operation) -> tuple[SSAValue, ...]:
     """The activations an op reads; weights, biases and constant operands are none."""
     if isinstance(anchor, graph.Conv2dOp | graph.DenseOp):
-        return (tensor_of(anchor.input.type),)
-    return tuple(tensor_of(value.type) for value in anchor.operands if not isinstance(value.owner, ConstantOp))
+        return (anchor.input,)
+    return tuple(value for value in anchor.operands if not isinstance(value.owner, ConstantOp))
 
 
 def block_workload(block: Block) -> Workload:
     """The workload of a kernel's region: its anchor and the requantisation after it."""
-    for op in block.ops:
-        if isinstance(op, ANCHORS):
-            return workload_of(op, following_requant(op))
-    first = next(op for op in block.ops if not isinstance(op, ConstantOp))
-    return workload_of(first, None)
+    first = next(op for op in block.ops if not isinstance(op, ConstantOp) and not widens_for_user(op))
+    return workload_of(first, following_requant(first) if isinstance(first, ANCHORS) else None)
 
 
 def window_of(attribute: tiled.WindowAttr) -> tuple[Window, ...]:

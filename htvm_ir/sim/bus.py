@@ -110,9 +110,8 @@ class SimBus:
         for tainted in self._tainted.values():
             byte = tainted.first_in(address, size)
             if byte is not None:
-                self.fault(
-                    f"the {reader} reads {byte:#010x}, which a transfer filled with bytes that nothing had written"
-                )
+                why = "which a transfer has not finished, or filled with unwritten bytes"
+                self.fault(f"the {reader} reads {byte:#010x}, {why}")
 
     def _clean(self, address: int, size: int) -> None:
         for handle, tainted in list(self._tainted.items()):

@@ -13,6 +13,9 @@ from numpy.typing import NDArray
 Range = tuple[int, int]
 """Start and size along one dimension."""
 
+Interval = tuple[int, int]
+"""The least and the greatest value."""
+
 Tile = Mapping[str, Range]
 """The part of the iteration space a tile computes: a range for each tiled dimension."""
 
@@ -53,6 +56,7 @@ class Workload:
     weights, bias: constants as numpy arrays ([K, C/groups, FY, FX] or [K, C]; [K]), None where there are none
         or they are not constant.
     pads: top, left, bottom, right.
+    ranges: proven least and greatest element of each input; empty = nothing is known but the types.
     zero_point: of the input of a conv2d or dense, which multiplies ``x - zero_point``; pads hold it.
     """
 
@@ -66,6 +70,7 @@ class Workload:
     dilations: tuple[int, int] = (1, 1)
     groups: int = 1
     requant: Requant | None = None
+    ranges: tuple[Interval, ...] = ()
     zero_point: int = 0
 
     @property

@@ -138,8 +138,9 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _refuse_compile_options(arguments: argparse.Namespace) -> None:
     """A compiled folder is run as it is."""
-    for name in ("engines", "plan", "solver_seconds", "input_range"):
-        if getattr(arguments, name):
+    defaults = {"engines": None, "plan": None, "solver_seconds": None, "input_range": [], "rounding": "onnx"}
+    for name, default in defaults.items():
+        if getattr(arguments, name) != default:
             option = "--" + name.replace("_", "-")
             raise HtvmError(f"{arguments.model}: is compiled already, {option} comes too late; name the model instead")
 

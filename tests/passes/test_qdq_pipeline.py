@@ -22,6 +22,7 @@ from htvm_ir.passes.dispatch import Dispatch
 from htvm_ir.passes.fold_constants import constant
 from htvm_ir.passes.pipeline import PIPELINE, pass_class
 from htvm_ir.passes.set_target import SetTarget
+from htvm_ir.passes.workloads import block_workload
 
 Array = NDArray[Any]
 ui8 = IntegerType(8, Signedness.UNSIGNED)
@@ -118,16 +119,41 @@ def dispatched(build: Callable[[Net], SSAValue], element: IntegerType = i8) -> d
     return next(iter(accel.kernels(module))).reasons
 
 
-def test_the_array_says_why_it_refuses():
-    def shifted(net: Net, x: SSAValue) -> SSAValue:
-        return net.emit(graph.RequantOp(x, i8, shift=(4,)))
+def shifted(net: Net, x: SSAValue) -> SSAValue:
+    return net.emit(graph.RequantOp(x, i8, shift=(4,)))
 
-    assert not dispatched(lambda net: shifted(net, net.conv(net.x, 1, 0)))
+
+def test_the_digital_array_says_why_it_refuses():
+    assert "digital" not in dispatched(lambda net: shifted(net, net.conv(net.x, 1, 0)))
     reasons = dispatched(lambda net: shifted(net, net.conv(net.x, 1, -7)))
-    assert reasons == {"digital": "input zero point -7: the array is symmetric and pads with 0"}
+    assert reasons["digital"] == "input zero point -7: the array is symmetric and pads with 0"
     reasons = dispatched(lambda net: shifted(net, net.conv(net.x, 1, 0)), ui8)
-    assert reasons == {"digital": "operands and result must be 8-bit signed; requantise to i8"}
+    assert reasons["digital"] == "operands and result must be 8-bit signed; requantise to i8"
     reasons = dispatched(lambda net: shifted(net, net.emit(graph.AddOp(net.x, net.noise(*SHAPE)))))
-    assert reasons == {"digital": "a sum with a constant: the array adds two feature maps"}
+    assert reasons["digital"] == "a sum with a constant: the array adds two feature maps"
     reasons = dispatched(lambda net: shifted(net, net.emit(graph.SubOp(net.x, net.x))))
-    assert reasons == {"digital": "the digital array has no sub; it computes conv2d, dense and add"}
+    assert reasons["digital"] == "the digital array has no sub; it computes conv2d, dense and add"
+
+
+def ternary(net: Net, element: IntegerType, zero_point: int) -> SSAValue:
+    """A convolution for the analog array, but for its zero point and unsigned elements."""
+    lo, hi = (-64, 63) if element == i8 else (0, 63)
+    seven_bits = net.emit(graph.RequantOp(net.x, element, lo=lo, hi=hi))
+    weights = net.emit(constant(net.random.integers(-1, 2, (4, 3, 3, 3)).astype(np.int8)))
+    conv = net.emit(graph.Conv2dOp(seven_bits, weights, None, (1, 1), (1, 1, 1, 1), zero_point=zero_point))
+    return net.emit(graph.RequantOp(conv, i8, shift=(2,), lo=-32, hi=31))
+
+
+@pytest.mark.parametrize(
+    ("element", "zero_point", "reason"),
+    [
+        (i8, 0, None),
+        (i8, 5, "input zero point 5: the array is symmetric and pads with 0"),
+        (ui8, 0, "operands and result must be 8-bit signed; requantise to i8"),
+    ],
+)
+def test_the_analog_array_says_why_it_refuses(element: IntegerType, zero_point: int, reason: str | None):
+    net = Net(element)
+    module = apply(net.module(ternary(net, element, zero_point)), Dispatch())
+    (conv,) = [d for d in accel.kernels(module) if block_workload(d.body.block).kind == "conv2d"]
+    assert conv.reasons.get("analog") == reason

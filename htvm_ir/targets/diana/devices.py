@@ -1,4 +1,4 @@
-"""The two accelerators as memory-mapped devices.
+"""An accelerator as a memory-mapped device, and the digital one; the other is in `analog_device`.
 
 Registers are those of archi's `hwme_v1.h`. An operation happens at once on the memories when TRIGGER is
 written, and the device is then busy for as long as the cost model says (model choice: nothing public tells
@@ -30,7 +30,6 @@ Known = npt.NDArray[np.bool_]
 WORD = 4
 WINDOW = 0x100
 DIGITAL_BASE = 0x1A10_C000
-ANALOG_BASE = 0x1A10_D000
 
 TRIGGER = 0x00
 ACQUIRE = 0x04
@@ -50,6 +49,15 @@ class DmaRegisters:
     rows_per_bank: int
 
 
+@dataclass(frozen=True)
+class _Landing:
+    """Bytes on their way to L2, and which of them are known."""
+
+    address: int
+    data: Bytes
+    written: Known
+
+
 class Hwme(ABC):
     """What both accelerators have in common: registers, one thing at a time, and transfers from and to L1."""
 
@@ -65,10 +73,13 @@ class Hwme(ABC):
         self._l1 = l1
         self._parameters = parameters
         self._registers: dict[int, int] = {}
+        self._seen_idle = True
+        self._landing: _Landing | None = None
 
     def reset(self) -> None:
         """Idle, all registers 0 (model choice), L1 as at power-up."""
         self.busy_until = 0
+        self._seen_idle, self._landing = True, None
         self._registers.clear()
         self._l1.reset()
 
@@ -84,6 +95,8 @@ class Hwme(ABC):
         if offset == STATUS:
             if busy:
                 self._bus.advance_to(self.busy_until)
+            else:
+                self._finish()
             return int(busy)
         if offset == ACQUIRE:
             return 0xFFFF_FFFF if busy else 0
@@ -94,9 +107,11 @@ class Hwme(ABC):
         self._check_access(offset, size)
         if offset == TRIGGER:
             self._start()
+            self._seen_idle = False
         elif offset == SOFT_CLEAR:
             self.busy_until = self._bus.now
             self._l1.release(self.name)
+            self._finish()
         else:
             self._registers[offset] = value
 
@@ -107,9 +122,21 @@ class Hwme(ABC):
     def _register(self, offset: int) -> int:
         return self._registers.get(offset, 0)
 
+    def _finish(self) -> None:
+        """The program has seen the end of the last operation: what it wrote to L2 counts from now on."""
+        self._seen_idle = True
+        if self._landing is not None:
+            landing, self._landing = self._landing, None
+            self._bus.write(landing.address, landing.data.tobytes())
+            edges = np.flatnonzero(np.diff(landing.written, prepend=True, append=True))
+            for first, end in edges.reshape(-1, 2).tolist():
+                self._bus.taint(landing.address + first, end - first)
+
     def _start(self) -> None:
         if self.busy:
             self._bus.fault(f"{self.name}: TRIGGER while busy until cycle {self.busy_until}")
+        if not self._seen_idle:  # model choice: a program that is right by its timing alone is wrong
+            self._bus.fault(f"{self.name}: TRIGGER, but nobody has waited for the last operation (STATUS 0)")
         operation = self._register(self.dma.operation)
         if operation == 0:
             self._compute()
@@ -137,6 +164,19 @@ class Hwme(ABC):
         if not p.shared_base <= address <= p.shared_end - size:
             self._bus.fault(f"{self.name}: {what} at 0x{address:08X}, {size} bytes, is outside shared L2")
         return address
+
+    def _fetch(self, pair: int, what: str) -> bytes:
+        """The bytes that an address register and the word count behind it describe."""
+        size = WORD * self._register(pair + WORD)
+        return self._bus.read(self._shared(self._register(pair), size, what), size)
+
+    def _check_written(self, used: Sequence[Known], what: str, address: int) -> None:
+        """Fault when a job uses bytes of L1 that nothing ever wrote."""
+        stale = sum(mask.size - int(np.count_nonzero(mask)) for mask in used)
+        if stale and self._parameters.fault_stale_reads:
+            self._bus.fault(
+                f"{self.name}: {what} reads {stale} bytes of L1 that were never written, input at {address}"
+            )
 
     def _transfer(self, *, to_l1: bool, banked: bool) -> None:
         spans = self._banks() if banked else self._linear()
@@ -206,13 +246,14 @@ class Hwme(ABC):
         return np.concatenate((low[0], high[0])), np.concatenate((low[1], high[1]))
 
     def _store(self, address: int, spans: Sequence[Span]) -> None:
-        """Copy out; bytes that were never written in L1 count as unwritten in L2 too."""
+        """Copy out; until the program has seen the end, the destination in L2 is not to be read.
+
+        Bytes that were never written in L1 count as unwritten in L2 too.
+        """
         data = np.concatenate([_linearize(span.pieces(self._l1.data)) for span in spans])
         written = np.concatenate([_linearize(span.pieces(self._l1.written)) for span in spans])
-        self._bus.write(address, data.tobytes())
-        edges = np.flatnonzero(np.diff(written, prepend=True, append=True))
-        for first, end in edges.reshape(-1, 2).tolist():
-            self._bus.taint(address + first, end - first)
+        self._bus.taint(address, data.size)
+        self._landing = _Landing(address, data, written)
 
 
 class DigitalHwme(Hwme):
@@ -250,11 +291,6 @@ class DigitalHwme(Hwme):
             cycle = end
         self._claim(cycle, reads, writes)
 
-    def _fetch(self, pair: int, what: str) -> bytes:
-        """The bytes that an address register and the word count behind it describe."""
-        size = WORD * self._register(pair + WORD)
-        return self._bus.read(self._shared(self._register(pair), size, what), size)
-
     def _program(self) -> list[DigitalInstruction]:
         """The entries before the first stop, or all of them."""
         words = np.frombuffer(self._fetch(self.IM, "instruction list"), "<u4").tolist()
@@ -284,28 +320,10 @@ class DigitalHwme(Hwme):
         reason = datapath.validate(entry, len(weights), self._parameters)
         if reason is not None:
             self._bus.fault(f"digital: {describe(entry)}: {reason}")
-        used = datapath.operands(self._l1.written, entry)
-        stale = sum(mask.size - int(np.count_nonzero(mask)) for mask in used)
-        if stale and self._parameters.fault_stale_reads:
-            self._bus.fault(
-                f"digital: {describe(entry)} reads {stale} bytes of L1 that were never written, input at {entry.input}"
-            )
+        self._check_written(datapath.operands(self._l1.written, entry), describe(entry), entry.input)
         datapath.execute(self._l1.data, entry, weights)
         for span in datapath.writes(entry):
             span.pieces(self._l1.written)[...] = True
-
-
-class AnalogHwme(Hwme):
-    """The analog core at 0x1A10D000: only its transfers."""
-
-    dma = DmaRegisters(0x6C, 0x70, 0x74, 0x78, 0x7C, 0x80)
-    last_register = 0x80
-
-    def __init__(self, bus: Bus, l1: L1, parameters: Parameters) -> None:
-        super().__init__("analog", ANALOG_BASE, bus, l1, parameters)
-
-    def _compute(self) -> None:
-        self._bus.fault("analog: the analog core is not modelled yet, only its transfers are")
 
 
 def describe(entry: DigitalInstruction) -> str:

@@ -226,7 +226,7 @@ FAULTS = {
     "tainted": (
         "diana_digital_dma_out(scratch, 0, 32, 1, 0, 1, 0); diana_digital_wait();"
         " return ((volatile uint8_t *)scratch)[3];",
-        "CPU reads 0x1c0.*nothing had written",
+        "CPU reads 0x1c0.*unwritten bytes",
     ),
 }
 FAULT_ENTRY = DigitalInstruction.add(left=0, right=64, output=128, c=4, shift=0)

@@ -12,7 +12,7 @@ import numpy as np
 
 from htvm_ir import arithmetic
 from htvm_ir.targets.layout import Layout
-from htvm_ir.targets.target import Bytes, Call, Channel, Engine, Job, Memory, Target
+from htvm_ir.targets.target import Bytes, Call, Channel, Engine, Host, Job, Memory, Target
 from htvm_ir.targets.workload import Tensor, Tile, Workload, as_array, dimensions, tile_workload, tiles
 from htvm_ir.tiling.problem import SERIAL, Capacity, Cost, Dimension, Factor, Problem, Product
 
@@ -264,6 +264,7 @@ def toynpu() -> Target:
         channels=(channel("dma_in", "RAM", "SPM"), channel("dma_out", "SPM", "RAM")),
         engines=(Npu(),),
         host_memory="RAM",
+        host=Host(per_mac=1000, per_element={"convert_layout": 1, "other": 9}),
         headers=("toynpu.h",),
         parameters={"rows": ROWS, "columns": COLUMNS},
     )

@@ -87,11 +87,19 @@ def convert_binary(net: QuantisedNet, node: Node) -> None:
         _with_constant(net, node, constants.index(True))
         return
     a, b = net.real(node, 0), net.real(node, 1)
-    if isinstance(a, Affine | Table) and isinstance(b, Affine | Table) and a.source == b.source and a.shape == b.shape:
+    if _is_one_table(net, a, b):
         left, right = _table(net, node, a), _table(net, node, b)
         net.define(node, left.mapped(_arithmetic(node, left.values, right.values)))
         return
     net.define(node, combined(node, affine(net, node, 0), affine(net, node, 1)))
+
+
+def _is_one_table(net: QuantisedNet, a: Real, b: Real) -> bool:
+    """Whether two operands are functions of one tensor; TFLite computes with its integers where there are such."""
+    if not (isinstance(a, Affine | Table) and isinstance(b, Affine | Table)):
+        return False
+    has_integers = isinstance(a, Affine) and isinstance(b, Affine)
+    return a.source == b.source and a.shape == b.shape and not (net.follows_tflite and has_integers)
 
 
 def combined(node: Node, lhs: Affine, rhs: Affine, op: str | None = None) -> Combined:

@@ -27,7 +27,8 @@ def convert_max_pool(net: QuantisedNet, node: Node) -> None:
     def make(value: SSAValue, _: Format) -> Operation:
         return PoolOp("max", value, win.kernel, win.strides, win.pads)
 
-    pooled = net.moved(image, Move(node, make, shape), node.output)
+    name = node.output if image is x else f"{node.output}.pooled"
+    pooled = net.moved(image, Move(node, make, shape), name)
     net.define(node, _unplanar(net, node, pooled, len(x.shape)))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from xdsl.dialects.builtin import ArrayAttr, StringAttr, i8
 from xdsl.ir import BlockArgument, SSAValue
@@ -12,9 +12,9 @@ from htvm_ir.frontends.onnx.emit import ROUNDING, TAIL, Edge
 from htvm_ir.frontends.onnx.graph import Input, Node
 from htvm_ir.frontends.onnx.quantised.net import QuantisedNet, ui8
 from htvm_ir.frontends.onnx.quantised.requantise import accumulators
-from htvm_ir.frontends.onnx.quantised.tensors import Accumulated, Affine, Format, Integers, Tail
+from htvm_ir.frontends.onnx.quantised.tensors import Accumulated, Affine, Format, Integers, Table, Tail
 
-_MOVES = ("Reshape", "Transpose", "Flatten", "Squeeze", "Unsqueeze", "Identity")
+_MOVES = ("Reshape", "Transpose", "Flatten", "Squeeze", "Unsqueeze", "Identity", "Pad", "Slice")
 _ELEMENTS = {"INT8": i8, "UINT8": ui8}
 
 
@@ -30,7 +30,7 @@ def add_input(net: QuantisedNet, item: Input) -> None:
     element = _ELEMENTS[item.element] if form is None or item.element in _ELEMENTS else form.element
     limits = Format(1.0, 0, element).limits
     edge = Edge(item.name, *((1.0, 0) if form is None else (form.scale, form.zero_point)))
-    edge.extra[ROUNDING] = StringAttr("half_even")
+    edge.extra[ROUNDING] = StringAttr("half_away" if net.follows_tflite else "half_even")
     source = net.emit.argument(item.shape, edge, limits, element=element)
     if item.element == "FLOAT":
         assert form is not None
@@ -78,8 +78,10 @@ def make_output(net: QuantisedNet, name: str) -> tuple[SSAValue, Edge]:
     match tensor:
         case Tail():
             source, form = tensor.source.source, tensor.source.format
-            edge = Edge(net.emit.name_of(source))
-            edge.extra[TAIL] = ArrayAttr([StringAttr(operator) for operator in tensor.operators])
+            edge = _left_to_caller(net, source, tensor.operators)
+        case Table():
+            source, form = tensor.source, tensor.format
+            edge = _left_to_caller(net, source, _functions(net, name))
         case Integers() | Affine():
             source, form, edge = tensor.source, tensor.format, Edge(name)
         case Accumulated():
@@ -93,6 +95,20 @@ def make_output(net: QuantisedNet, name: str) -> tuple[SSAValue, Edge]:
     present = net.emit.name_of(source)
     edge.aliases = [present] if present != edge.name else []
     return source, edge
+
+
+def _left_to_caller(net: QuantisedNet, source: SSAValue, operators: Sequence[str]) -> Edge:
+    return Edge(net.emit.name_of(source), extra={TAIL: ArrayAttr([StringAttr(operator) for operator in operators])})
+
+
+def _functions(net: QuantisedNet, name: str) -> list[str]:
+    """The float operators between the last integers and tensor ``name``, in order."""
+    wanted, found = {name}, list[str]()
+    for node in reversed(net.graph.nodes):
+        if node.output in wanted and isinstance(net.tensors[node.output], Table):
+            wanted.update(node.inputs)
+            found.insert(0, str(node))
+    return found
 
 
 def _sums(net: QuantisedNet, node: Node, layer: Accumulated) -> SSAValue:

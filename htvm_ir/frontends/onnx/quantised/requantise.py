@@ -94,14 +94,16 @@ class Requantiser:
         if bits < 0:
             raise self.node.error("the operands are on a scale beyond 2^22 of the result's; quantise again")
         multipliers = [round(ratio * 2.0**bits) for ratio in ratios]
-        left, right = (self._centred(x, m) for x, m in zip((real.lhs, real.rhs), multipliers, strict=True))
+        left = self._centred(real.lhs, multipliers[0], "lhs")
+        right = self._centred(real.rhs, multipliers[1], "rhs")
         return left, right, 2.0**-bits
 
     def _tflite_terms(self, real: Combined) -> tuple[SSAValue, SSAValue, float]:
         """TFLite's: 20 bits to the left, then both on twice the greater scale."""
         twice = 2.0 * max(real.lhs.format.scale, real.rhs.format.scale)
         left, right = (
-            self._wide(self._centred(x, 1 << 20), x.format.scale / twice, "gemmlowp") for x in (real.lhs, real.rhs)
+            self._on_scale(self._centred(x, 1 << 20, f"{side}.wide"), x.format.scale / twice, side)
+            for side, x in (("lhs", real.lhs), ("rhs", real.rhs))
         )
         return left, right, twice / (self.form.scale * (1 << 20))
 
@@ -117,7 +119,7 @@ class Requantiser:
             bits = 22 - count.bit_length()
             if bits < 0:
                 raise self.node.error("an average of so many positions with padding must keep its scale")
-            mean = self._append(PoolOp("average", self._centred(x, 1 << bits), *shape, "half_even"), "mean")
+            mean = self._append(PoolOp("average", self._centred(x, 1 << bits, "wide"), *shape, "half_even"), "mean")
             return self.scaled(mean, [x.format.scale / self.form.scale / (1 << bits)], real, "gemmlowp")
         total = self._append(PoolOp("sum", x.source, *shape), "total")
         if x.format.zero_point:
@@ -147,7 +149,7 @@ class Requantiser:
     def _append(self, op: Operation, what: str) -> SSAValue:
         return self.net.emit.append(self.node, op, f"{self.name}.{what}")
 
-    def _centred(self, x: Affine, multiplier: int) -> SSAValue:
+    def _centred(self, x: Affine, multiplier: int, what: str) -> SSAValue:
         """``(x - zero_point) * multiplier`` in 32 bits."""
         op = RequantOp(
             x.source,
@@ -157,14 +159,15 @@ class Requantiser:
             lo=INT32[0],
             hi=INT32[1],
         )
-        return self._append(op, "wide")
+        return self._append(op, what)
 
-    def _wide(self, x: SSAValue, factor: float, rounding: str) -> SSAValue:
-        spec = self._scaling([factor], rounding)
+    def _on_scale(self, x: SSAValue, factor: float, what: str) -> SSAValue:
+        """A 32-bit operand of TFLite's sum times a factor of at most one half."""
+        spec = self._scaling([factor], "gemmlowp")
         op = RequantOp(
-            x, i32, rounding=rounding, multiplier=spec.multiplier, shift=spec.shift, lo=INT32[0], hi=INT32[1]
+            x, i32, rounding="gemmlowp", multiplier=spec.multiplier, shift=spec.shift, lo=INT32[0], hi=INT32[1]
         )
-        return self._append(op, "term")
+        return self._append(op, what)
 
     def _scaling(self, factors: Sequence[float] | Array, rounding: str) -> Scaling:
         try:
