@@ -13,7 +13,7 @@ from xdsl.ir import Block, Operation, SSAValue
 from htvm_ir.dialects import graph
 from htvm_ir.dialects.attributes import integer_dtype, values
 from htvm_ir.dialects.graph.evaluate import evaluate
-from htvm_ir.passes.workloads import constant_array
+from htvm_ir.passes.constants import constant_array
 
 Array = NDArray[Any]
 INT32 = np.iinfo(np.int32)

@@ -12,7 +12,7 @@ from xdsl.ir import SSAValue
 from htvm_ir.dialects import graph
 from htvm_ir.dialects.graph.evaluate import evaluate
 from htvm_ir.passes.bounds import Bounds
-from htvm_ir.passes.workloads import constant_array
+from htvm_ir.passes.constants import constant_array
 
 Array = NDArray[Any]
 Contraction = graph.Conv2dOp | graph.DenseOp

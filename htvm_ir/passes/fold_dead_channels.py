@@ -27,7 +27,7 @@ Array = NDArray[Any]
 Lists = list[tuple[int, ...]]
 
 MACS = "graph.macs"
-"""Module attribute: multiply-accumulates of the network's layers before and after dead channels were removed."""
+"""Module attribute, if dead channels were removed: multiply-accumulates of the network's layers before and after."""
 
 KEPT = "graph.kept"
 """Module attribute: for each tensor (by ``graph.name``) that lost channels, the indices that stayed along each axis.
@@ -49,16 +49,23 @@ class FoldDeadChannels(ModulePass):
     name = "fold-dead-channels"
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
-        blocks = [b for function in op.ops if isinstance(function, FuncOp) for b in function.body.blocks]
-        before = sum(map(macs, blocks))
-        for block in blocks:
-            remove_dead(block)
-            while narrowings := plan(block):
-                note_kept(op, narrowings)
-                for narrowing in narrowings:
-                    narrowing.apply()
-                remove_dead(block)
-        op.attributes[MACS] = integers([network_macs(op) or before, sum(map(macs, blocks))])
+        before = network_macs(op)
+        changed = [fold(block, op) for block in blocks_of(op)]
+        if any(changed):
+            op.attributes[MACS] = integers([before, macs(op)])
+
+
+def fold(block: Block, module: ModuleOp) -> bool:
+    """Remove what can be removed from one block, and tell whether there was anything."""
+    remove_dead(block)
+    changed = False
+    while narrowings := plan(block):
+        note_kept(module, narrowings)
+        for narrowing in narrowings:
+            narrowing.apply()
+        remove_dead(block)
+        changed = True
+    return changed
 
 
 def plan(block: Block) -> list[Narrowing]:
@@ -81,15 +88,21 @@ def plan(block: Block) -> list[Narrowing]:
     return [narrowing for narrowing in narrowings if narrowing.changes]
 
 
-def macs(block: Block) -> int:
-    """Multiply-accumulates of a block's layers."""
-    return sum(workload_of(op, None).macs for op in block.ops if isinstance(op, Contraction))
+def blocks_of(module: ModuleOp) -> list[Block]:
+    """The bodies of functions."""
+    return [block for function in module.ops if isinstance(function, FuncOp) for block in function.body.blocks]
 
 
-def network_macs(module: ModuleOp) -> int | None:
-    """Multiply-accumulates before dead channels were removed, None if the pass has not run."""
+def macs(module: ModuleOp) -> int:
+    """Multiply-accumulates of a network's layers."""
+    layers = (op for block in blocks_of(module) for op in block.ops if isinstance(op, Contraction))
+    return sum(workload_of(op, None).macs for op in layers)
+
+
+def network_macs(module: ModuleOp) -> int:
+    """The same before dead channels were removed, if they were."""
     attribute = module.attributes.get(MACS)
-    return values(attribute)[0] if isinstance(attribute, DenseArrayBase) else None
+    return values(attribute)[0] if isinstance(attribute, DenseArrayBase) else macs(module)
 
 
 def note_kept(module: ModuleOp, narrowings: Sequence[Narrowing]) -> None:

@@ -15,8 +15,8 @@ from xdsl.rewriter import InsertPoint, Rewriter
 from htvm_ir.dialects import graph
 from htvm_ir.dialects.attributes import integer, integers, values
 from htvm_ir.passes.channel_uses import Contraction, Uses, is_grouped
+from htvm_ir.passes.constants import constant_array
 from htvm_ir.passes.fold_constants import constant
-from htvm_ir.passes.workloads import constant_array
 
 Array = NDArray[Any]
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from xdsl.dialects.builtin import IntegerType, ModuleOp, Signedness, StringAttr, TensorType, i8, i32
+from xdsl.dialects.builtin import IntegerType, ModuleOp, Signedness, StringAttr, TensorType, i8
 from xdsl.dialects.func import FuncOp, ReturnOp
 from xdsl.ir import Block, Operation, Region, SSAValue
 
@@ -39,7 +39,7 @@ class Net:
 
     def conv(self, x: SSAValue, weights: Any, bias: Any = None, **options: Any) -> SSAValue:
         """The accumulators; ``options`` as of the op, with stride 1 and no padding unless they say otherwise."""
-        defaults = {"strides": (1, 1), "pads": (0, 0, 0, 0)}
+        defaults: dict[str, Any] = {"strides": (1, 1), "pads": (0, 0, 0, 0)}
         column = None if bias is None else self.constant(bias, "int32")
         return self.emit(graph.Conv2dOp(x, self.constant(weights), column, **(defaults | options)))
 
@@ -49,7 +49,8 @@ class Net:
 
     def requant(self, x: SSAValue, element: Any = i8, **options: Any) -> SSAValue:
         lo, hi = graph.element_limits(element)
-        return self.emit(graph.RequantOp(x, element, **({"lo": lo, "hi": hi} | options)))
+        limits: dict[str, Any] = {"lo": lo, "hi": hi}
+        return self.emit(graph.RequantOp(x, element, **(limits | options)))
 
     def module(self, *results: SSAValue) -> ModuleOp:
         self.block.add_op(ReturnOp(*results))
@@ -159,9 +160,7 @@ class RandomNet(Net):
             return np.delete(graph.shape_of(value), axis).tolist()
 
         alike = [
-            v
-            for v in self.tensors
-            if graph.tensor_type(v).element_type == type_.element_type and rest(v) == rest(x)
+            v for v in self.tensors if graph.tensor_type(v).element_type == type_.element_type and rest(v) == rest(x)
         ]
         joined = [x, *(self.pick(*alike) for _ in range(self.pick(1, 2)))]
         if self.chance(0.2) and type_.element_type == i8:
@@ -193,7 +192,7 @@ class RandomNet(Net):
         return self.emit(graph.PadOp(x, edges, (0, 0, self.pick(0, 1), 0), self.pick(0, 7)))
 
     def blocks(self, x: SSAValue) -> SSAValue | None:
-        _, channels, height, width = graph.shape_of(x)
+        _, channels, height, _ = graph.shape_of(x)
         if channels > 4:
             return None
         return self.emit(graph.SpaceToDepthOp(x, (2, 1), (height % 2, 0, 0, 0)))
@@ -220,6 +219,3 @@ def inputs_of(module: ModuleOp, seed: int) -> list[Array]:
     shapes = [graph.shape_of(argument) for argument in function.body.block.args]
     noise = [random.integers(-128, 128, shape) for shape in shapes]
     return [np.where(random.random(a.shape) < 0.2, random.choice([-128, 127]), a).astype(np.int8) for a in noise]
-
-
-__all__ = ["Net", "RandomNet", "i8", "i32", "inputs_of", "ui8"]

@@ -10,8 +10,8 @@ import pytest
 from dead_networks import Array, Net, RandomNet, inputs_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from networks import apply
-from xdsl.dialects.builtin import ModuleOp
+from networks import apply, parse
+from xdsl.dialects.builtin import ModuleOp, i32
 from xdsl.ir import SSAValue
 
 from htvm_ir.dialects import graph
@@ -19,7 +19,8 @@ from htvm_ir.dialects.attributes import values
 from htvm_ir.frontends.onnx import import_model
 from htvm_ir.interpreters.run import Runner
 from htvm_ir.passes.bounds import bounds_of
-from htvm_ir.passes.fold_dead_channels import MACS, FoldDeadChannels, kept_indices, kept_part
+from htvm_ir.passes.fold_dead_channels import MACS, FoldDeadChannels, kept_indices, kept_part, network_macs
+from htvm_ir.passes.fold_dead_channels import macs as count_macs
 from htvm_ir.passes.workloads import main_function
 
 VWW = Path(__file__).parents[3] / "shared" / "models" / "mlperf_tiny" / "vww"
@@ -29,9 +30,10 @@ DEAD = [[[[3]]], [[[0]]], [[[-2]]]]
 
 
 def macs(module: ModuleOp) -> tuple[int, int]:
-    """Before and after."""
-    before, after = values(module.attributes[MACS])  # pyright: ignore[reportArgumentType]
-    return before, after
+    """Before and after, by the pass and by counting anew."""
+    found = network_macs(module), count_macs(module)
+    assert found[0] == found[1] or values(module.attributes[MACS]) == found  # pyright: ignore[reportArgumentType]
+    return found
 
 
 def same_bits(before: ModuleOp, after: ModuleOp, inputs: list[Array]) -> None:
@@ -192,6 +194,64 @@ def test_channels_leave_through_every_move():
     after = folded(net, net.dense(flat, weights))
     assert channels(after) == [2, 2]
     assert graph.shape_of(next(op.input for op in after.walk() if isinstance(op, graph.DenseOp))) == (1, 45)
+
+
+def test_a_channel_that_padding_repeats_goes_with_all_or_stays():
+    net, a = start()
+    framed = net.emit(graph.PadOp(a, (0, 1, 0, 0), (0, 1, 0, 0), 7))
+    assert channels(folded(net, net.conv(framed, [[[[0]], [[0]], [[7]], [[0]], [[0]]]]))) == [3, 1]
+
+
+def test_a_shape_that_takes_channels_apart_keeps_them():
+    net = Net((1, 1, 1, 1))
+    a = net.requant(net.conv(net.block.args[0], np.ones((4, 1, 1, 1)), np.arange(4)))
+    square = net.emit(graph.ReshapeOp(a, (1, 2, 2, 1)))
+    assert channels(folded(net, net.conv(square, [[[[1], [1]], [[1], [0]]]]))) == [4, 1]
+    net = Net((1, 1, 1, 1))
+    a = net.requant(net.conv(net.block.args[0], np.ones((4, 1, 1, 1)), np.arange(4)))
+    square = net.emit(graph.ReshapeOp(a, (1, 2, 2, 1)))
+    turned = net.emit(graph.ReshapeOp(square, (1, 4)))
+    assert channels(folded(net, net.dense(turned, [[1, 2, 3, 0]]))) == [4, 1]
+
+
+def test_other_readers_need_everything():
+    module = parse(
+        """
+        func.func @main(%x : tensor<1x1x2x2xi8>, %some : i1) -> tensor<1x2x2x2xi32> {
+          %w = arith.constant dense<[[[[1]]], [[[0]]]]> : tensor<2x1x1x1xi8>
+          %a = graph.conv2d %x, %w strides [1, 1] pads [0, 0, 0, 0] dilations [1, 1] groups 1
+            : tensor<1x1x2x2xi8>, tensor<2x1x1x1xi8> -> tensor<1x2x2x2xi32>
+          %b = graph.requant "floor" %a multiplier [1] shift [0] zero_point 0 range -128 to 127
+            : tensor<1x2x2x2xi32> -> tensor<1x2x2x2xi8>
+          %y = scf.if %some -> (tensor<1x2x2x2xi32>) {
+            scf.yield %a : tensor<1x2x2x2xi32>
+          } else {
+            %c = graph.add %b, %b : tensor<1x2x2x2xi8>, tensor<1x2x2x2xi8> -> tensor<1x2x2x2xi32>
+            scf.yield %c : tensor<1x2x2x2xi32>
+          }
+          func.return %y : tensor<1x2x2x2xi32>
+        }"""
+    )
+    assert channels(apply(module, FoldDeadChannels())) == [2]
+
+
+def test_what_may_wrap_is_not_known():
+    """A bias so close to the greatest number that the accumulator may go on at the smallest."""
+    net = Net((1, 1, 5, 4))
+    acc = net.conv(net.block.args[0], [[[[100]]], [[[100]]]], [2**31 - 1, 2**31 - 20_000])
+    a = net.requant(acc, multiplier=(1 << 30,), shift=(40,))
+    assert channels(folded(net, net.conv(a, [[[[1]], [[7]]]]))) == [1, 1]
+
+
+def test_sums_of_wide_windows_may_wrap():
+    net = Net((1, 1, 5, 4))
+    wide = net.requant(net.conv(net.block.args[0], [[[[1]]]]), i32, multiplier=(1 << 30,), lo=2**30, hi=2**31 - 1)
+    total = net.emit(graph.PoolOp("sum", wide, (2, 1), (1, 1), (0, 0, 0, 0)))
+    a = net.requant(total, multiplier=(1,), lo=0)
+    block = net.block
+    bounds = bounds_of(block)[total]
+    assert (int(bounds.lo.min()), int(bounds.hi.max())) == (-(2**31), 2**31 - 1)
+    assert channels(folded(net, net.conv(a, [[[[1]]]]))) == [1, 1]
 
 
 def test_indices_count_from_the_model_after_a_second_run():
