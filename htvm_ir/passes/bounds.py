@@ -44,7 +44,9 @@ def bounds_of(block: Block) -> dict[SSAValue, Bounds]:
 
 
 def _is_countable(value: SSAValue) -> bool:
-    element = value.type.element_type if isinstance(value.type, TensorType) else None
+    if not isinstance(value.type, TensorType) or not value.type.has_static_shape():
+        return False
+    element = value.type.element_type
     return isinstance(element, IntegerType) and element.width.data in (8, 16, 32)
 
 

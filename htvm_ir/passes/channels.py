@@ -37,7 +37,7 @@ class Channels:
         self._parents = [KEPT]
         self._units: dict[SSAValue, Array] = {}
         for value in (*block.args, *(result for op in block.ops for result in op.results)):
-            if isinstance(value.type, TensorType):
+            if isinstance(value.type, TensorType) and value.type.has_static_shape():
                 self._units[value] = self._of(value)
         for op in block.ops:
             if not op.name.startswith("graph.") and not isinstance(op, ConstantOp):
@@ -127,8 +127,8 @@ class Channels:
 
     def _tie(self, left: Array, right: Array) -> None:
         """Make one unit of those at the same place."""
-        count = len(self._parents)
-        for pair in np.unique(left * count + right):
+        count, differ = len(self._parents), left != right
+        for pair in np.unique((left * count + right)[differ]):
             a, b = sorted(self._root(unit) for unit in divmod(int(pair), count))
             self._parents[b] = a
 

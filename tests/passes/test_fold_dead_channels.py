@@ -217,7 +217,7 @@ def test_a_shape_that_takes_channels_apart_keeps_them():
 def test_other_readers_need_everything():
     module = parse(
         """
-        func.func @main(%x : tensor<1x1x2x2xi8>, %some : i1) -> tensor<1x2x2x2xi32> {
+        func.func @main(%x : tensor<1x1x2x2xi8>, %some : i1, %any : tensor<?xi8>) -> tensor<1x2x2x2xi32> {
           %w = arith.constant dense<[[[[1]]], [[[0]]]]> : tensor<2x1x1x1xi8>
           %a = graph.conv2d %x, %w strides [1, 1] pads [0, 0, 0, 0] dilations [1, 1] groups 1
             : tensor<1x1x2x2xi8>, tensor<2x1x1x1xi8> -> tensor<1x2x2x2xi32>
