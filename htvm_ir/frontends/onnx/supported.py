@@ -20,7 +20,7 @@ CONVENTIONS = (
     ),
     Convention("integer nets", "as Deeploy writes them", "any", EXPORTED),
 )
-"""The conventions, as one network may mix them: all but the last, or the last alone."""
+"""The conventions, as one network may mix them: all but those of integer nets, or those alone."""
 
 
 def oldest_opset(name: str, domain: str, since: int) -> int:
