@@ -13,7 +13,9 @@ from htvm_ir.dialects.accel import CPU, DispatchOp, LaunchOp, kernels
 from htvm_ir.dialects.dma import StartOp, transfer_shape
 from htvm_ir.dialects.graph import NAME
 from htvm_ir.dialects.tiled import PlanAttr
+from htvm_ir.passes.approximate_convs import approximated
 from htvm_ir.passes.dispatch import COSTS
+from htvm_ir.passes.pipeline import APPROXIMATE
 from htvm_ir.passes.plan_memory import ARENA, BOUND, bytes_of, table_bytes
 from htvm_ir.passes.workloads import block_workload
 from htvm_ir.targets.target import Job, Target
@@ -33,10 +35,13 @@ class Recorder:
     def __init__(self, target: Target):
         self.target = target
         self.layers: list[dict[str, Any]] = []
+        self.approximated: list[str] = []
         self._bounds = {"compute_bound": 0, "transfer_bound": 0}
 
     def after(self, name: str, module: ModuleOp) -> None:
         """Called after each pass."""
+        if name == APPROXIMATE:
+            self.approximated = approximated(module)
         if name == "plan-tiles":
             self.layers = [self._layer(dispatch) for dispatch in kernels(module)]
         if name == "explicit-dma":
@@ -55,6 +60,7 @@ class Recorder:
             "target": self.target.name,
             "compile_seconds": 0.0,
             "layers": self.layers,
+            "approximated": self.approximated,
             "cycles": {"predicted": predicted, **self._bounds},
             "memory": {
                 m.name: {"used": used[m.name], "size": m.size, "fits": used[m.name] <= m.size}

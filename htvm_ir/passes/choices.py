@@ -65,18 +65,25 @@ def candidates(function: FuncOp, target: Target, seconds: float) -> list[Candida
 
 
 def _candidate(name: str, op: Operation, requant: graph.RequantOp | None, target: Target, seconds: float) -> Candidate:
-    candidate = Candidate(name, op, workload_of(op, requant))
-    workload = candidate.workload
+    workload = workload_of(op, requant)
+    cycles, refused = prices(workload, target, seconds)
+    layouts = {engine.name: engine.layouts(workload) for engine in target.engines if engine.name in cycles}
+    return Candidate(name, op, workload, cycles, refused, layouts)
+
+
+def prices(workload: Workload, target: Target, seconds: float) -> tuple[dict[str, int], dict[str, str]]:
+    """Predicted cycles on each engine that takes a workload, the CPU last, and why others do not."""
+    cycles: dict[str, int] = {}
+    refused: dict[str, str] = {}
     for engine in target.engines:
         reason = engine.match(workload) or unfit(engine, workload, target)
         solution = None if reason else solve(engine.problem(workload, target), seconds)
         if solution is None or isinstance(solution, Infeasible):
-            candidate.refused[engine.name] = reason or "no tile fits its memories"
-            continue
-        candidate.cycles[engine.name] = solution.latency
-        candidate.layouts[engine.name] = engine.layouts(workload)
-    candidate.cycles[CPU] = target.host.cycles(workload)
-    return candidate
+            refused[engine.name] = reason or "no tile fits its memories"
+        else:
+            cycles[engine.name] = solution.latency
+    cycles[CPU] = target.host.cycles(workload)
+    return cycles, refused
 
 
 def kernels(found: Sequence[Candidate]) -> list[Kernel]:

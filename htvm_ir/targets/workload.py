@@ -93,6 +93,36 @@ class Workload:
 
 
 @dataclass(frozen=True)
+class Approximation:
+    """How an engine could compute a convolution that it cannot compute exactly.
+
+    The input channels are cut into ``parts`` (ranges); the sum over each is brought to few bits by ``requant`` (floor,
+    multiplier 1, one shift), and what is left of them is added up.
+    """
+
+    parts: tuple[Range, ...]
+    requant: Requant
+
+    @property
+    def shift(self) -> int:
+        return self.requant.shift[0]
+
+
+def converted_part(workload: Workload, channels: Range, requant: Requant) -> Workload:
+    """The convolution over some input channels, without bias, requantised to 8 bits."""
+    start, size = channels
+    source = workload.inputs[0]
+    return replace(
+        workload,
+        inputs=(replace(source, shape=(source.shape[0], size, *source.shape[2:])),),
+        output=replace(workload.output, dtype="i8"),
+        weights=as_array(workload.weights)[:, start : start + size],
+        bias=None,
+        requant=requant,
+    )
+
+
+@dataclass(frozen=True)
 class Window:
     """Which part of one axis of an operand a tile touches.
 

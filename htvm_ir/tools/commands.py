@@ -27,6 +27,7 @@ def options_of(arguments: argparse.Namespace) -> Options:
     return Options(
         target=arguments.target,
         engines=engines,
+        numerics=arguments.numerics,
         module_name=arguments.module_name,
         solver_seconds=arguments.solver_seconds,
         plan=None if arguments.plan is None else read_plan(Path(arguments.plan)),
@@ -115,6 +116,7 @@ def run(arguments: argparse.Namespace) -> int:
         check_layers=arguments.check_layers or layers is not None,
         layers=layers,
         compiler=arguments.compiler,
+        parameters=arguments.analog_noise,
         progress=_progress(len(samples)),
     )
     report = compiled.report | execution.report
@@ -156,10 +158,13 @@ def _progress(total: int) -> Callable[[int], None] | None:
 
 def explain(arguments: argparse.Namespace) -> int:
     """``htvm explain``."""
+    from htvm_ir.driver.output_error import approximation_error
     from htvm_ir.driver.package import report_text
 
     compiled = _compile(arguments)
-    print(report_text(compiled.report) if arguments.json else tables.reasons(compiled.report))
+    error = approximation_error(compiled)
+    report = compiled.report if error is None else compiled.report | {"output_error": error.as_json()}
+    print(report_text(report) if arguments.json else tables.reasons(report))
     return 0
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
+from typing import Any
 
 from htvm_ir.targets.diana.analog import Analog
 from htvm_ir.targets.diana.digital import Digital
@@ -64,7 +65,7 @@ def diana(parameters: Parameters = DIANA) -> Target:
     )
 
 
-def _soc(parameters: Parameters) -> Soc:
+def _soc(parameters: Parameters, **changes: Any) -> Soc:
     from htvm_ir.targets.diana.soc import diana_soc
 
-    return diana_soc(parameters)
+    return diana_soc(replace(parameters, **changes))
