@@ -109,6 +109,7 @@ def compile_model(
     files = render(module, options.module_name)
     report = recorder.report(model, module)
     inputs, outputs = edges(module)
+    report["numerics"] = options.numerics
     report["inputs"] = [edge.as_json() for edge in inputs]
     report["outputs"] = [edge.as_json() for edge in outputs]
     report["compile_seconds"] = round(time.perf_counter() - started, 3)

@@ -84,9 +84,16 @@ def run(report: Report) -> str:
     lines.append(f"code: {report['code_bytes']:,} bytes; stack: {report['stack_bytes']:,} bytes")
     if "check" in report:
         lines += _checks(report["check"])
+    if report["numerics"] != "exact":
+        lines.append(_approximated(report))
     if "output_error" in report:
         lines.append(_output_error(report))
     return "\n".join(lines)
+
+
+def _approximated(report: Report) -> str:
+    names = ", ".join(report["approximated"])
+    return f"approximated: {names or 'nothing, since all is computed exactly at least as fast'}"
 
 
 def _output_error(report: Report) -> str:
@@ -132,10 +139,9 @@ def reasons(report: Report) -> str:
     ]
     header = ["layer", "op", "runs on", *(f"on {name}" for name in engines), "refusals"]
     text = table(header, rows, right=range(3, 3 + len(engines)))
-    if "output_error" not in report:
-        return text
-    names = ", ".join(report["approximated"])
-    return f"{text}\n\napproximated: {names}\n{_output_error(report)}, by interpreter on random inputs"
+    if "output_error" in report:
+        return f"{text}\n\n{_approximated(report)}\n{_output_error(report)}, by interpreter on random inputs"
+    return text if report["numerics"] == "exact" else f"{text}\n\n{_approximated(report)}"
 
 
 def names(described: Mapping[str, str]) -> str:

@@ -162,7 +162,10 @@ class Analog(Engine):
         p, (fy, fx), (sy, sx) = self.parameters, workload.kernel, workload.strides
         channels, sizes = workload.inputs[0].shape[1], (*workload.inputs[0].shape[2:], *workload.output.shape[2:])
         if workload.groups != 1:
-            yield f"{workload.groups} groups: the analog array sums over all channels (write a convolution for each group)"
+            yield (
+                f"{workload.groups} groups: the analog array sums over all channels "
+                "(write a convolution for each group)"
+            )
         if fy not in p.kernels or fx not in p.kernels:
             yield f"kernel {fy}x{fx}: the array supports {', '.join(map(str, p.kernels))} (grow the kernel by zeros)"
         if sy != sx or sy not in (1, 2):
@@ -195,7 +198,10 @@ def _converter_refusals(workload: Workload) -> Iterator[str]:
     if requant.rounding != "floor" and any(requant.shift):
         yield f"rounding {requant.rounding}: the converters round down ({ONLY})"
     if any(m != 1 for m in requant.multiplier) or len(set(requant.shift)) != 1 or requant.zero_point:
-        yield "multiplier, shift for each channel or zero point: the converters have one power-of-two gain (scale behind them{ANYWAY})"
+        yield (
+            "multiplier, shift for each channel or zero point: the converters have one power-of-two gain "
+            f"(scale behind them{ANYWAY})"
+        )
     if (requant.lo, requant.hi) != (first, last):
         yield f"range {requant.lo} to {requant.hi}: the converters clip to {first} to {last} ({ONLY})"
     if max(requant.shift) > MAX_SHIFT:

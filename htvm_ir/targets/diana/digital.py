@@ -209,7 +209,10 @@ class Digital(Engine):
         if workload.dilations != (1, 1):
             yield "dilation: the array computes dense kernels only (write out the zeros between the taps)"
         if workload.groups != 1 and not workload.is_depthwise:
-            yield f"{workload.groups} groups: the array takes 1 group or one for each channel (write a convolution for each group)"
+            yield (
+                f"{workload.groups} groups: the array takes 1 group or one for each channel "
+                "(write a convolution for each group)"
+            )
         if max(workload.pads) > 15:
             yield f"padding {list(workload.pads)}: an instruction holds at most 15 (pad in an op of its own)"
         if workload.output.shape[3] < 1 or workload.inputs[0].shape[2] < 1:
@@ -222,7 +225,10 @@ class Digital(Engine):
         if not workload.is_depthwise:
             block = self._block_bytes(workload)
         if block > limit:
-            yield f"16 output channels need {block} bytes of weights, the weight memory holds {limit} (fewer input channels or a smaller kernel)"
+            yield (
+                f"16 output channels need {block} bytes of weights, the weight memory holds {limit} "
+                "(fewer input channels or a smaller kernel)"
+            )
 
 
 def _execute(l1: Bytes, instruction: DigitalInstruction, weights: bytes) -> None:
@@ -256,7 +262,10 @@ def _requant_refusals(workload: Workload, parameters: Parameters) -> Iterator[st
     if len(set(requant.shift)) != 1:
         yield "a shift for each channel: the array has one for the layer (scale all channels alike)"
     if max(requant.shift) > parameters.max_shift:
-        yield f"shift {max(requant.shift)}: the array shifts by at most {parameters.max_shift} (shift the rest in an op of its own)"
+        yield (
+            f"shift {max(requant.shift)}: the array shifts by at most {parameters.max_shift} "
+            "(shift the rest in an op of its own)"
+        )
     if requant.zero_point:
         yield f"zero point {requant.zero_point}: the array is symmetric (--numerics=pow2 makes the network so)"
     if requant.hi != 127 or requant.lo not in (-128, 0):
