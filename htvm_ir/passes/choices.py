@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
 
@@ -11,7 +11,15 @@ from xdsl.ir import Operation, SSAValue, Use
 
 from htvm_ir.dialects import graph
 from htvm_ir.dialects.accel import CPU
-from htvm_ir.passes.workloads import ANCHORS, following_requant, tensor_of, workload_of
+from htvm_ir.passes.workloads import (
+    ANCHORS,
+    ELEMENTWISE,
+    computed_inputs,
+    following_requant,
+    tensor_of,
+    widens_for_user,
+    workload_of,
+)
 from htvm_ir.schedule.assign import Choice, Joint, Kernel
 from htvm_ir.targets.layout import Layout
 from htvm_ir.targets.target import Engine, Target
@@ -19,8 +27,8 @@ from htvm_ir.targets.workload import Workload
 from htvm_ir.tiling.problem import Infeasible, infeasible
 from htvm_ir.tiling.solve import solve
 
-HOST_FOLLOWERS = (graph.RequantOp, graph.ReshapeOp)
-"""What runs in one kernel with the op before it, if that is on the CPU."""
+FOLLOWERS = (graph.RequantOp, graph.ReshapeOp, graph.LookupOp, graph.SliceOp, graph.TransposeOp)
+"""Ops on one tensor that run in one kernel with the op before them, if both are on the CPU."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,6 +41,7 @@ class Candidate:
 
     name: str
     op: Operation
+    requant: graph.RequantOp | None
     workload: Workload
     cycles: dict[str, int] = field(default_factory=dict[str, int])
     refused: dict[str, str] = field(default_factory=dict[str, str])
@@ -41,7 +50,12 @@ class Candidate:
     @property
     def result(self) -> SSAValue:
         """The tensor the kernel leaves."""
-        return ((following_requant(self.op) if isinstance(self.op, ANCHORS) else None) or self.op).results[0]
+        return self.ops[-1].results[0]
+
+    @property
+    def ops(self) -> list[Operation]:
+        """The op and its requantisation."""
+        return [self.op] if self.requant is None else [self.op, self.requant]
 
 
 def unfit(engine: Engine, workload: Workload, target: Target) -> str | None:
@@ -68,7 +82,7 @@ def _candidate(name: str, op: Operation, requant: graph.RequantOp | None, target
     workload = workload_of(op, requant)
     cycles, refused = prices(workload, target, seconds)
     layouts = {engine.name: engine.layouts(workload) for engine in target.engines if engine.name in cycles}
-    return Candidate(name, op, workload, cycles, refused, layouts)
+    return Candidate(name, op, requant, workload, cycles, refused, layouts)
 
 
 def prices(workload: Workload, target: Target, seconds: float) -> tuple[dict[str, int], dict[str, str]]:
@@ -87,32 +101,64 @@ def prices(workload: Workload, target: Target, seconds: float) -> tuple[dict[str
 
 
 def kernels(found: Sequence[Candidate]) -> list[Kernel]:
-    """The assignment problem's kernels; what may join a CPU kernel before it costs something only if it does not."""
-    heads = _heads(found)
-    return [Kernel(c.name, {CPU: 0} if c in heads else c.cycles) for c in found]
+    """The assignment problem's kernels; what may join a kernel on the CPU costs something there only if it does not."""
+    guests = hosts(found)
+    return [Kernel(c.name, {**c.cycles, CPU: 0} if c in guests else c.cycles) for c in found]
 
 
 def joints(found: Sequence[Candidate], function: FuncOp, target: Target) -> list[Joint]:
-    """The costs between kernels: conversions on the CPU, and CPU kernels that cannot be part of the one before."""
+    """The costs between kernels: conversions on the CPU, and kernels there that cannot be part of another."""
     owner = {c.result: c for c in found}
     result: list[Joint] = []
-    for candidate, head in _heads(found).items():
-        engines = frozenset((head.name, engine) for engine in head.cycles if engine != CPU)
-        result.append(Joint(candidate.cycles[CPU], (engines,)))
+    for guest, host in hosts(found).items():
+        elsewhere = frozenset((host.name, engine) for engine in host.cycles if engine != CPU)
+        result.append(Joint(guest.cycles[CPU], (frozenset({(guest.name, CPU)}), elsewhere)))
     for value in (*function.body.block.args, *owner):
         result += _conversions(value, owner.get(value), found, target)
     return result
 
 
-def _heads(found: Sequence[Candidate]) -> dict[Candidate, Candidate]:
-    """For each op that would join a CPU kernel: the op that starts that kernel."""
+def hosts(found: Sequence[Candidate]) -> dict[Candidate, Candidate]:
+    """For each op that runs in one kernel with another one, if both are on the CPU: that other one.
+
+    The CPU stores no tensor between an op and what touches each of its elements once, nor between an op and the
+    widening of its operands for it alone.
+    """
     owner = {c.result: c for c in found}
-    heads: dict[Candidate, Candidate] = {}
+    by_op = {c.op: c for c in found}
+    result: dict[Candidate, Candidate] = {}
     for candidate in found:
-        source = owner.get(candidate.op.operands[0])
-        if isinstance(candidate.op, HOST_FOLLOWERS) and source is not None and source.result.has_one_use():
-            heads[candidate] = heads.get(source, source)
-    return heads
+        if widens_for_user(candidate.op):
+            use = candidate.result.get_user_of_unique_use()
+            assert use is not None
+            result[candidate] = by_op[use]
+            continue
+        followed = _followed(candidate.op)
+        source = None if followed is None else owner.get(followed)
+        if source is not None and source.result.has_one_use() and not widens_for_user(source.op):
+            result[candidate] = source
+    return result
+
+
+def _followed(op: Operation) -> SSAValue | None:
+    """The tensor whose elements an op touches once, in some order: all it needs besides constants."""
+    inputs = computed_inputs(op)
+    return inputs[0] if len(inputs) == 1 and isinstance(op, (*FOLLOWERS, *ELEMENTWISE)) else None
+
+
+def groups(found: Sequence[Candidate], engines: Mapping[str, str]) -> dict[Candidate, list[Operation]]:
+    """The ops of each kernel of an assignment, in program order, by the op that gives it its name."""
+    guests = hosts(found)
+
+    def root(candidate: Candidate) -> Candidate:
+        host = guests.get(candidate)
+        joins = host is not None and engines[candidate.name] == engines[host.name] == CPU
+        return root(host) if joins and host is not None else candidate
+
+    members: dict[Candidate, list[Operation]] = {}
+    for candidate in found:
+        members.setdefault(root(candidate), []).extend(candidate.ops)
+    return {candidate: members[candidate] for candidate in found if candidate in members}
 
 
 def _conversions(
@@ -140,14 +186,16 @@ def _readers(value: SSAValue, found: Sequence[Candidate]) -> dict[Layout, frozen
     wanted: dict[Layout, set[Choice]] = {}
     by_op = {c.op: c for c in found}
     for use in value.uses:
-        for engine, layouts in _layouts(use, by_op.get(use.operation)):
-            wanted.setdefault(layouts[use.index], set()).add(engine)
+        for choice, layout in _layouts(use, by_op.get(use.operation)):
+            wanted.setdefault(layout, set()).add(choice)
     return {layout: frozenset(readers) for layout, readers in wanted.items()}
 
 
-def _layouts(use: Use, reader: Candidate | None) -> Iterator[tuple[Choice, tuple[Layout, ...]]]:
-    if reader is not None and use.index < len(reader.workload.inputs):
-        yield from (((reader.name, engine), layouts) for engine, layouts in reader.layouts.items())
+def _layouts(use: Use, reader: Candidate | None) -> Iterator[tuple[Choice, Layout]]:
+    inputs = () if reader is None else computed_inputs(reader.op)
+    if reader is not None and (value := use.operation.operands[use.index]) in inputs:
+        position = inputs.index(value)
+        yield from (((reader.name, engine), layouts[position]) for engine, layouts in reader.layouts.items())
 
 
 def _copy(value: SSAValue) -> Workload:

@@ -12,11 +12,10 @@ from xdsl.ir import Block, Operation, SSAValue
 from xdsl.passes import ModulePass
 from xdsl.rewriter import InsertPoint, Rewriter
 
-from htvm_ir.dialects import graph
-from htvm_ir.dialects.accel import CPU, DispatchOp, YieldOp
+from htvm_ir.dialects.accel import DispatchOp, YieldOp
 from htvm_ir.dialects.attributes import integer
 from htvm_ir.errors import HtvmError
-from htvm_ir.passes.choices import HOST_FOLLOWERS, candidates, joints, kernels
+from htvm_ir.passes.choices import candidates, groups, joints, kernels
 from htvm_ir.passes.workloads import main_function, module_target
 from htvm_ir.schedule.assign import assign
 
@@ -39,31 +38,15 @@ class Dispatch(ModulePass):
         target, function = module_target(op), main_function(op)
         found = candidates(function, target, self.seconds)
         engines = assign(kernels(found), joints(found, function, target), self.seconds).engines
-        count = 0
-        for candidate in found:
-            if candidate.op.parent is not function.body.block:
-                continue  # joined the kernel before it
-            engine = engines[candidate.name]
-            kind = candidate.op.name.removeprefix("graph.")
-            dispatch = wrap(kernel_ops(candidate.op, engine), engine, f"{engine}_{kind}_{count}", candidate.refused)
+        for count, (candidate, ops) in enumerate(groups(found, engines).items()):
+            engine, kind = engines[candidate.name], candidate.op.name.removeprefix("graph.")
+            dispatch = wrap(ops, engine, f"{engine}_{kind}_{count}", candidate.refused)
             dispatch.attributes[COSTS] = DictionaryAttr({n: integer(c) for n, c in candidate.cycles.items()})
-            count += 1
         _remove_dead_constants(function)
 
 
-def kernel_ops(anchor: Operation, engine: str) -> list[Operation]:
-    """The anchor and what runs with it: its requantisation, and on the CPU reshapes and more of them."""
-    ops = [anchor]
-    followers = HOST_FOLLOWERS if engine == CPU else (graph.RequantOp,)
-    while True:
-        use = ops[-1].results[0].get_user_of_unique_use()
-        if not isinstance(use, followers) or (engine != CPU and len(ops) == 2):
-            return ops
-        ops.append(use)
-
-
 def wrap(ops: list[Operation], engine: str, kernel: str, refused: dict[str, str]) -> DispatchOp:
-    """Move ops into a dispatch in place of the first; the constants they use are copied into it."""
+    """Move ops into a dispatch in place of the last; the constants they use are copied into it."""
     result = ops[-1].results[0]
     inputs = list(dict.fromkeys(v for op in ops for v in op.operands if not _is_inner(v, ops)))
     block = Block(arg_types=[v.type for v in inputs])

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from xdsl.dialects.builtin import ArrayAttr, IntegerType, Signedness
+from xdsl.dialects.builtin import ArrayAttr
 from xdsl.dialects.func import FuncOp
 from xdsl.ir import BlockArgument, SSAValue
-from xdsl.utils.comparisons import signed_value_range, unsigned_value_range
 from xdsl.utils.hints import isa
 
 from htvm_ir.dialects import accel, graph
@@ -22,11 +21,16 @@ def interval(value: SSAValue) -> Interval:
     match value.owner:
         case graph.RequantOp() as op:
             return op.lo.value.data, op.hi.value.data
-        case graph.ReshapeOp() | graph.PoolOp() | accel.ConvertLayoutOp() as op:
-            return interval(op.operands[0])
+        case graph.ReshapeOp() | graph.SliceOp() | graph.TransposeOp() | accel.ConvertLayoutOp() as op:
+            return interval(op.input)
+        case graph.PoolOp() as op if op.kind.data != "sum":
+            return interval(op.input)
         case graph.SpaceToDepthOp() as op:
             low, high = interval(op.input)
             return min(low, 0), max(high, 0)
+        case graph.ConcatOp() as op:
+            lows, highs = zip(*map(interval, op.inputs), strict=True)
+            return min(lows), max(highs)
         case accel.DispatchOp() as op if op.results_:
             return interval(op.yielded[op.results_.index(value)])
         case _:
@@ -36,11 +40,7 @@ def interval(value: SSAValue) -> Interval:
 
 def type_interval(value: SSAValue) -> Interval:
     """What the element type of a tensor can hold; signless integers are signed."""
-    element = graph.tensor_type(value).element_type
-    assert isinstance(element, IntegerType)
-    unsigned = element.signedness.data == Signedness.UNSIGNED
-    low, end = (unsigned_value_range if unsigned else signed_value_range)(element.width.data)
-    return low, end - 1
+    return graph.element_limits(graph.tensor_type(value).element_type)
 
 
 def _promised(value: BlockArgument) -> Interval | None:

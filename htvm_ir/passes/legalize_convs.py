@@ -67,6 +67,6 @@ def rewritten(conv: graph.Conv2dOp, rewriting: Rewriting) -> list[Operation]:
         ops.append(graph.SpaceToDepthOp(source, blocks.block, blocks.pads))
         source = ops[-1].results[0]
     spatial = (workload.strides, workload.pads, workload.dilations, workload.groups)
-    new = graph.Conv2dOp(source, ops[0].results[0], conv.bias, *spatial)
+    new = graph.Conv2dOp(source, ops[0].results[0], conv.bias, *spatial, workload.zero_point)
     new.attributes |= conv.attributes
     return [*ops, new]

@@ -52,11 +52,12 @@ class Workload:
     """One operator with its requantisation.
 
     kind: name of the anchoring ``graph`` op: conv2d, dense, add, pool, requant, ...
-    inputs, output: activations.
+    inputs, output: activations; a constant operand is none.
     weights, bias: constants as numpy arrays ([K, C/groups, FY, FX] or [K, C]; [K]), None where there are none
         or they are not constant.
     pads: top, left, bottom, right.
     ranges: proven least and greatest element of each input; empty = nothing is known but the types.
+    zero_point: of the input of a conv2d or dense, which multiplies ``x - zero_point``; pads hold it.
     """
 
     kind: str
@@ -70,6 +71,7 @@ class Workload:
     groups: int = 1
     requant: Requant | None = None
     ranges: tuple[Interval, ...] = ()
+    zero_point: int = 0
 
     @property
     def kernel(self) -> tuple[int, int]:
@@ -81,8 +83,7 @@ class Workload:
     @property
     def is_depthwise(self) -> bool:
         """One kernel for each channel."""
-        channels = self.inputs[0].shape[1]
-        return self.kind == "conv2d" and self.groups == channels == self.output.shape[1] > 1
+        return self.kind == "conv2d" and self.groups == self.inputs[0].shape[1] == self.output.shape[1] > 1
 
     @property
     def macs(self) -> int:

@@ -16,7 +16,7 @@ from htvm_ir.passes.host_loops.buffers import Buffer, Constants
 from htvm_ir.passes.host_loops.emitter import Emitter
 from htvm_ir.passes.workloads import constant_array, layout_of
 
-ROLES = {"weight": "weights", "bias": "bias", "multiplier": "multipliers", "shift": "shifts"}
+ROLES = {"weight": "weights", "bias": "bias", "multiplier": "multipliers", "shift": "shifts", "table": "table"}
 """Name of a constant by the name of its elements."""
 
 Index = tuple[Value, ...]

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import prod
 
 import numpy as np
 from xdsl.dialects import arith
-from xdsl.dialects.builtin import IntegerType, Signedness
-from xdsl.ir import Attribute, Operation, SSAValue
+from xdsl.ir import Operation, SSAValue
 
 from htvm_ir.arithmetic import scale
 from htvm_ir.dialects import accel, graph
@@ -23,18 +23,9 @@ def fits(range_: Range, bits: int) -> bool:
     return -(2 ** (bits - 1)) <= range_[0] and range_[1] < 2 ** (bits - 1)
 
 
-def type_range(element: Attribute) -> Range:
-    """What an integer type can hold; signless is signed."""
-    assert isinstance(element, IntegerType)
-    bits = element.width.data
-    if element.signedness.data == Signedness.UNSIGNED:
-        return 0, 2**bits - 1
-    return -(2 ** (bits - 1)), 2 ** (bits - 1) - 1
-
-
 def value_range(value: SSAValue) -> Range:
     """Bounds of the elements of a tensor inside a region; its type's where nothing better is known."""
-    limits = type_range(graph.tensor_type(value).element_type)
+    limits = graph.element_limits(graph.tensor_type(value).element_type)
     bounds = _computed(value.owner) if isinstance(value.owner, Operation) else None
     if bounds is None or bounds[0] < limits[0] or bounds[1] > limits[1]:
         return limits
@@ -47,16 +38,32 @@ def _computed(op: Operation) -> Range | None:
             array = constant_array(op.result)
             return None if array is None or not array.size else (int(array.min()), int(array.max()))
         case graph.Conv2dOp():
-            return _accumulated(op.input, op.weights, op.bias)
+            return _accumulated(op)
         case graph.DenseOp():
-            return _accumulated(op.input, op.weights, op.bias)
+            return _accumulated(op)
         case graph.AddOp():
             left, right = value_range(op.lhs), value_range(op.rhs)
             return left[0] + right[0], left[1] + right[1]
+        case graph.SubOp():
+            left, right = value_range(op.lhs), value_range(op.rhs)
+            return left[0] - right[1], left[1] - right[0]
+        case graph.MulOp():
+            return _product(op)
+        case graph.LookupOp():
+            return value_range(op.table)
         case graph.RequantOp():
             lo, hi = op.lo.value.data, op.hi.value.data
             return lo, hi
-        case graph.PoolOp() | graph.ReshapeOp() | accel.ConvertLayoutOp():
+        case graph.PoolOp() if op.kind.data == "sum":
+            lo, hi = _with_zero(value_range(op.input))
+            taps = prod(values(op.kernel))
+            return lo * taps, hi * taps
+        case graph.ConcatOp():
+            return _hull([value_range(value) for value in op.inputs])
+        case graph.PadOp():
+            value = op.value.value.data
+            return _hull([value_range(op.input), (value, value)])
+        case graph.PoolOp() | graph.ReshapeOp() | graph.SliceOp() | graph.TransposeOp() | accel.ConvertLayoutOp():
             return value_range(op.input)
         case graph.SpaceToDepthOp():
             return _with_zero(value_range(op.input))
@@ -64,17 +71,34 @@ def _computed(op: Operation) -> Range | None:
             return None
 
 
+def _hull(ranges: Sequence[Range]) -> Range:
+    """The smallest range that holds all of them."""
+    return min(low for low, _ in ranges), max(high for _, high in ranges)
+
+
 def _with_zero(range_: Range) -> Range:
     """The range once padding is mixed in."""
-    return min(range_[0], 0), max(range_[1], 0)
+    return _hull([range_, (0, 0)])
 
 
-def _accumulated(x: SSAValue, weights: SSAValue, bias: SSAValue | None) -> Range | None:
+def _moved(value: SSAValue, zero_point: int) -> Range:
+    """Bounds of ``value - zero_point``."""
+    lo, hi = value_range(value)
+    return lo - zero_point, hi - zero_point
+
+
+def _product(op: graph.MulOp) -> Range:
+    left, right = (_moved(v, z) for v, z in zip(op.operands, values(op.zero_points), strict=True))
+    products = [a * b for a in left for b in right]
+    return min(products), max(products)
+
+
+def _accumulated(op: graph.Conv2dOp | graph.DenseOp) -> Range | None:
     """Bounds over all output channels; every partial sum lies within them as well, if they include zero."""
-    array = constant_array(weights)
+    array, bias = constant_array(op.weights), op.bias
     if array is None:
         return None
-    lo, hi = _with_zero(value_range(x))
+    lo, hi = _with_zero(_moved(op.input, graph.number(op.zero_point)))
     rows = array.reshape(array.shape[0], -1).astype(np.int64)
     positive, negative = np.maximum(rows, 0).sum(1), np.minimum(rows, 0).sum(1)
     low, high = positive * lo + negative * hi, positive * hi + negative * lo

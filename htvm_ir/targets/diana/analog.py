@@ -148,6 +148,8 @@ class Analog(Engine):
         if any(tensor.dtype != "i8" for tensor in (*workload.inputs, workload.output)):
             yield "operands and result must be 8-bit signed; requantise to i8"
             return
+        if workload.zero_point:
+            yield f"input zero point {workload.zero_point}: the array is symmetric and pads with 0"
         if workload.weights is None:
             yield "the weights are not constant; the array is loaded with prepacked weights"
             return

@@ -219,7 +219,11 @@ def _refusals(workload: Workload) -> Iterator[str]:
     elif len({*requant.multiplier}) != 1 or len({*requant.shift}) != 1:
         yield "a scale for each channel: the NPU has one for the layer"
     if workload.kind == "add":
+        if len(workload.inputs) != 2:
+            yield "the NPU adds two feature maps, not a map and a constant"
         return
+    if workload.zero_point:
+        yield f"input zero point {workload.zero_point}: the NPU pads with 0"
     if workload.weights is None or np.abs(workload.weights.astype(np.int64) + 0.5).max() > 128:
         yield "the weights must be constant and 8-bit signed"
     if workload.groups != 1 or workload.dilations != (1, 1):

@@ -1,0 +1,57 @@
+// RUN: htvm-opt %s --split-input-file -p dispatch | filecheck %s
+
+// The array takes a convolution with its requantisation and constants; the CPU takes the rest, with the reason, and
+// reshapes with what they follow.
+
+builtin.module attributes {accel.target = #accel.target<"diana">} {
+// CHECK-LABEL: func.func @main
+// CHECK-NEXT: %[[CONV:.*]] = accel.dispatch @digital "digital_conv2d_0" ins(%x : tensor<1x16x8x8xi8>) {
+// CHECK-NEXT: ^bb0(%[[X:.*]]: tensor<1x16x8x8xi8>):
+// CHECK-NEXT:   %[[W:.*]] = arith.constant dense<1> : tensor<16x16x1x1xi8>
+// CHECK-NEXT:   %[[ACC:.*]] = graph.conv2d %[[X]], %[[W]]
+// CHECK-NEXT:   %[[Y:.*]] = graph.requant "floor" %[[ACC]]
+// CHECK-NEXT:   accel.yield %[[Y]] : tensor<1x16x8x8xi8>
+// CHECK-NEXT: } -> tensor<1x16x8x8xi8>
+// CHECK-NEXT: %[[POOL:.*]] = accel.dispatch @cpu "cpu_pool_1" ins(%[[CONV]] : tensor<1x16x8x8xi8>) refused {digital = "the digital array has no pool; it computes conv2d, dense and add"} {
+// CHECK-NEXT: ^bb0(%[[X:.*]]: tensor<1x16x8x8xi8>):
+// CHECK-NEXT:   %[[Y:.*]] = graph.pool "average" %[[X]]
+// CHECK-NEXT:   %[[FLAT:.*]] = graph.reshape %[[Y]]
+// CHECK-NEXT:   accel.yield %[[FLAT]] : tensor<1x16xi8>
+// CHECK-NEXT: } -> tensor<1x16xi8>
+// CHECK-NEXT: func.return %[[POOL]]
+func.func @main(%x: tensor<1x16x8x8xi8>) -> tensor<1x16xi8> {
+  %w = arith.constant dense<1> : tensor<16x16x1x1xi8>
+  %acc = graph.conv2d %x, %w strides [1, 1] pads [0, 0, 0, 0] dilations [1, 1] groups 1 : tensor<1x16x8x8xi8>, tensor<16x16x1x1xi8> -> tensor<1x16x8x8xi32>
+  %conv = graph.requant "floor" %acc multiplier [1] shift [8] zero_point 0 range 0 to 127 : tensor<1x16x8x8xi32> -> tensor<1x16x8x8xi8>
+  %pool = graph.pool "average" %conv kernel [8, 8] strides [1, 1] pads [0, 0, 0, 0] rounding "floor" : tensor<1x16x8x8xi8> -> tensor<1x16x1x1xi8>
+  %flat = graph.reshape %pool : tensor<1x16x1x1xi8> -> tensor<1x16xi8>
+  func.return %flat : tensor<1x16xi8>
+}
+}
+
+// -----
+// CHECK: {{// ?-----}}
+
+builtin.module attributes {accel.target = #accel.target<"diana">} {
+// CHECK: accel.dispatch @cpu "cpu_conv2d_0" ins(%x : tensor<1x3x9x9xi8>) refused {digital = "stride 3x3: the array supports 1 and 2, equal in both directions"} {
+func.func @main(%x: tensor<1x3x9x9xi8>) -> tensor<1x16x3x3xi8> {
+  %w = arith.constant dense<1> : tensor<16x3x1x1xi8>
+  %acc = graph.conv2d %x, %w strides [3, 3] pads [0, 0, 0, 0] dilations [1, 1] groups 1 : tensor<1x3x9x9xi8>, tensor<16x3x1x1xi8> -> tensor<1x16x3x3xi32>
+  %y = graph.requant "floor" %acc multiplier [1] shift [8] zero_point 0 range 0 to 127 : tensor<1x16x3x3xi32> -> tensor<1x16x3x3xi8>
+  func.return %y : tensor<1x16x3x3xi8>
+}
+}
+
+// -----
+// CHECK: {{// ?-----}}
+
+// Without engines there is nobody to refuse.
+
+builtin.module attributes {accel.target = #accel.target<"diana" engines []>} {
+// CHECK: accel.dispatch @cpu "cpu_add_0" ins(%x : tensor<1x16xi8>) {
+func.func @main(%x: tensor<1x16xi8>) -> tensor<1x16xi8> {
+  %sum = graph.add %x, %x : tensor<1x16xi8>, tensor<1x16xi8> -> tensor<1x16xi32>
+  %y = graph.requant "floor" %sum multiplier [1] shift [1] zero_point 0 range -128 to 127 : tensor<1x16xi32> -> tensor<1x16xi8>
+  func.return %y : tensor<1x16xi8>
+}
+}

@@ -1,0 +1,335 @@
+"""The whole pipeline: after every pass a module is valid, prints and parses, and computes the same bits.
+
+Networks are small and the L1 is smaller, so that every kernel of the engine is cut into several tiles.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import networks
+import numpy as np
+import pytest
+from lowering import RUNS, kernel, lowered, of_type, use_target
+from networks import Array, apply, inputs_of, overlapping, parse, small_diana
+from xdsl.dialects.arith import ConstantOp
+from xdsl.dialects.builtin import ArrayAttr, ModuleOp, TensorType
+from xdsl.dialects.func import CallOp, FuncOp
+from xdsl.dialects.memref import AllocOp, LoadOp, SubviewOp
+from xdsl.ir import Operation, SSAValue
+from xdsl.rewriter import InsertPoint, Rewriter
+from xdsl.utils.exceptions import InterpretationError
+
+from htvm_ir.dialects import graph
+from htvm_ir.dialects.accel import CPU, AwaitOp, DispatchOp, LaunchOp, LayoutAttr, kernels, layout_of, with_layout
+from htvm_ir.dialects.attributes import integers, values
+from htvm_ir.dialects.dma import StartOp, WaitOp
+from htvm_ir.dialects.tiled import NestOp, PlanAttr, WindowAttr
+from htvm_ir.interpreters.run import run
+from htvm_ir.passes.fold_constants import constant
+from htvm_ir.passes.fuse_requant import only_clips
+from htvm_ir.passes.intervals import interval
+from htvm_ir.passes.pipeline import PIPELINE, pass_class
+from htvm_ir.passes.plan_memory import OFFSET
+from htvm_ir.passes.plan_tiles import check_plan
+from htvm_ir.passes.workloads import (
+    block_workload,
+    constant_array,
+    layout_attr,
+    main_function,
+    module_target,
+)
+from htvm_ir.targets.target import Target
+from htvm_ir.targets.workload import dimensions, tiles
+
+
+@dataclass(frozen=True)
+class Case:
+    """A network, a target on which it has to be cut, and the kernels it should become."""
+
+    build: Callable[[], ModuleOp]
+    target: Target
+    kernels: dict[str, int]
+
+
+RESIDUAL = {"digital conv2d": 3, "digital add": 2}
+CASES = {
+    "convolutions": Case(networks.convolutions, small_diana(3600, 4096), {"digital conv2d": 3}),
+    "depthwise": Case(networks.depthwise, small_diana(2560), {"digital conv2d": 2}),
+    "residual": Case(networks.residual, small_diana(2560, 4096), RESIDUAL),
+    "classifier": Case(
+        networks.classifier, small_diana(1024, 2200), {"digital conv2d": 1, "cpu pool": 2, "digital dense": 2}
+    ),
+    "keywords": Case(networks.keywords, small_diana(3600, 3000), {"cpu space_to_depth": 1, "digital conv2d": 2}),
+    "narrow": Case(networks.narrow, small_diana(5000, 16000), {"digital conv2d": 2}),
+    "outputs": Case(networks.outputs, small_diana(1900, 4096), {"cpu add": 1, "digital conv2d": 1, "cpu conv2d": 1}),
+    "leftovers": Case(networks.leftovers, small_diana(1500, 4096), {"digital conv2d": 2, "cpu conv2d": 1}),
+    "clips": Case(networks.clips, small_diana(2560, 4096), {"digital conv2d": 2, "cpu requant": 1}),
+    "double-buffered": Case(networks.residual, overlapping(small_diana(5120, 4096)), RESIDUAL),
+}
+
+
+def nothing_is_constant(module: ModuleOp, case: Case) -> None:
+    for op in main_function(module).body.block.ops:
+        assert not op.operands or any(not isinstance(v.owner, ConstantOp) for v in op.operands)
+
+
+def requants_stand_alone(module: ModuleOp, case: Case) -> None:
+    for op in of_type(main_function(module).body.block, graph.RequantOp):
+        assert not isinstance(op.input.owner, graph.RequantOp)
+
+
+def what_engines_compute_clips_to_its_type(module: ModuleOp, case: Case) -> None:
+    for op in of_type(main_function(module).body.block, graph.RequantOp):
+        if isinstance(op.input.owner, graph.RequantOp):
+            assert only_clips(op)
+            assert interval(op.input) in ((-128, 127), (0, 127))
+
+
+def kernels_are_as_expected(module: ModuleOp, case: Case) -> None:
+    found = Counter(f"{d.engine_name} {block_workload(d.body.block).kind}" for d in kernels(module))
+    del found["cpu convert_layout"]
+    assert found == case.kernels
+
+
+def engines_have_their_layouts(module: ModuleOp, case: Case) -> None:
+    kernels_are_as_expected(module, case)
+    for dispatch in on_engines(module):
+        wanted = module_target(module).engine(dispatch.engine_name).layouts(block_workload(dispatch.body.block))
+        found = [layout_of(v.type) for v in (*dispatch.inputs, *dispatch.results_)]
+        assert set(found) == set(map(layout_attr, wanted))
+
+
+def plans_are_legal(module: ModuleOp, case: Case) -> None:
+    target = module_target(module)
+    for dispatch in on_engines(module):
+        problem = target.engine(dispatch.engine_name).problem(block_workload(dispatch.body.block), target)
+        assert isinstance(dispatch.plan, PlanAttr)
+        assert check_plan(problem, dispatch.plan.tile) is None
+
+
+def every_nest_has_several_tiles(module: ModuleOp, case: Case) -> None:
+    nests = [op for op in module.walk() if isinstance(op, NestOp)]
+    assert not list(on_engines(module))
+    assert len(nests) == sum(n for name, n in case.kernels.items() if not name.startswith(CPU))
+    for nest in nests:
+        assert len(tiles(nest.grid.extent, nest.grid.size, nest.grid.dimensions)) > 1, nest.kernel.data
+
+
+def functions_take_buffers(module: ModuleOp, case: Case) -> None:
+    every_nest_has_several_tiles(module, case)
+    for function in functions(module):
+        types = (*function.function_type.inputs, *function.function_type.outputs)
+        assert not any(isinstance(type_, TensorType) for type_ in types)
+
+
+def every_kernel_has_several_jobs(module: ModuleOp, case: Case) -> None:
+    launches = [len(of_type(f.body.block, LaunchOp)) for f in functions(module)]
+    assert sum(n > 0 for n in launches) == sum(n for name, n in case.kernels.items() if not name.startswith(CPU))
+    assert 1 not in launches
+    assert not any(isinstance(op, NestOp) for op in module.walk())
+
+
+def no_kernel_is_left_to_lower(module: ModuleOp, case: Case) -> None:
+    assert not kernels(module)
+
+
+def every_buffer_has_an_address(module: ModuleOp, case: Case) -> None:
+    assert all(OFFSET in op.attributes for op in module.walk() if isinstance(op, AllocOp))
+
+
+INTENTIONS: dict[str, Callable[[ModuleOp, Case], None]] = {
+    "fold-constants": nothing_is_constant,
+    "fuse-requant": requants_stand_alone,
+    "split-clips": what_engines_compute_clips_to_its_type,
+    "legalize-convs": nothing_is_constant,
+    "dispatch": kernels_are_as_expected,
+    "assign-layouts": engines_have_their_layouts,
+    "plan-tiles": plans_are_legal,
+    "apply-plan": every_nest_has_several_tiles,
+    "bufferize": functions_take_buffers,
+    "explicit-dma": every_kernel_has_several_jobs,
+    "pipeline-dma": every_kernel_has_several_jobs,
+    "lower-host": no_kernel_is_left_to_lower,
+    "plan-memory": every_buffer_has_an_address,
+}
+"""What each pass is for, besides keeping the result."""
+
+
+def on_engines(module: ModuleOp) -> Iterator[DispatchOp]:
+    return (dispatch for dispatch in kernels(module) if dispatch.engine_name != CPU)
+
+
+def functions(module: ModuleOp) -> list[FuncOp]:
+    return [op for op in module.ops if isinstance(op, FuncOp)]
+
+
+def check(module: ModuleOp, step: str, case: Case, inputs: list[Array], expected: list[Array]) -> None:
+    """That ``module`` is what the pass ``step`` should make of the case's network."""
+    assert parse(str(module)).is_structurally_equivalent(module)
+    INTENTIONS[step](module, case)
+    for name in ("eager", "lazy", "checked", "overlay") if step == "plan-memory" else ("eager", "lazy"):
+        for result, wanted in zip(run(module, inputs, **RUNS[name]), expected, strict=True):
+            assert result.dtype == wanted.dtype
+            np.testing.assert_array_equal(result, wanted, name)
+
+
+def test_a_check_for_every_pass() -> None:
+    assert tuple(INTENTIONS) == PIPELINE
+    assert {mutation[0] for mutation in MUTATIONS} == set(PIPELINE)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_every_pass_keeps_the_result(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    case = CASES[name]
+    use_target(monkeypatch, case.target)
+    module = case.build()
+    inputs = inputs_of(module)
+    expected = run(module, inputs)
+    assert all(len(np.unique(output)) > 20 for output in expected)  # else little would show
+    for step in PIPELINE:
+        apply(module, pass_class(step)())
+        check(module, step, case, inputs, expected)
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2, 3, 6, 10, 75, 79])
+def test_random_networks_keep_their_result(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Down to addresses; what the CPU computes stays tensor ops."""
+    use_target(monkeypatch, small_diana(1000, 4096))
+    module = networks.random_network(seed)
+    inputs = inputs_of(module)
+    expected = run(module, inputs)
+    lowered(module, "plan-memory")
+    assert any(len(of_type(f.body.block, LaunchOp)) > 1 for f in functions(module))
+    for result, wanted in zip(run(module, inputs, **RUNS["overlay"]), expected, strict=True):
+        np.testing.assert_array_equal(result, wanted)
+
+
+def one_weight(module: ModuleOp) -> None:
+    weights = next(op.weights for op in module.walk() if isinstance(op, graph.Conv2dOp))
+    array = constant_array(weights)
+    assert array is not None and isinstance(weights.owner, ConstantOp)
+    changed = array.copy()
+    changed[0, 0, 0, 0] ^= 1
+    weights.owner.properties["value"] = constant(changed).value
+
+
+def one_shift(module: ModuleOp) -> None:
+    requant = next(op for op in module.walk() if isinstance(op, graph.RequantOp))
+    requant.shift = integers([values(requant.shift)[0] + 1])
+
+
+def no_clip(module: ModuleOp) -> None:
+    clip = next(op for op in module.walk() if isinstance(op, graph.RequantOp) and only_clips(op))
+    Rewriter.replace_op(clip, [], [clip.input])
+
+
+def padding_moved_up(module: ModuleOp) -> None:
+    conv = next(op for op in module.walk() if isinstance(op, graph.Conv2dOp))
+    top, left, bottom, right = values(conv.pads)
+    conv.pads = integers([top + 1, left, bottom - 1, right])
+
+
+def one_operand_twice(op: Operation) -> None:
+    op.operands[0] = op.operands[1]
+
+
+def sum_of_one_branch(module: ModuleOp) -> None:
+    one_operand_twice(next(d for d in kernels(module) if len(d.inputs) == 2))
+
+
+def another_layout(module: ModuleOp) -> None:
+    first = next(on_engines(module))
+    (result,) = first.results_
+    readers = [use.operation.body.block.args[use.index] for use in result.uses if isinstance(use.operation, DispatchOp)]
+    found: list[SSAValue] = [result, first.yielded[0], *readers]
+    for value in found:
+        assert isinstance(value.type, TensorType)
+        Rewriter.replace_value_with_new_type(value, with_layout(value.type, LayoutAttr((0, 1, 2, 3), (1, 1, 1, 16))))
+
+
+def one_tile_for_all(module: ModuleOp) -> None:
+    dispatch = next(on_engines(module))
+    dispatch.plan = PlanAttr(dimensions(block_workload(dispatch.body.block)))
+
+
+def a_row_too_low(module: ModuleOp) -> None:
+    nest = next(op for op in module.walk() if isinstance(op, NestOp))
+    source, *others = nest.windows
+    axes = [(n, stride, offset + (n == "y"), extent) for n, stride, offset, extent in source.axes]
+    nest.windows = ArrayAttr([WindowAttr(axes), *others])
+
+
+def another_buffer(module: ModuleOp) -> None:
+    calls = of_type(main_function(module).body.block, CallOp)
+    one_operand_twice(next(op for op in calls if len(op.operands) == 3))
+
+
+def a_view_too_low(module: ModuleOp) -> None:
+    view = next(op for op in of_type(kernel(module), SubviewOp) if len(values(op.static_offsets)) == 4)
+    batch, channel, row, column = values(view.static_offsets)
+    view.properties["static_offsets"] = integers([batch, channel, row + 1, column])
+
+
+def one_job_field(module: ModuleOp) -> None:
+    launch: LaunchOp = of_type(kernel(module), LaunchOp)[0]
+    fields = {**launch.fields, "shift": launch.fields["shift"] + 1}
+    changed = LaunchOp(launch.engine_name, launch.kernel.data, launch.inputs, launch.constants, launch.output, fields)
+    Rewriter.replace_op(launch, changed)
+
+
+def a_wait_too_late(module: ModuleOp) -> None:
+    block = kernel(module)
+    start, job = of_type(block, StartOp)[0], of_type(block, AwaitOp)[0]
+    wait = start.token.get_user_of_unique_use()
+    assert isinstance(wait, WaitOp)
+    wait.detach()
+    Rewriter.insert_op(wait, InsertPoint.after(job))
+
+
+def another_index(module: ModuleOp) -> None:
+    load = next(op for op in module.walk() if isinstance(op, LoadOp))
+    load.operands[len(load.indices)] = load.indices[0]
+
+
+def one_address_for_two(module: ModuleOp) -> None:
+    first, second = of_type(kernel(module), AllocOp)[:2]
+    second.attributes[OFFSET] = first.attributes[OFFSET]
+
+
+MUTATIONS = [
+    ("fold-constants", "leftovers", one_weight),
+    ("fuse-requant", "leftovers", one_shift),
+    ("split-clips", "clips", no_clip),
+    ("legalize-convs", "keywords", padding_moved_up),
+    ("dispatch", "residual", sum_of_one_branch),
+    ("assign-layouts", "residual", another_layout),
+    ("plan-tiles", "convolutions", one_tile_for_all),
+    ("apply-plan", "residual", a_row_too_low),
+    ("bufferize", "residual", another_buffer),
+    ("explicit-dma", "convolutions", a_view_too_low),
+    ("explicit-dma", "depthwise", one_job_field),
+    ("pipeline-dma", "double-buffered", a_wait_too_late),
+    ("lower-host", "residual", another_index),
+    ("plan-memory", "narrow", one_address_for_two),
+]
+
+
+@pytest.mark.parametrize(("step", "name", "mutate"), MUTATIONS)
+def test_a_mistake_of_a_pass_is_caught(
+    step: str, name: str, mutate: Callable[[ModuleOp], Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each mutated module is still valid: the verifier alone would miss all of these."""
+    case = CASES[name]
+    use_target(monkeypatch, case.target)
+    module = case.build()
+    inputs = inputs_of(module)
+    expected = run(module, inputs)
+    apply(module, *(pass_class(earlier)() for earlier in PIPELINE[: PIPELINE.index(step) + 1]))
+    mutate(module)
+    module.verify()
+    with pytest.raises((AssertionError, InterpretationError)):
+        check(module, step, case, inputs, expected)
