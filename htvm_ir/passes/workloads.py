@@ -167,8 +167,7 @@ def workload_of(anchor: Operation, requant: graph.RequantOp | None) -> Workload:
             strides, pads, dilations = (values(a) for a in (anchor.strides, anchor.pads, anchor.dilations))
             return replace(
                 workload,
-                weights=constant_array(anchor.weights),
-                bias=None if anchor.bias is None else constant_array(anchor.bias),
+                **_constants(anchor),
                 strides=(strides[0], strides[1]),
                 pads=(pads[0], pads[1], pads[2], pads[3]),
                 dilations=(dilations[0], dilations[1]),
@@ -176,11 +175,16 @@ def workload_of(anchor: Operation, requant: graph.RequantOp | None) -> Workload:
                 zero_point=graph.number(anchor.zero_point),
             )
         case graph.DenseOp():
-            bias = None if anchor.bias is None else constant_array(anchor.bias)
-            zero_point = graph.number(anchor.zero_point)
-            return replace(workload, weights=constant_array(anchor.weights), bias=bias, zero_point=zero_point)
+            return replace(workload, **_constants(anchor), zero_point=graph.number(anchor.zero_point))
         case _:
             return workload
+
+
+def _constants(anchor: graph.Conv2dOp | graph.DenseOp) -> dict[str, Any]:
+    """Weights and bias of a workload."""
+    bias = None if anchor.bias is None else constant_array(anchor.bias)
+    computed = anchor.bias is not None and bias is None
+    return {"weights": constant_array(anchor.weights), "bias": bias, "bias_is_computed": computed}
 
 
 def computed_inputs(anchor: Operation) -> tuple[SSAValue, ...]:
