@@ -17,8 +17,9 @@ from htvm_ir.passes.approximate_convs import approximated
 from htvm_ir.passes.dispatch import COSTS
 from htvm_ir.passes.pipeline import APPROXIMATE
 from htvm_ir.passes.plan_memory import ARENA, BOUND, bytes_of, table_bytes
-from htvm_ir.passes.workloads import block_workload
+from htvm_ir.passes.workloads import block_workload, layout_of
 from htvm_ir.targets.target import Job, Target
+from htvm_ir.targets.workload import Workload
 
 SCHEMA = 1
 
@@ -91,10 +92,14 @@ class Recorder:
             "costs": costs,
             "refused": dispatch.reasons,
             "macs": workload.macs,
-            "cycles": self.target.host.cycles(workload) if plan is None else plan.latency.data,
+            "cycles": self._host_cycles(dispatch, workload) if plan is None else plan.latency.data,
             "tile": None if plan is None else plan.tile,
             "proven_optimal": None if plan is None else bool(plan.proven.data),
         }
+
+    def _host_cycles(self, dispatch: DispatchOp, workload: Workload) -> int:
+        layouts = [layout_of(value.type) for value in (*dispatch.inputs, *dispatch.results_)]
+        return self.target.host.cycles(workload, layouts)
 
     def _count(self, module: ModuleOp) -> dict[str, int]:
         """Cycles the engines compute and cycles the channels move data, each alone."""

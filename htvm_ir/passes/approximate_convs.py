@@ -83,10 +83,14 @@ class ApproximateConvs(ModulePass):
 
 def _conversions(workload: Workload, engine: Engine, other: str, target: Target) -> int:
     """Predicted cycles of converting input and result where the neighbours of an engine want another's layouts."""
-    if other == CPU or target.engine(other).layouts(workload) == engine.layouts(workload):
+    if other == CPU:
         return 0
-    tensors = (*workload.inputs, workload.output)
-    return sum(target.host.cycles(Workload("convert_layout", (tensor,), tensor)) for tensor in tensors)
+    changes = zip(target.engine(other).layouts(workload), engine.layouts(workload), strict=True)
+    return sum(
+        target.host.cycles(Workload("convert_layout", (tensor,), tensor), change)
+        for tensor, change in zip((*workload.inputs, workload.output), changes, strict=True)
+        if change[0] != change[1]
+    )
 
 
 def _clipped(requant: Requant | None, op: graph.RequantOp | None) -> Requant | None:

@@ -193,8 +193,9 @@ class Host:
         default_factory=lambda: {"convert_layout": 3, "pool": 3, "add": 16, "other": 6}
     )
 
-    def cycles(self, workload: Workload) -> int:
-        """Predicted cycles of a kernel."""
+    def cycles(self, workload: Workload, layouts: Sequence[Layout] = ()) -> int:
+        """Predicted cycles of a kernel; ``layouts`` of its inputs and its output, none = row-major."""
+        del layouts
         elements = max(tensor.size for tensor in (*workload.inputs, workload.output))
         each = self.per_element.get(workload.kind, self.per_element["other"])
         return workload.macs * self.per_mac + elements * each

@@ -59,6 +59,7 @@ class Workload:
     ranges: proven least and greatest element of each input; empty = nothing is known but the types.
     zero_point: of the input of a conv2d or dense, which multiplies ``x - zero_point``; pads hold it.
     bias_is_computed: there is a bias, but it is not constant.
+    window, mode: height and width of a pooling window, and whether it is ``max`` or ``average``.
     """
 
     kind: str
@@ -74,6 +75,8 @@ class Workload:
     ranges: tuple[Interval, ...] = ()
     zero_point: int = 0
     bias_is_computed: bool = False
+    window: tuple[int, int] = (1, 1)
+    mode: str = ""
 
     @property
     def kernel(self) -> tuple[int, int]:

@@ -60,9 +60,7 @@ class Analog(Engine):
             return self.match(workload) or "the analog array computes it exactly"
         limit = min(self.parameters.analog_rows // prod(workload.kernel), MAX_CHANNELS)
         reason = "no group of input channels fits the array"
-        for size in dict.fromkeys((limit, limit // 32 * 32)):  # multiples of 32 can always be transferred
-            if size == 0:
-                continue
+        for size in (limit, *range(limit // 32 * 32, 0, -32)):  # multiples of 32 can always be transferred
             parts = analog_approximation.parts(workload, size)
             requant = analog_approximation.converters(workload, parts, MAX_SHIFT)
             reasons = (self.match(converted_part(workload, where, requant)) for where in parts)

@@ -54,5 +54,5 @@ def _window(requant: Requant, bias: NDArray[Any] | None, channels: int) -> tuple
     multiplier = np.broadcast_to(np.array(requant.multiplier, np.float64), (channels,))
     step = np.exp2(np.array(requant.shift, np.float64)) / np.where(multiplier == 0, np.inf, multiplier)
     offset = 0.0 if bias is None else bias.astype(np.float64)
-    ends = [(limit - requant.zero_point) * step - offset for limit in (requant.lo, requant.hi + 1)]
+    ends = [(limit - requant.zero_point) * step - offset for limit in (requant.lo, requant.hi)]
     return np.minimum(*ends), np.maximum(*ends)
