@@ -196,7 +196,8 @@ class Host:
     def cycles(self, workload: Workload, layouts: Sequence[Layout] = ()) -> int:
         """Predicted cycles of a kernel; ``layouts`` of its inputs and its output, none = row-major."""
         del layouts
-        elements = max(tensor.size for tensor in (*workload.inputs, workload.output))
+        read = () if workload.kind == "slice" else workload.inputs  # of a slice only what is written
+        elements = max(tensor.size for tensor in (*read, workload.output))
         each = self.per_element.get(workload.kind, self.per_element["other"])
         return workload.macs * self.per_mac + elements * each
 

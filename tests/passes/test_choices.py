@@ -1,19 +1,16 @@
-"""The network's assignment: least predicted time, conversions included; and the proofs about ranges it rests on."""
+"""The network's assignment: least predicted time, conversions included."""
 
 from __future__ import annotations
 
-import pytest
 from networks import Net, apply
-from xdsl.dialects.builtin import ArrayAttr, DictionaryAttr, ModuleOp
+from xdsl.dialects.builtin import DictionaryAttr, ModuleOp
 from xdsl.ir import SSAValue
 
 from htvm_ir.dialects import graph
 from htvm_ir.dialects.accel import ConvertLayoutOp, kernels
-from htvm_ir.dialects.attributes import integers
 from htvm_ir.passes import choices
 from htvm_ir.passes.assign_layouts import AssignLayouts
 from htvm_ir.passes.dispatch import COSTS, Dispatch
-from htvm_ir.passes.intervals import RANGE, interval
 from htvm_ir.passes.workloads import main_function, module_target
 from htvm_ir.schedule.assign import assign, brute_force, greedy, total
 
@@ -80,28 +77,3 @@ def test_ops_join_the_cpu_kernel_before_them():
     apply(module, Dispatch())
     (kernel,) = kernels(module)
     assert [op.name for op in kernel.body.block.ops][:-1] == ["graph.pool", "graph.requant", "graph.reshape"]
-
-
-@pytest.mark.parametrize(("stated", "expected"), [((-5, 6), (-5, 6)), (None, (-128, 127))])
-def test_the_caller_s_promise_is_a_proof(stated: tuple[int, int] | None, expected: tuple[int, int]):
-    net = Net((1, 4, 6, 6))
-    module = net.module(x := net.pool("max", net.arguments[0], (2, 2), (2, 2)))
-    function = main_function(module)
-    if stated is not None:
-        function.arg_attrs = ArrayAttr([DictionaryAttr({RANGE: integers(stated)})])
-    assert interval(x) == interval(function.body.block.args[0]) == expected
-    apply(module, Dispatch())
-    assert interval(kernels(module)[0].body.block.args[0]) == expected
-    assert interval(kernels(module)[0].results_[0]) == expected
-
-
-def test_intervals_follow_the_ops():
-    net = Net((1, 4, 6, 6))
-    clipped = net.requant(net.accumulate(net.arguments[0], 4, (1, 1)), 5, 3, hi=9)
-    blocks = net.emit(graph.SpaceToDepthOp(clipped, (2, 2), (1, 1, 1, 1)))
-    assert interval(clipped) == (3, 9)
-    assert interval(net.flatten(clipped)) == (3, 9)
-    assert interval(blocks) == (0, 9)
-    accumulated = clipped.owner
-    assert isinstance(accumulated, graph.RequantOp)
-    assert interval(accumulated.input) == (-(2**31), 2**31 - 1)

@@ -29,7 +29,7 @@ class LoopCosts:
 def kind_of(workload: Workload) -> str:
     """The kinds that have loops of their own."""
     if workload.kind == "pool":
-        return workload.mode
+        return "max" if workload.mode == "max" else "average"
     if workload.kind != "conv2d":
         return workload.kind
     single = workload.kernel == (1, 1)
@@ -89,7 +89,7 @@ def _inside(start: int, size: int, kernel: int, dilation: int) -> int:
 class MeasuredHost(Host):
     """The CPU with measured loops.
 
-    table: costs by :func:`key_of`; kinds it lacks cost what a requantisation in the same orders does.
+    table: costs by :func:`key_of`; kinds and orders it lacks cost what :class:`Host` says.
     scaled: cycles of a requantised element more, if it takes a multiplication and a shift of 64 bits.
     """
 
@@ -99,15 +99,14 @@ class MeasuredHost(Host):
     def cycles(self, workload: Workload, layouts: Sequence[Layout] = ()) -> int:
         tensors = (*workload.inputs, workload.output)
         layouts = layouts or [Layout.row_major(len(tensor.shape)) for tensor in tensors]
-        costs = self._costs(key_of(workload, layouts))
+        kind, source, result = key_of(workload, layouts)
+        costs = self.table.get((kind, source, result)) or self.table.get((kind, source, source))
+        if costs is None:
+            return super().cycles(workload)
         numbers = counts(workload, layouts[-1], costs.unrolled)
         total = sum(cost * count for cost, count in zip(costs.cycles, numbers, strict=True))
+        total += numbers[-1] if workload.zero_point else 0  # a subtraction for each tap
         requant = workload.requant
         if requant is not None and (requant.rounding != "floor" or set(requant.multiplier) != {1}):
             total += self.scaled * workload.output.size
         return round(total)
-
-    def _costs(self, key: tuple[str, str, str]) -> LoopCosts:
-        kind, source, result = key
-        likely = (key, (kind, source, source), ("requant", source, result), ("requant", source, source))
-        return next(self.table[k] for k in likely if k in self.table)
