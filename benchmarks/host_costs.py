@@ -97,7 +97,7 @@ def _nonnegative(rows: Floats) -> Floats:
 
 def _complete(costs: Floats, rows: Floats) -> tuple[float, ...]:
     """Rounded costs; loops of a kind that did not occur cost what the slowest that did costs."""
-    seen = rows.any(axis=0).tolist()
+    seen = [bool(rows[:, n].any()) for n in range(rows.shape[1])]
     outputs = [costs[n] if seen[n] else costs[1:5].max() for n in range(1, 5)]
     return tuple(round(float(cost), 2) for cost in (costs[0], *outputs, *costs[5:]))
 

@@ -139,8 +139,8 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _refuse_compile_options(arguments: argparse.Namespace) -> None:
     """A compiled folder is run as it is."""
-    for name in ("engines", "plan", "solver_seconds", "input_range"):
-        if getattr(arguments, name):
+    for name in ("engines", "plan", "solver_seconds", "input_range", "numerics"):
+        if getattr(arguments, name) not in (None, [], "exact"):
             option = "--" + name.replace("_", "-")
             raise HtvmError(f"{arguments.model}: is compiled already, {option} comes too late; name the model instead")
 
