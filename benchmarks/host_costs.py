@@ -53,6 +53,8 @@ def cases() -> Iterator[list[Case]]:
             found += [Case("conv2d", (1, *s), k, f, stride, source, reader) for s, k, f, stride in CONVS]
             found += [Case("depthwise", (1, *s), 0, f, stride, source, reader) for s, f, stride in DEPTHWISE]
         yield from (found[n : n + BATCH] for n in range(0, len(found), BATCH))
+    found = [Case("", (1, *s), source=ANALOG, reader=DIGITAL) for s in PLAIN]
+    yield from (found[n : n + BATCH] for n in range(0, len(found), BATCH))
     for engine in (ROWS, DIGITAL):
         yield [Case("dense", (1, c), k, source=engine, reader=engine) for c, k in DENSE]
 
@@ -90,8 +92,11 @@ def _nonnegative(rows: Floats) -> Floats:
     gram, target = normalised.T @ normalised, normalised.sum(axis=0)
     costs = np.zeros(rows.shape[1])
     for _ in range(20_000):
+        before = costs.copy()
         for n in np.flatnonzero(gram.diagonal() > 0):
             costs[n] = max(0.0, costs[n] + target[n] - float(gram[n] @ costs))
+        if np.abs(costs - before).max() < 1e-9 * np.abs(costs).max():
+            break
     return costs / scale
 
 

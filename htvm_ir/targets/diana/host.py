@@ -100,7 +100,8 @@ class MeasuredHost(Host):
         tensors = (*workload.inputs, workload.output)
         layouts = layouts or [Layout.row_major(len(tensor.shape)) for tensor in tensors]
         kind, source, result = key_of(workload, layouts)
-        costs = self.table.get((kind, source, result)) or self.table.get((kind, source, source))
+        known = (self.table.get(key) for key in ((kind, source, result), (kind, source, source)))
+        costs = next(filter(None, known), None)
         if costs is None:
             return super().cycles(workload)
         numbers = counts(workload, layouts[-1], costs.unrolled)
