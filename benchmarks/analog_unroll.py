@@ -31,8 +31,8 @@ def cycles(jobs: list[Job], limit: int) -> int:
     parameters = replace(DIANA, analog_unroll=limit)
     engine, total = Analog(parameters), 0
     for job in jobs:
-        shape = (job[name] for name in ("c", "k", "fx", "fy", "ox"))
-        total += engine.cycles(replace(job, fields={**job.fields, "ox_unroll": unrolled(*shape, parameters)}))
+        unroll = unrolled(job["c"], job["k"], job["fx"], job["fy"], job["ox"], parameters)
+        total += engine.cycles(replace(job, fields={**job.fields, "ox_unroll": unroll}))
     return total
 
 

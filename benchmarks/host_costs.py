@@ -25,7 +25,7 @@ ENDS = ((ROWS, ROWS), (ROWS, DIGITAL), (DIGITAL, ROWS), (DIGITAL, DIGITAL), (ANA
 PLAIN = ((32, 8, 8), (16, 16, 16), (64, 25, 5), (128, 3, 3), (16, 32, 32), (32, 12, 12), (256, 1, 1), (64, 4, 4),
          (16, 7, 7), (8, 17, 17), (4, 30, 30), (16, 20, 20), (16, 10, 10), (4, 48, 48), (16, 9, 24))  # fmt: skip
 MAXIMA = ((32, 8, 8), (16, 16, 16), (64, 6, 6), (16, 32, 32), (4, 48, 48), (16, 34, 34), (16, 20, 20), (8, 26, 10))
-AVERAGES = ((64, 8, 8), (64, 25, 5), (256, 3, 3), (16, 16, 16))
+AVERAGES = ((256, 1, 1), (64, 8, 8), (64, 25, 5), (256, 3, 3), (16, 16, 16))
 CONVS = (
     ((3, 32, 32), 8, (3, 3), 1), ((16, 8, 8), 16, (3, 3), 1), ((32, 10, 10), 16, (3, 3), 2),
     ((16, 16, 16), 8, (5, 5), 1), ((64, 4, 4), 32, (3, 3), 1), ((4, 49, 10), 8, (7, 5), 2),
@@ -38,6 +38,8 @@ DEPTHWISE = (
 )  # fmt: skip
 DENSE = ((64, 10), (256, 2), (128, 64), (48, 16), (16, 128), (200, 20))
 BATCH = 4
+NEGLIGIBLE = 100
+"""Cycles below which a kernel is not worth a prediction."""
 
 
 def cases() -> Iterator[list[Case]]:
@@ -64,7 +66,7 @@ def grouped(measured: Sequence[Measured]) -> dict[Key, list[Measured]]:
     groups: dict[Key, dict[object, Measured]] = defaultdict(dict)
     for m in measured:
         w = m.workload
-        if len(w.output.shape) == 4 or w.kind == "dense":
+        if (len(w.output.shape) == 4 and m.cycles >= NEGLIGIBLE) or w.kind == "dense":
             shapes = (w.inputs[0].shape, w.output.shape, w.kernel, w.window, m.layouts)
             groups[key_of(w, m.layouts)].setdefault(shapes, m)
     return {key: list(group.values()) for key, group in groups.items()}
@@ -74,7 +76,7 @@ def fit(group: Sequence[Measured]) -> LoopCosts:
     """The costs, and the length of unrolled loops, of the least relative error."""
     measured = np.array([m.cycles for m in group], np.float64)
     fits: list[tuple[float, LoopCosts]] = []
-    for unrolled in (4, 8, 12, 16, 24):
+    for unrolled in (4, 6, 8, 12, 16, 20):
         rows = np.array([counts(m.workload, m.layouts[-1], unrolled) for m in group], np.float64)
         if key_of(group[0].workload, group[0].layouts)[0] in WINDOWED:
             rows[:, 4] = rows[:, 1:5].sum(axis=1)  # the windows cost far more than the loop around them

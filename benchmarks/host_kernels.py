@@ -38,7 +38,7 @@ ROWS, DIGITAL, ANALOG = "rows", "digital", "analog"
 
 @dataclass(frozen=True)
 class Case:
-    """An operator: its kind (``""`` = none), its input's shape, what else it needs, who writes and reads its tensors."""
+    """An operator: its kind ("" = none), its input, what else it needs, and who writes and reads its tensors."""
 
     kind: str
     shape: Shape

@@ -157,6 +157,8 @@ def workload_of(anchor: Operation, requant: graph.RequantOp | None) -> Workload:
             )
         case graph.DenseOp():
             return replace(workload, **_constants(anchor), zero_point=graph.number(anchor.zero_point))
+        case graph.RequantOp():
+            return replace(workload, requant=requant_of(anchor))
         case graph.PoolOp():
             window, strides, pads = (values(a) for a in (anchor.kernel, anchor.strides, anchor.pads))
             return replace(

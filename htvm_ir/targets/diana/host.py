@@ -55,7 +55,8 @@ def counts(workload: Workload, output: Layout, unrolled: int) -> tuple[int, ...]
     """How often a kernel does what COLUMNS names."""
     shape, elements = workload.output.shape, workload.output.size
     inner = shape[output.order[-1]]
-    place = 2 * (inner > unrolled) + (inner % 4 != 0)
+    is_long = inner > unrolled or inner == 1  # there is nothing to unroll
+    place = 2 * is_long + (inner % 4 != 0)
     outputs = [elements if place == n else 0 for n in range(4)]
     padding = output.stored_size(shape) - elements
     return (1, *outputs, elements // inner, padding, *_windows(workload))
