@@ -8,11 +8,11 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from htvm_ir.settings import Setting
 from htvm_ir.targets.layout import Layout
 from htvm_ir.targets.soc import Soc
 from htvm_ir.targets.workload import Tile, Workload
@@ -201,7 +201,8 @@ class Target:
 
     host_memory: where activations live between kernels. engines: in order of preference.
     headers: C headers of the run-time library. soc: the virtual SoC, if there is one.
-    parameters: what ``htvm targets NAME`` prints besides.
+    parameters: numbers and switches that ``--target NAME,PARAMETER=VALUE`` changes (see ``registry.GROUP``), with
+    their values.
     """
 
     name: str
@@ -214,7 +215,7 @@ class Target:
     host: Host = Host()
     headers: tuple[str, ...] = ()
     soc: Callable[[], Soc] | None = None
-    parameters: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    parameters: Mapping[str, Setting] = field(default_factory=dict[str, Setting])
 
     def memory(self, name: str) -> Memory:
         """The memory called ``name``; KeyError if there is none."""

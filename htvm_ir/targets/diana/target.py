@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
+from typing import Any
 
 from htvm_ir.targets.diana.analog import Analog
 from htvm_ir.targets.diana.digital import Digital
@@ -15,9 +16,9 @@ HOST_CYCLES = {"conv2d": 15, "convert_layout": 5, "pool": 3, "requant": 11, "add
 """Cycles an element on the CPU, measured on the virtual SoC: packaged clang at -O2, operands of both arrays."""
 
 
-def diana(parameters: Parameters = DIANA) -> Target:
-    """DIANA with the given numbers; every choice that is not DIANA's own is a parameter."""
-    p = parameters
+def diana(parameters: Parameters = DIANA, **changes: Any) -> Target:
+    """DIANA with the given numbers, and changes to some; every choice that is not DIANA's own is a parameter."""
+    p = replace(parameters, **changes)
 
     def channel(engine: str, way: str, source: str, destination: str) -> Channel:
         return Channel(
