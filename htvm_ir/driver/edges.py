@@ -12,6 +12,7 @@ from xdsl.ir import Attribute
 
 from htvm_ir.frontends.onnx.emit import ASSUMED, RANGE, SCALE, ZERO_POINT
 from htvm_ir.interpreters.signature import arguments_of
+from htvm_ir.passes.plan_memory import OFFSET
 from htvm_ir.passes.workloads import main_function
 
 Array = NDArray[Any]
@@ -23,6 +24,7 @@ class Edge:
 
     names: its ONNX names. limits: least and greatest integer it may hold. assumed: nobody stated these limits.
     scale: the real number is ``scale * (integer - zero_point)``; None = the network does not say.
+    offset: where in the arena of the host memory the caller may put it; None = the arena has no room.
     """
 
     names: tuple[str, ...]
@@ -32,6 +34,7 @@ class Edge:
     assumed: bool = False
     scale: float | None = None
     zero_point: int = 0
+    offset: int | None = None
 
     @property
     def name(self) -> str:
@@ -64,7 +67,7 @@ def edges(module: ModuleOp) -> tuple[list[Edge], list[Edge]]:
     found: tuple[list[Edge], list[Edge]] = ([], [])
     for index, argument in enumerate(arguments_of(function)):
         attributes = given[index].data if given else {}
-        zero_point = attributes.get(ZERO_POINT)
+        zero_point, offset = attributes.get(ZERO_POINT), attributes.get(OFFSET)
         edge = Edge(
             argument.names,
             argument.shape,
@@ -73,6 +76,7 @@ def edges(module: ModuleOp) -> tuple[list[Edge], list[Edge]]:
             ASSUMED in attributes,
             _scale(attributes.get(SCALE)),
             zero_point.value.data if isinstance(zero_point, IntegerAttr) else 0,
+            offset.value.data if isinstance(offset, IntegerAttr) else None,
         )
         found[argument.is_output].append(edge)
     return found

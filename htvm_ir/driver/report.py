@@ -14,7 +14,8 @@ from htvm_ir.dialects.dma import StartOp, transfer_shape
 from htvm_ir.dialects.graph import NAME
 from htvm_ir.dialects.tiled import PlanAttr
 from htvm_ir.passes.dispatch import COSTS
-from htvm_ir.passes.plan_memory import ARENA, BOUND, bytes_of, table_bytes
+from htvm_ir.passes.memory_fit import Fixed, bytes_of
+from htvm_ir.passes.plan_memory import ARENA, BOUND
 from htvm_ir.passes.workloads import block_workload
 from htvm_ir.targets.target import Job, Target
 
@@ -47,8 +48,7 @@ class Recorder:
         predicted = sum(layer["cycles"] for layer in self.layers)
         constants = _constant_bytes(module)
         arena, bound = _numbers(module, ARENA), _numbers(module, BOUND)
-        parts = (arena, constants, table_bytes(module, self.target))
-        used = {m.name: sum(part.get(m.name, 0) for part in parts) for m in self.target.memories}
+        used = {m.name: m.size - Fixed.of(module, m, self.target).room + arena[m.name] for m in self.target.memories}
         return {
             "schema": SCHEMA,
             "model": model,

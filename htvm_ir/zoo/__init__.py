@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _DESCRIPTIONS = {
     "resnet8": "MLPerf Tiny image classification: 3x32x32, three residual blocks, 10 classes",
     "dscnn": "MLPerf Tiny keyword spotting: 1x49x10, four depthwise-separable blocks, 12 classes",
-    "mobilenetv1": "MLPerf Tiny visual wake words: 3x96x96, MobileNetV1 x0.25, 2 classes; other sizes: width=, resolution=",
+    "mobilenetv1": "MLPerf Tiny visual wake words: 3x96x96, MobileNetV1 x0.25, 2 classes (width=, resolution=)",
     "dae": "MLPerf Tiny anomaly detection: dense autoencoder 640-128x4-8-128x4-640",
     "dscnn-htvm": "keyword spotting as HTVM shapes it: 1x10x49, first kernel 5x7, 12 classes",
     "resnet8-mixed": "resnet8 for DIANA's two arrays: ternary but for the first and the last layer",

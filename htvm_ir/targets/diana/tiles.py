@@ -148,14 +148,15 @@ class ConvProblem:
         return _multiples(self.k, LANES)
 
     def _row_sizes(self) -> tuple[int, ...]:
-        """Heights whose pieces are whole DMA granules: a piece that overran would spoil the next channel.
+        """Heights whose last tile is stored in whole DMA granules: a piece that overran would spoil the next channel.
 
-        Left out are those whose tiles see nothing but padding, or the same rows as the tile before.
+        The overrun of other tiles is stored over by the tile below. Left out are heights whose tiles see nothing but
+        padding, or the same rows as the tile before.
         """
 
         def legal(size: int) -> bool:
             spans = self._spans(size)
-            whole = all(rows * self.out_row % self.p.dma_granule == 0 for rows in (size, self.oy % size))
+            whole = (self.oy % size or size) * self.out_row % self.p.dma_granule == 0
             return whole and len(set(spans)) == len(spans) and all(low < high for low, high in spans)
 
         return (*(size for size in range(1, self.oy) if legal(size)), self.oy)
