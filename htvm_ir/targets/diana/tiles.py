@@ -262,11 +262,18 @@ class ConvProblem:
         whole = tuple(int(size == self.oy) for size in self.y_sizes)
         alone = tuple(int((self.k % size or size) == 1) for size in self.k_sizes)  # a last tile of one channel
         cut = tuple(0 if size == self.oy else count for size, count in zip(self.y_sizes, self.y_tiles, strict=True))
+
+        def moved(size: int) -> int:
+            if size == self.oy:
+                return channel.cycles(self.k * self.oy * self.out_row) - channel.start
+            heights = (min(size, self.oy - start) for start in range(0, self.oy, size))
+            return self.k * sum(channel.cycles(rows * self.out_row) - channel.start for rows in heights)
+
         terms = (
             Product(channel.start + channel.software, (Factor("k", self.k_tiles), Factor("y", whole))),
             Product(STRIDED_SOFTWARE, (Factor("k", self.k_tiles), Factor("y", cut))),
             Product((channel.start + PIECE_SOFTWARE) * self.k, (Factor("y", cut),)),
             Product(channel.software - STRIDED_SOFTWARE - PIECE_SOFTWARE, (Factor("k", alone), Factor("y", cut))),
-            Product(channel.cycles(self.k * self.oy * self.out_row) - channel.start),
+            Product(1, (Factor("y", tuple(map(moved, self.y_sizes))),)),
         )
         return Cost("transfer", terms)
