@@ -12,7 +12,6 @@ from xdsl.ir import Attribute
 
 from htvm_ir.frontends.onnx.emit import ASSUMED, RANGE, SCALE, ZERO_POINT
 from htvm_ir.interpreters.signature import arguments_of
-from htvm_ir.passes.plan_memory import OFFSET
 from htvm_ir.passes.workloads import main_function
 
 Array = NDArray[Any]
@@ -67,7 +66,7 @@ def edges(module: ModuleOp) -> tuple[list[Edge], list[Edge]]:
     found: tuple[list[Edge], list[Edge]] = ([], [])
     for index, argument in enumerate(arguments_of(function)):
         attributes = given[index].data if given else {}
-        zero_point, offset = attributes.get(ZERO_POINT), attributes.get(OFFSET)
+        zero_point = attributes.get(ZERO_POINT)
         edge = Edge(
             argument.names,
             argument.shape,
@@ -76,7 +75,7 @@ def edges(module: ModuleOp) -> tuple[list[Edge], list[Edge]]:
             ASSUMED in attributes,
             _scale(attributes.get(SCALE)),
             zero_point.value.data if isinstance(zero_point, IntegerAttr) else 0,
-            offset.value.data if isinstance(offset, IntegerAttr) else None,
+            None if argument.place is None else argument.place[1],
         )
         found[argument.is_output].append(edge)
     return found
