@@ -37,7 +37,7 @@ def load_target(name: str) -> Target:
     if not settings:
         return target
     changes = read_settings(f"target '{name}'", settings, target.parameters)
-    changed = ",".join(f"{key}={value}" for key, value in changes.items())
+    changed = ",".join(f"{key}={str(value).lower()}" for key, value in changes.items())
     return replace(make(**changes), name=f"{name},{changed}")
 
 
