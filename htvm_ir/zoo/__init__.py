@@ -57,9 +57,9 @@ def build(name: str) -> onnx.ModelProto:
     settings = {**defaults, **read_settings(f"zoo network '{base}'", texts, defaults)}
     for key, value in settings.items():
         low, high = _LIMITS[key]
-        if not low <= float(value) <= high:
-            raise HtvmError(f"zoo network '{base}': {key} = {value:g} is not within {low:g} to {high:g}")
-    changed = [f"{key}={value:g}" for key, value in settings.items() if value != defaults[key]]
+        if not isinstance(value, int | float) or not low <= value <= high:
+            raise HtvmError(f"zoo network '{base}': {key} = {value} is not within {low:g} to {high:g}")
+    changed = [f"{key}={value}" for key, value in settings.items() if value != defaults[key]]
     from htvm_ir.zoo.networks import NETWORKS
 
     return NETWORKS[base](",".join([base, *changed]), **settings).model()

@@ -161,7 +161,7 @@ def test_settings_that_change_nothing_are_not_part_of_the_name() -> None:
     ("name", "message"),
     [
         ("mobilenetv1,resolution=8", "resolution = 8 is not within 32 to 512"),
-        ("mobilenetv1,width=2", "width = 2 is not within 0.05 to 1"),
+        ("mobilenetv1,width=2", "width = 2.0 is not within 0.05 to 1"),
         ("mobilenetv1,depth=2", "zoo network 'mobilenetv1' has no setting 'depth'; its settings are width, resolution"),
         ("resnet8,width=1", "zoo network 'resnet8' has no setting 'width'; it has no settings"),
     ],
