@@ -10,6 +10,9 @@ from collections.abc import Callable
 from htvm_ir.zoo.arithmetic import INT7_MAX
 from htvm_ir.zoo.builder import NetBuilder
 
+_PIXELS = 8 * 128 * 128
+"""What calibration takes at most of large images (model choice)."""
+
 
 def resnet8(name: str) -> NetBuilder:
     """Three residual blocks; the last two halve the map and so convolve their shortcut 1x1."""
@@ -63,7 +66,8 @@ def dscnn_htvm(name: str) -> NetBuilder:
 
 def mobilenetv1(name: str, *, width: float = 0.25, resolution: int = 96) -> NetBuilder:
     """MobileNetV1 with `width` times the channels, at least 8 (as Keras has it), for square images."""
-    net = NetBuilder(name, (3, resolution, resolution), scale=1 / 64)
+    samples = max(1, min(8, _PIXELS // resolution**2))
+    net = NetBuilder(name, (3, resolution, resolution), scale=1 / 64, samples=samples)
 
     def scaled(channels: int) -> int:
         return max(8, int(channels * width))
