@@ -18,7 +18,7 @@ import htvm_ir
 
 PACKAGE = Path(htvm_ir.__file__).parent
 
-BASE = ("errors", "arithmetic")
+BASE = ("errors", "arithmetic", "settings")
 SOLVERS = ("cpsat", "tiling", "memory", "schedule")
 VOCABULARY = (*BASE, *SOLVERS, "dialects", "targets")
 
@@ -26,6 +26,7 @@ RULES: dict[str, tuple[str, ...]] = {
     "__init__": ("driver", *BASE),
     "errors": (),
     "arithmetic": ("errors",),
+    "settings": ("errors",),
     "cpsat": ("errors",),
     "tiling": ("errors", "cpsat"),
     "memory": ("errors", "cpsat"),
@@ -37,7 +38,7 @@ RULES: dict[str, tuple[str, ...]] = {
     "backend": VOCABULARY,
     "frontends": VOCABULARY,
     "sim": (*BASE, "targets"),
-    "zoo": ("errors",),
+    "zoo": ("errors", "settings"),
     "integrations": ("*",),
     "report": ("*",),
     "driver": ("*",),

@@ -35,6 +35,7 @@ class Edge:
     scale: the real number is ``scale * (integer - zero_point)``; None = the network does not say.
     rounding: how real numbers become integers, one of ROUND. tail: float operators behind an output, which are
     left to the caller.
+    offset: where in the arena of the host memory the caller may put it; None = the arena has no room.
     """
 
     names: tuple[str, ...]
@@ -46,6 +47,7 @@ class Edge:
     zero_point: int = 0
     rounding: str = "floor"
     tail: tuple[str, ...] = ()
+    offset: int | None = None
 
     @property
     def name(self) -> str:
@@ -91,6 +93,7 @@ def edges(module: ModuleOp) -> tuple[list[Edge], list[Edge]]:
             zero_point.value.data if isinstance(zero_point, IntegerAttr) else 0,
             rounding.data if isinstance(rounding, StringAttr) else "floor",
             _strings(attributes.get(TAIL)),
+            None if argument.place is None else argument.place[1],
         )
         found[argument.is_output].append(edge)
     return found

@@ -16,8 +16,9 @@ from htvm_ir.dialects.tiled import PlanAttr
 from htvm_ir.passes.approximate_convs import approximated
 from htvm_ir.passes.dispatch import COSTS
 from htvm_ir.passes.fold_dead_channels import network_macs
+from htvm_ir.passes.memory_fit import Fixed, bytes_of
 from htvm_ir.passes.pipeline import APPROXIMATE
-from htvm_ir.passes.plan_memory import ARENA, BOUND, bytes_of, table_bytes
+from htvm_ir.passes.plan_memory import ARENA, BOUND
 from htvm_ir.passes.workloads import block_workload, layout_of
 from htvm_ir.targets.target import Job, Target
 from htvm_ir.targets.workload import Workload
@@ -58,8 +59,7 @@ class Recorder:
         constants = _constant_bytes(module)
         arena, bound = _numbers(module, ARENA), _numbers(module, BOUND)
         executed = sum(layer["macs"] for layer in self.layers)
-        parts = (arena, constants, table_bytes(module, self.target))
-        used = {m.name: sum(part.get(m.name, 0) for part in parts) for m in self.target.memories}
+        used = {m.name: m.size - Fixed.of(module, m, self.target).room + arena[m.name] for m in self.target.memories}
         return {
             "schema": SCHEMA,
             "model": model,

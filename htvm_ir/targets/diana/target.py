@@ -31,9 +31,9 @@ HOST_CYCLES = {
 """Cycles an element on the CPU, measured on the virtual SoC: packaged clang at -O2, operands of both arrays."""
 
 
-def diana(parameters: Parameters = DIANA) -> Target:
-    """DIANA with the given numbers; every choice that is not DIANA's own is a parameter."""
-    p = parameters
+def diana(parameters: Parameters = DIANA, **changes: Any) -> Target:
+    """DIANA with the given numbers, and changes to some; every choice that is not DIANA's own is a parameter."""
+    p = replace(parameters, **changes)
 
     def channel(engine: str, way: str, source: str, destination: str) -> Channel:
         return Channel(

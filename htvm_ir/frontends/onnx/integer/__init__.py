@@ -134,7 +134,7 @@ def _convert(net: IntegerNet, node: Node) -> None:
     _settle(net, node)
 
 
-def _domains(node: Node) -> dict[str, Mapping[str, Operator[IntegerNet]]]:
+def _domains(node: Node) -> Mapping[str, Mapping[str, Operator[IntegerNet]]]:
     standard = {"": {**OPERATORS, **EXPORTED}}
     return {**standard, node.domain: EXPORTED} if node.domain else standard
 
