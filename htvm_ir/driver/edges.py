@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from xdsl.dialects.builtin import DenseArrayBase, FloatAttr, IntegerAttr, ModuleOp
+from xdsl.dialects.builtin import DenseArrayBase, FloatAttr, IntegerAttr, ModuleOp, StringAttr
 from xdsl.ir import Attribute
 
-from htvm_ir.frontends.onnx.emit import ASSUMED, RANGE, SCALE, ZERO_POINT
+from htvm_ir.frontends.onnx.emit import ASSUMED, RANGE, ROUNDING, SCALE, ZERO_POINT
 from htvm_ir.interpreters.signature import arguments_of
 from htvm_ir.passes.workloads import main_function
 
@@ -23,6 +23,7 @@ class Edge:
 
     names: its ONNX names. limits: least and greatest integer it may hold. assumed: nobody stated these limits.
     scale: the real number is ``scale * (integer - zero_point)``; None = the network does not say.
+    rounding: how real numbers become integers, floor or half_up.
     """
 
     names: tuple[str, ...]
@@ -32,6 +33,7 @@ class Edge:
     assumed: bool = False
     scale: float | None = None
     zero_point: int = 0
+    rounding: str = "floor"
 
     @property
     def name(self) -> str:
@@ -39,9 +41,10 @@ class Edge:
         return self.names[0]
 
     def quantize(self, values: Array) -> Array:
-        """Float values as the integers the network computes with: floor, then clip."""
+        """Float values as the integers the network computes with: divided in float32, rounded, clipped."""
+        half = np.float32(0.5 if self.rounding == "half_up" else 0.0)
         with np.errstate(over="ignore"):  # what overflows to infinity is clipped
-            scaled = np.floor(values / np.float32(self.scale or 1.0)) + self.zero_point
+            scaled = np.floor(values / np.float32(self.scale or 1.0) + half) + self.zero_point
         return np.clip(scaled, *self.limits).astype(self.dtype)
 
     def as_json(self) -> dict[str, Any]:
@@ -54,6 +57,7 @@ class Edge:
             "zero_point": self.zero_point,
             "range": list(self.limits),
             "range_assumed": self.assumed,
+            "rounding": self.rounding,
         }
 
 
@@ -64,7 +68,7 @@ def edges(module: ModuleOp) -> tuple[list[Edge], list[Edge]]:
     found: tuple[list[Edge], list[Edge]] = ([], [])
     for index, argument in enumerate(arguments_of(function)):
         attributes = given[index].data if given else {}
-        zero_point = attributes.get(ZERO_POINT)
+        zero_point, rounding = attributes.get(ZERO_POINT), attributes.get(ROUNDING)
         edge = Edge(
             argument.names,
             argument.shape,
@@ -73,6 +77,7 @@ def edges(module: ModuleOp) -> tuple[list[Edge], list[Edge]]:
             ASSUMED in attributes,
             _scale(attributes.get(SCALE)),
             zero_point.value.data if isinstance(zero_point, IntegerAttr) else 0,
+            rounding.data if isinstance(rounding, StringAttr) else "floor",
         )
         found[argument.is_output].append(edge)
     return found

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 
 from htvm_ir.frontends.onnx.shapes import Window
-from htvm_ir.quantize.network import Add, Array, Clip, Conv, Dense, Layer, Linear, Move, Pool, per_channel
+from htvm_ir.quantize.network import Add, Array, Clip, Conv, Dense, Layer, Linear, Move, Network, Pool, per_channel
 
 _CHUNK = 1 << 24
 """Elements of the largest intermediate array: 64 MB of float32."""
@@ -94,9 +94,8 @@ def pool(layer: Pool, x: Array) -> Array:
 
 
 def move(layer: Move, x: Array) -> Array:
-    """Transposed and reshaped."""
-    moved = x.transpose(layer.permutation) if layer.permutation else x
-    return moved.reshape(len(x), *layer.shape[1:])
+    """Transposed or reshaped."""
+    return x.transpose(layer.permutation) if layer.permutation else x.reshape(len(x), *layer.shape[1:])
 
 
 def run(layers: Sequence[Layer], inputs: Mapping[str, Array]) -> dict[str, Array]:
@@ -105,3 +104,12 @@ def run(layers: Sequence[Layer], inputs: Mapping[str, Array]) -> dict[str, Array
     for layer in layers:
         tensors[layer.name] = compute(layer, [tensors[name] for name in layer.inputs])
     return tensors
+
+
+def difference(network: Network, real: Mapping[str, Array], other: Mapping[str, Array]) -> float:
+    """How far the outputs in ``other`` are from ``real``: squared error over squared signal, summed over outputs."""
+    total = 0.0
+    for name in network.outputs.values():
+        error = np.sum((other[name] - real[name]) ** 2, dtype=np.float64)
+        total += float(error / max(np.sum(real[name] ** 2, dtype=np.float64), 1e-300))
+    return total

@@ -7,14 +7,12 @@ from dataclasses import dataclass, field
 from math import inf
 from typing import Any
 
-from numpy import dtype, float64, ndarray
 from numpy.typing import NDArray
 
 from htvm_ir.frontends.onnx.graph import Shape
 from htvm_ir.frontends.onnx.shapes import Window
 
 Array = NDArray[Any]
-Floats = ndarray[Any, dtype[float64]]
 
 
 @dataclass
@@ -73,7 +71,7 @@ class Pool(Layer):
 
 @dataclass
 class Move(Layer):
-    """The same numbers in another shape, transposed to ``permutation`` before if there is one."""
+    """The same numbers: transposed to ``permutation`` if there is one, else in another shape."""
 
     permutation: tuple[int, ...] = ()
 

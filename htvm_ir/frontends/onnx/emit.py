@@ -38,6 +38,8 @@ ZERO_POINT = "graph.zero_point"
 """Argument and result attributes: the real number is ``scale * (integer - zero_point)``."""
 RANGE = "graph.range"
 """Argument attribute: the least and the greatest integer that the proof relies on."""
+ROUNDING = "graph.edge_rounding"
+"""Argument attribute: how the caller rounds real numbers to integers, ``floor`` (if absent) or half_up."""
 ASSUMED = "graph.assumed_range"
 """Argument attribute: neither the model nor the user states the range; it is the type's."""
 

@@ -5,12 +5,21 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
+from xdsl.dialects.builtin import StringAttr
 from xdsl.ir import BlockArgument, SSAValue
 
 from htvm_ir.errors import HtvmError
-from htvm_ir.frontends.onnx.emit import Edge
+from htvm_ir.frontends.onnx.emit import ROUNDING, Edge
 from htvm_ir.frontends.onnx.graph import INT8, Graph, Input, Node
-from htvm_ir.frontends.onnx.integer.elementwise import CLIPS, COPIES, FACTORS, clip_bounds, keeps, scaled
+from htvm_ir.frontends.onnx.integer.elementwise import (
+    CLIPS,
+    COPIES,
+    FACTORS,
+    clip_bounds,
+    keeps,
+    scaled,
+    split,
+)
 from htvm_ir.frontends.onnx.integer.net import IntegerNet, Tensor
 from htvm_ir.frontends.onnx.integer.proof import Value
 
@@ -22,7 +31,7 @@ _UNBOUNDED = 2**63
 class _InputEdge:
     """``clip(floor(real / scale))`` with elements in ``low`` to ``high``, done by ``nodes``.
 
-    ``tensor`` names the integer tensor the nodes make of the graph input.
+    ``tensor`` names the integer tensor the nodes make of the graph input. With ``half``, 1/2 is added before the floor.
     """
 
     scale: Fraction
@@ -30,10 +39,11 @@ class _InputEdge:
     high: int
     tensor: str
     nodes: tuple[Node, ...]
+    half: bool
 
 
 def _input_edge(graph: Graph, name: str) -> _InputEdge | None:
-    """The leading ``[Div] -> Floor -> Max, Min`` of a graph input, ``None`` if it has no Floor.
+    """The leading ``[Div] -> [Add 1/2] -> Floor -> Max, Min`` of a graph input, ``None`` if it has no Floor.
 
     Raises HtvmError if the chain floors but does not clip on both sides.
     """
@@ -52,7 +62,7 @@ def _input_edge(graph: Graph, name: str) -> _InputEdge | None:
             "add Max and Min with the bounds of 8 bits"
         )
     low, high = value.interval
-    return _InputEdge(1 / value.scale, low, high, tensor, tuple(nodes))
+    return _InputEdge(1 / value.scale, low, high, tensor, tuple(nodes), value.offset != 0)
 
 
 def _step(graph: Graph, node: Node, value: Value) -> Value | None:
@@ -61,8 +71,12 @@ def _step(graph: Graph, node: Node, value: Value) -> Value | None:
         return None
     if node.op in COPIES:
         return value if keeps(node, value) else None
-    if node.op in FACTORS and not value.floored:
+    if node.op in FACTORS and not value.floored and not value.offset:
         return scaled(graph, node, value)
+    if node.op == "Add" and not value.floored and not value.offset:
+        constants = split(graph, node)[1]
+        is_half = len(constants) == 1 and graph.scalar(constants[0]) == Fraction(1, 2)
+        return value.plus(Fraction(1, 2)) if is_half else None
     if node.op == "Floor" and not value.floored:
         # the scale is the caller's, so the integers themselves are the new unit
         return value.floor()
@@ -88,6 +102,8 @@ def add_input(net: IntegerNet, item: Input, stated: tuple[int, int] | None) -> N
     edge, name = Edge(item.name), item.name
     if found is not None:
         edge, name = Edge(item.name, float(found.scale), aliases=[found.tensor]), found.tensor
+        if found.half:
+            edge.extra[ROUNDING] = StringAttr("half_up")
         net.handled.update(node.output for node in found.nodes)
     assumed = found is None and stated is None and item.element == "FLOAT"
     source = net.emit.argument(item.shape, edge, (low, high), assumed)
