@@ -36,6 +36,7 @@ RULES: dict[str, tuple[str, ...]] = {
     "passes": VOCABULARY,
     "backend": VOCABULARY,
     "frontends": VOCABULARY,
+    "quantize": ("errors", "frontends"),
     "sim": (*BASE, "targets"),
     "zoo": ("errors",),
     "integrations": ("*",),

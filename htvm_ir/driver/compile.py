@@ -13,6 +13,7 @@ from htvm_ir.errors import HtvmError
 if TYPE_CHECKING:
     from xdsl.dialects.builtin import ModuleOp
 
+    from htvm_ir.driver.quantize import Quantized
     from htvm_ir.targets.target import Target
 
 
@@ -23,6 +24,8 @@ class Options:
     engines: None = all of the target's; empty = CPU only.
     plan: tile sizes by kernel or layer name (JSON form of the plan attribute).
     input_ranges: least and greatest value of inputs that the model does not quantise.
+    calibration: an npz; the float or QDQ model is converted to DIANA's number format on it (``--numerics=pow2``).
+    calibration_samples: use only so many of it.
     """
 
     target: str = "diana"
@@ -31,6 +34,8 @@ class Options:
     solver_seconds: float | None = None
     plan: Mapping[str, Mapping[str, int]] | None = None
     input_ranges: Mapping[str, tuple[int, int]] = field(default_factory=dict[str, tuple[int, int]])
+    calibration: Path | None = None
+    calibration_samples: int | None = None
 
 
 @dataclass
@@ -38,7 +43,7 @@ class Compiled:
     """A compiled network.
 
     source: the network at level 1, what the interpreter runs as reference. module: the last IR.
-    files: path in the package -> text. report: the JSON report.
+    files: path in the package -> text. report: the JSON report. quantized: the conversion before, if there was one.
     """
 
     target: Target
@@ -46,6 +51,7 @@ class Compiled:
     module: ModuleOp
     files: dict[str, str]
     report: dict[str, Any]
+    quantized: Quantized | None = None
 
 
 def load_model(model: str, options: Options) -> ModuleOp:
@@ -85,7 +91,8 @@ def compile_model(
     options = options or Options()
     started = time.perf_counter()
     engines = ("none",) if options.engines == () else options.engines
-    source = load_model(model, options)
+    quantized = _quantized(model, options)
+    source = load_model(model, options) if quantized is None else _import(quantized, model, options)
     module = source.clone()
     run_passes(module, [SetTarget(options.target, engines)])
     target = module_target(module)
@@ -106,8 +113,24 @@ def compile_model(
     inputs, outputs = edges(module)
     report["inputs"] = [edge.as_json() for edge in inputs]
     report["outputs"] = [edge.as_json() for edge in outputs]
+    if quantized is not None:
+        report["quantization"] = quantized.report
     report["compile_seconds"] = round(time.perf_counter() - started, 3)
-    return Compiled(target, source, module, files, report)
+    return Compiled(target, source, module, files, report, quantized)
+
+
+def _quantized(model: str, options: Options) -> Quantized | None:
+    if options.calibration is None:
+        return None
+    from htvm_ir.driver.quantize import quantize_model
+
+    return quantize_model(model, options.calibration, options.calibration_samples)
+
+
+def _import(quantized: Quantized, model: str, options: Options) -> ModuleOp:
+    from htvm_ir.frontends.onnx import import_model
+
+    return import_model(quantized.model, name=Path(model).stem, input_ranges=options.input_ranges)
 
 
 class _Stopwatch:

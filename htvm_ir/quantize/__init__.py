@@ -18,7 +18,7 @@ from htvm_ir.quantize.equalise import equalised, with_bounds_at_the_end, without
 from htvm_ir.quantize.inputs import rescaled
 from htvm_ir.quantize.network import Array, Network
 
-__all__ = ["Cost", "Converted", "Network", "quantize", "run_steps"]
+__all__ = ["Converted", "Cost", "Network", "quantize", "run_steps"]
 
 
 @dataclass(frozen=True)

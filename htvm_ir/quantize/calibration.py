@@ -41,7 +41,7 @@ def _real(what: str, arrays: Mapping[str, Array], values: Array, source: Source)
         raise HtvmError(f"{what} has shape {list(values.shape)}, expected [{wanted}]")
     if not len(values):
         raise HtvmError(f"{what} holds no samples")
-    if values.dtype in (np.int8, np.uint8):
+    if values.dtype.kind in "iu" and values.dtype.itemsize == 1:
         scale, zero_point = _convention(what, arrays, source)
         return (values.astype(np.float32) - np.float32(zero_point)) * np.float32(scale)
     if values.dtype.kind != "f":
@@ -58,7 +58,9 @@ def _convention(what: str, arrays: Mapping[str, Array], source: Source) -> tuple
     if SCALE not in arrays:
         raise HtvmError(f"{what} holds integers, but the model's input is float; add {SCALE} and {ZERO_POINT}")
     scale, zero_point = arrays[SCALE], arrays.get(ZERO_POINT, np.zeros(()))
-    numbers = [value.size == 1 and value.dtype.kind in "iuf" and np.isfinite(value).all() for value in (scale, zero_point)]
+    numbers = [
+        value.size == 1 and value.dtype.kind in "iuf" and np.isfinite(value).all() for value in (scale, zero_point)
+    ]
     if not all(numbers) or scale.item() <= 0:
         raise HtvmError(f"{what}: {SCALE} must be one positive number and {ZERO_POINT} one number")
     return float(scale.item()), float(zero_point.item())

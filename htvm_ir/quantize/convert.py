@@ -41,7 +41,7 @@ class Step:
 
 @dataclass
 class Converted:
-    """An integer network: ``scales`` of its inputs, its layers, and the error of the outputs on the calibration data."""
+    """An integer network: ``scales`` of its inputs, its layers, and the outputs' error on the calibration data."""
 
     network: Network
     scales: dict[str, float]

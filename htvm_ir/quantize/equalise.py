@@ -22,7 +22,7 @@ _IDLE = 1e-4
 def equalised(network: Network, tensors: Mapping[str, Array]) -> Network:
     """The same function with other factors; ``tensors`` are what its layers give on the calibration data.
 
-    Only what is positively homogeneous can be scaled: linear layers without an upper clip that layers with weights read.
+    Only what is positively homogeneous can be scaled: linear layers without an upper bound that linear layers read.
     """
     result = copy.deepcopy(network)
     for layer in result.layers:

@@ -81,7 +81,9 @@ def groups(network: Network) -> list[list[str]]:
 def _offset(network: Network, group: list[str]) -> int:
     """128 if nobody needs 0 of a group's tensors to be the integer 0 and none of them is negative, else 0."""
     for layer in network.layers:
-        if layer.name in group and not (isinstance(layer, Pool | Move) or (isinstance(layer, Linear) and layer.low >= 0)):
+        if layer.name in group and not (
+            isinstance(layer, Pool | Move) or (isinstance(layer, Linear) and layer.low >= 0)
+        ):
             return 0
         reads = any(name in group for name in layer.inputs)
         if reads and layer.name not in group and (not isinstance(layer, Linear) or _pads(layer)):
@@ -96,8 +98,10 @@ def offset_of(network: Network, tensor: str) -> int:
 
 
 def _largest(network: Network, group: list[str], offset: int) -> int:
-    """The largest exponent with which all integers lie within the group's upper bounds, if a layer ends at its bound."""
-    ends = [layer.high / (INT8[1] + offset) for layer in network.layers if layer.name in group and np.isfinite(layer.high)]
+    """The largest exponent with which the integers end at or below a bound that ``with_bounds_at_the_end`` placed."""
+    ends = [
+        layer.high / (INT8[1] + offset) for layer in network.layers if layer.name in group and np.isfinite(layer.high)
+    ]
     exponents = [np.log2(end) for end in ends if end > 0]
     return int(min((e for e in exponents if e == np.rint(e)), default=_LARGEST))
 

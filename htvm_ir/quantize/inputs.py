@@ -1,4 +1,4 @@
-"""Scales of the network's inputs. They need not be powers of two: the caller applies them, the first weights undo them."""
+"""Scales of the inputs. They need not be powers of two: the caller applies them, the first weights undo them."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Float and QDQ models to a :class:`Network`: quantisation is taken back, what is linear is folded.
 
-A QuantizeLinear keeps its meaning as a clip (it saturates, which is often the network's ReLU), its rounding is left
-out; a DequantizeLinear is nothing on a tensor and gives real weights on a constant.
+A QuantizeLinear whose integers begin at 0 stays as a clip (it is often the network's ReLU), its rounding is left out;
+a DequantizeLinear is nothing on a tensor and gives real weights on a constant.
 """
 
 from __future__ import annotations
@@ -210,7 +210,9 @@ def _channel_values(reader: _Reader, node: Node, tensor: str, index: int) -> Arr
     try:
         return np.array(np.broadcast_to(values, wanted)).reshape(-1)
     except ValueError:
-        raise node.error(f"a constant of shape {list(values.shape)}; one number or one for each channel can be") from None
+        raise node.error(
+            f"a constant of shape {list(values.shape)}; one number or one for each channel can be"
+        ) from None
 
 
 def _affine(reader: _Reader, node: Node, source: str, factor: Array, term: Array) -> None:
@@ -224,7 +226,9 @@ def _affine(reader: _Reader, node: Node, source: str, factor: Array, term: Array
         reader.tensors[node.output] = layer.name
         return
     if len(shape) != 4:
-        raise node.error(f"scales a tensor of shape {list(shape)}; behind a layer with weights, or on N, C, H, W, it can")
+        raise node.error(
+            f"scales a tensor of shape {list(shape)}; behind a layer with weights, or on N, C, H, W, it can"
+        )
     win = global_window((1, 1, 1, 1))
     inputs = (reader.tensor(source),)
     reader.add(node, Conv(node.output, inputs, shape, factor.reshape(-1, 1, 1, 1), term, win, shape[1]))
@@ -291,7 +295,10 @@ def _clip(reader: _Reader, node: Node) -> None:
 
 
 def _quantize(reader: _Reader, node: Node) -> None:
-    """A clip, where the layer before can carry it; of an input or a tensor that others read as well it is left out."""
+    """A clip at 0 and above, where the layer before can carry it: it stands for the network's ReLU, bounded or not.
+
+    That numbers of both signs saturate is a limit of their 8 bits and no part of the network.
+    """
     source = node.operand(0)
     layer = None if source in reader.graph.constants else reader.owner(source)
     if layer is None or isinstance(layer, Move) or source in reader.tails:
@@ -303,7 +310,10 @@ def _quantize(reader: _Reader, node: Node) -> None:
     kind = reader.graph.constants[node.operand(2)].dtype if node.operand(2) else np.dtype(np.uint8)
     limits = np.iinfo(kind)
     low, high = (float(scale) * (bound - float(zero_point)) for bound in (limits.min, limits.max))
-    reader.clip(node, low, high)
+    if low < 0:
+        reader.alias(node)
+    else:
+        reader.clip(node, low, high)
 
 
 def _scale(reader: _Reader, node: Node) -> tuple[Array, Array]:

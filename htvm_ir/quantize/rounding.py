@@ -1,8 +1,8 @@
 """Weights to integers so that the layer's output, not the weights, changes least.
 
 Each weight is rounded in turn, and what its rounding does to the output is made up for by the weights not yet rounded
-(Frantar et al., "GPTQ", 2022, after optimal brain surgeon). What matters is the covariance of the layer's operands on the
-calibration data; a constant error is left to the bias.
+(Frantar et al., "GPTQ", 2022, after optimal brain surgeon). What matters is the covariance of the layer's operands on
+the calibration data; a constant error is left to the bias.
 """
 
 from __future__ import annotations

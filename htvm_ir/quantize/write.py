@@ -98,9 +98,7 @@ class _Writer:
 
     def _pool(self, layer: Pool, name: str, operands: Sequence[str]) -> str:
         win, op = layer.window, "AveragePool" if layer.average else "MaxPool"
-        pooled = self._node(
-            op, f"{name}.pool", operands, kernel_shape=win.kernel, strides=win.strides, pads=win.pads
-        )
+        pooled = self._node(op, f"{name}.pool", operands, kernel_shape=win.kernel, strides=win.strides, pads=win.pads)
         return self._node("Add", f"{name}.half", [pooled, self._constant(0.5)]) if layer.average else pooled
 
     def _move(self, layer: Move, name: str, operands: Sequence[str]) -> None:
