@@ -31,5 +31,7 @@ metadata.mkdir(parents=True, exist_ok=True)
 entries = project["entry-points"]["htvm_ir.targets"]
 lines = ["[htvm_ir.targets]", *(f"{name} = {value}" for name, value in entries.items())]
 (metadata / "entry_points.txt").write_text("\n".join(lines) + "\n")
-config.environment["PYTHONPATH"] = os.pathsep.join([str(site), str(toynpu)])
+# A tree that is not installed is tested with PYTHONPATH=.
+inherited = [os.environ["PYTHONPATH"]] if "PYTHONPATH" in os.environ else []
+config.environment["PYTHONPATH"] = os.pathsep.join([str(site), str(toynpu), *inherited])
 config.environment["PYTHONDONTWRITEBYTECODE"] = "1"

@@ -17,6 +17,12 @@ IntArray = NDArray[Any]
 ROUNDINGS = ("floor", "half_up", "half_even", "half_away", "gemmlowp", "single")
 """How ``acc * multiplier`` is divided by ``2**shift``; the table in docs/numerics.md says who uses which."""
 
+POOLS = ("average", "max", "sum")
+"""What a window is reduced to."""
+
+MEAN_ROUNDINGS = ("floor", "half_up", "half_away", "half_even")
+"""How a window's sum is divided by the number of its elements."""
+
 
 def conv2d(
     x: IntArray,
@@ -26,17 +32,18 @@ def conv2d(
     pads: Sequence[int],
     dilations: Sequence[int],
     groups: int,
+    zero_point: int = 0,
 ) -> IntArray:
     """Cross-correlate ``x`` [1, C, H, W] with ``weights`` [K, C/groups, FY, FX]; int32 [1, K, OY, OX].
 
-    ``pads`` is top, left, bottom, right, filled with zeros.
+    ``pads`` is top, left, bottom, right. What is multiplied is ``x - zero_point``, and zero in the padding.
     """
     top, left, bottom, right = pads
     _, _, height, width = x.shape
     out_channels, per_group, fy, fx = weights.shape
     oy = (height + top + bottom - dilations[0] * (fy - 1) - 1) // strides[0] + 1
     ox = (width + left + right - dilations[1] * (fx - 1) - 1) // strides[1] + 1
-    padded = np.pad(x[0].astype(np.int32), ((0, 0), (top, bottom), (left, right)))
+    padded = np.pad(x[0].astype(np.int32) - np.int32(zero_point), ((0, 0), (top, bottom), (left, right)))
     taps = np.empty((padded.shape[0], fy, fx, oy, ox), np.int32)
     for i in range(fy):
         for j in range(fx):
@@ -59,15 +66,30 @@ def _matmul(a: IntArray, b: IntArray) -> IntArray:
     return np.matmul(a.astype(np.int64), b.astype(np.int64)).astype(np.int32)
 
 
-def dense(x: IntArray, weights: IntArray, bias: IntArray | None) -> IntArray:
-    """``x`` [1, C] times ``weights`` [K, C] transposed plus ``bias`` [K]; int32 [1, K]."""
-    acc = _matmul(x, weights.T)
+def dense(x: IntArray, weights: IntArray, bias: IntArray | None, zero_point: int = 0) -> IntArray:
+    """``x - zero_point`` [1, C] times ``weights`` [K, C] transposed plus ``bias`` [K]; int32 [1, K]."""
+    acc = _matmul(x.astype(np.int32) - np.int32(zero_point), weights.T)
     return acc if bias is None else acc + bias.astype(np.int32)
 
 
 def add(a: IntArray, b: IntArray) -> IntArray:
     """Element-wise int32 sum."""
     return a.astype(np.int32) + b.astype(np.int32)
+
+
+def sub(a: IntArray, b: IntArray) -> IntArray:
+    """Element-wise int32 difference."""
+    return a.astype(np.int32) - b.astype(np.int32)
+
+
+def mul(a: IntArray, b: IntArray, zero_points: Sequence[int] = (0, 0)) -> IntArray:
+    """Element-wise int32 product of ``a`` and ``b``, each less its zero point."""
+    return (a.astype(np.int32) - np.int32(zero_points[0])) * (b.astype(np.int32) - np.int32(zero_points[1]))
+
+
+def lookup(x: IntArray, table: IntArray) -> IntArray:
+    """``table`` [256] at the number of each element of the 8-bit ``x``, counted from the smallest one of its type."""
+    return table[x.astype(np.int64) - int(np.iinfo(x.dtype).min)]
 
 
 def pool(
@@ -78,12 +100,12 @@ def pool(
     pads: Sequence[int],
     rounding: str,
 ) -> IntArray:
-    """``average`` or ``max`` over windows of ``x`` [1, C, H, W]; padded positions do not count.
+    """One of POOLS over windows of ``x`` [1, C, H, W]; padded positions do not count.
 
-    ``rounding`` is floor or half_up (``floor(mean + 1/2)``) and matters for averages only.
+    ``rounding`` is one of MEAN_ROUNDINGS and matters for averages only. A sum is int32, anything else of x's type.
     """
     top, left, bottom, right = pads
-    neutral = 0 if kind == "average" else int(np.iinfo(x.dtype).min)
+    neutral = int(np.iinfo(x.dtype).min) if kind == "max" else 0
     edges = ((0, 0), (0, 0), (top, bottom), (left, right))
     padded = np.pad(x.astype(np.int64), edges, constant_values=neutral)
     counted = np.pad(np.ones_like(x, dtype=np.int64), edges)
@@ -94,9 +116,27 @@ def pool(
 
     if kind == "max":
         return windows(padded).max(axis=(4, 5)).astype(x.dtype)
-    total, count = windows(padded).sum(axis=(4, 5)), windows(counted).sum(axis=(4, 5))
-    mean = total // count if rounding == "floor" else (2 * total + count) // (2 * count)
-    return mean.astype(x.dtype)
+    total = windows(padded).sum(axis=(4, 5))
+    if kind == "sum":
+        return total.astype(np.int32)
+    return mean(total, windows(counted).sum(axis=(4, 5)), rounding).astype(x.dtype)
+
+
+def mean(total: IntArray, count: IntArray, rounding: str) -> IntArray:
+    """``total / count`` as an integer; ``rounding`` is one of MEAN_ROUNDINGS and count is positive."""
+    match rounding:
+        case "floor":
+            return total // count
+        case "half_up":
+            return (2 * total + count) // (2 * count)
+        case "half_away":
+            return np.sign(total) * ((2 * np.abs(total) + count) // (2 * count))
+        case "half_even":
+            quotient = total // count
+            twice = 2 * (total - quotient * count)
+            return quotient + ((twice > count) | ((twice == count) & (quotient % 2 == 1)))
+        case _:
+            raise ValueError(f"unknown rounding {rounding!r}")
 
 
 def space_to_depth(x: IntArray, block: Sequence[int], pads: Sequence[int]) -> IntArray:

@@ -95,8 +95,11 @@ class Model:
         """Suggest where the search starts."""
         self._hints[variable] = value
 
-    def solve(self, seconds: float) -> Outcome:
-        """Run one worker with a fixed seed. Raises ValueError if CP-SAT rejects the model."""
+    def solve(self, seconds: float, relax: bool = False) -> Outcome:
+        """Run one worker with a fixed seed; `relax`: bound by the linear relaxation of the clauses, too.
+
+        Raises ValueError if CP-SAT rejects the model.
+        """
         from ortools.sat.python import cp_model_helper as cp
 
         proto = cp.CpModelProto()
@@ -108,6 +111,8 @@ class Model:
         parameters.random_seed = 0
         parameters.max_time_in_seconds = seconds
         parameters.max_deterministic_time = seconds * WORK_PER_SECOND
+        if relax:
+            parameters.linearization_level = 2
         wrapper = cp.SolveWrapper()
         wrapper.set_parameters(parameters)
         response = wrapper.solve(proto)

@@ -63,7 +63,8 @@ def test_the_engine_computes_all_it_can(name: str) -> None:
     assert {layer["op"] for layer in layers} & ENGINE_OPS
     for layer in layers:
         on_engine = layer["engine"] == "digital"
-        assert on_engine == (layer["op"] in ENGINE_OPS), layer
+        slower = layer["costs"].get("digital", 0) > layer["costs"].get("cpu", 0)
+        assert on_engine == (layer["op"] in ENGINE_OPS and not slower), layer
         assert on_engine == (layer["tile"] is not None)
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
-from xdsl.dialects.builtin import DenseArrayBase, IntegerAttr, IntegerType, i64
+from xdsl.dialects.builtin import DenseArrayBase, IntegerAttr, IntegerType, Signedness, i64
+from xdsl.ir import Attribute
 from xdsl.irdl import IRDLOperation
 from xdsl.irdl.declarative_assembly_format import (
     AttributeVariable,
@@ -16,6 +18,9 @@ from xdsl.irdl.declarative_assembly_format import (
 from xdsl.parser import Parser
 from xdsl.printer import Printer
 from xdsl.utils.hints import isa
+
+if TYPE_CHECKING:
+    import numpy as np
 
 Integers = DenseArrayBase[IntegerType]
 
@@ -33,6 +38,15 @@ def values(attribute: Integers) -> tuple[int, ...]:
 def integer(value: int) -> IntegerAttr[IntegerType]:
     """An ``i64`` attribute."""
     return IntegerAttr(value, i64)
+
+
+def integer_dtype(element: Attribute) -> np.dtype[Any]:
+    """The numpy type of an integer type of whole bytes; signless is signed."""
+    import numpy as np
+
+    assert isinstance(element, IntegerType)
+    kind = "u" if element.signedness.data == Signedness.UNSIGNED else "i"
+    return np.dtype(f"{kind}{element.width.data // 8}")
 
 
 @irdl_custom_directive

@@ -7,11 +7,13 @@ from typing import Any
 
 from xdsl.dialects.builtin import DictionaryAttr, IntegerAttr, MemRefType, ModuleOp, StringAttr
 from xdsl.dialects.memref import GlobalOp
+from xdsl.ir import Attribute
 
 from htvm_ir.dialects.accel import CPU, DispatchOp, LaunchOp, kernels
 from htvm_ir.dialects.dma import StartOp, transfer_shape
 from htvm_ir.dialects.graph import NAME
 from htvm_ir.dialects.tiled import PlanAttr
+from htvm_ir.passes.dispatch import COSTS
 from htvm_ir.passes.plan_memory import ARENA, BOUND, bytes_of, table_bytes
 from htvm_ir.passes.workloads import block_workload
 from htvm_ir.targets.target import Job, Target
@@ -70,7 +72,9 @@ class Recorder:
         workload = block_workload(dispatch.body.block)
         plan = dispatch.plan if isinstance(dispatch.plan, PlanAttr) else None
         engine = dispatch.engine_name
+        costs = _dictionary(dispatch.attributes.get(COSTS))
         refusals = [f"{name}: {reason}" for name, reason in dispatch.reasons.items()]
+        refusals += [f"{n}: takes it, but with conversions the network is slower" for n in costs if n != CPU]
         return {
             "name": layer_name(dispatch),
             "kernel": dispatch.kernel.data,
@@ -78,6 +82,8 @@ class Recorder:
             "shape": list(workload.output.shape),
             "engine": engine,
             "reason": "; ".join(refusals) or None if engine == CPU else None,
+            "costs": costs,
+            "refused": dispatch.reasons,
             "macs": workload.macs,
             "cycles": self.target.host.cycles(workload) if plan is None else plan.latency.data,
             "tile": None if plan is None else plan.tile,
@@ -109,7 +115,10 @@ def _constant_bytes(module: ModuleOp) -> dict[str, int]:
 
 
 def _numbers(module: ModuleOp, attribute: str) -> dict[str, int]:
-    value = module.attributes.get(attribute)
+    return _dictionary(module.attributes.get(attribute))
+
+
+def _dictionary(value: Attribute | None) -> dict[str, int]:
     if not isinstance(value, DictionaryAttr):
         return {}
     return {k: v.value.data for k, v in value.data.items() if isinstance(v, IntegerAttr)}

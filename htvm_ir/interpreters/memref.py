@@ -114,7 +114,9 @@ class MemRefFunctions(InterpreterFunctions):
     @impl(memref.StoreOp)
     def run_store(self, interpreter: Interpreter, op: memref.StoreOp, args: tuple[Any, ...]) -> PythonValues:
         value, buffer, *indices = args
-        buffer[_element(buffer, tuple(indices))] = value
+        # Scalars are kept signed, whatever the buffer holds.
+        bits = value & np.iinfo(buffer.dtype).max if buffer.dtype.kind == "u" else value
+        buffer[_element(buffer, tuple(indices))] = bits
         return ()
 
     @impl(memref.CopyOp)

@@ -47,9 +47,10 @@ def in_place(workload: Workload) -> Iterator[Rewriting]:
 def on_blocks(workload: Workload) -> Iterator[Rewriting]:
     """Convolutions of stride 1 on the space-to-depth of the input, fewest multiplications first.
 
-    None if the stride is 1 already, or in groups: a block's channels would not lie in one group's kernel.
+    None if the stride is 1 already, or in groups: a block's channels would not lie in one group's kernel. Nor with an
+    input zero point: blocks are padded with 0.
     """
-    if workload.strides == (1, 1) or workload.groups != 1:
+    if workload.strides == (1, 1) or workload.groups != 1 or workload.zero_point:
         return
     rewritten, blocks = space_to_depth(undilate(workload))
     for grown in _grown(rewritten):

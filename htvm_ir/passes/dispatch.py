@@ -1,4 +1,4 @@
-"""``dispatch``: give every op to the engine whose contract takes it, or to the CPU with the reasons."""
+"""``dispatch``: give every op to one of the engines whose contract takes it or to the CPU, with costs and reasons."""
 
 from __future__ import annotations
 
@@ -6,78 +6,49 @@ from dataclasses import dataclass
 
 from xdsl.context import Context
 from xdsl.dialects.arith import ConstantOp
-from xdsl.dialects.builtin import ModuleOp
+from xdsl.dialects.builtin import DictionaryAttr, ModuleOp
 from xdsl.dialects.func import FuncOp, ReturnOp
 from xdsl.ir import Block, Operation, SSAValue
 from xdsl.passes import ModulePass
 from xdsl.rewriter import InsertPoint, Rewriter
 
-from htvm_ir.dialects import graph
-from htvm_ir.dialects.accel import CPU, DispatchOp, YieldOp
+from htvm_ir.dialects.accel import DispatchOp, YieldOp
+from htvm_ir.dialects.attributes import integer
+from htvm_ir.dialects.graph import ReshapeOp, shape_of
 from htvm_ir.errors import HtvmError
-from htvm_ir.passes.workloads import ANCHORS, following_requant, main_function, module_target, workload_of
-from htvm_ir.targets.target import Engine, Target
-from htvm_ir.targets.workload import Workload
-from htvm_ir.tiling.problem import infeasible
+from htvm_ir.passes.choices import candidates, groups, joints, kernels
+from htvm_ir.passes.workloads import main_function, module_target
+from htvm_ir.schedule.assign import assign
+
+COSTS = "accel.costs"
+"""Attribute of a dispatch: predicted cycles of its op on each engine that takes it, and on the CPU."""
 
 
 @dataclass(frozen=True)
 class Dispatch(ModulePass):
     """Wraps the ops of ``@main`` into ``accel.dispatch`` regions, one for each kernel.
 
-    The engines of the target are asked in its order; the first that computes the op bit-exactly gets it.
+    Of all assignments to engines that compute their ops bit-exactly, the network gets the one of the least predicted
+    time, conversions between layouts included. ``seconds`` limits the search.
     """
 
     name = "dispatch"
+    seconds: float = 5.0
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
-        target = module_target(op)
-        function = main_function(op)
-        count = 0
-        for anchor in list(function.body.block.ops):
-            if anchor.parent is not function.body.block or not anchor.name.startswith("graph."):
-                continue
-            engine, refused = choose(anchor, target)
-            ops = kernel_ops(anchor, engine)
-            kind = anchor.name.removeprefix("graph.")
-            wrap(ops, engine, f"{engine}_{kind}_{count}", refused)
-            count += 1
+        target, function = module_target(op), main_function(op)
+        _copy_returned_constants(function)
+        found = candidates(function, target, self.seconds)
+        engines = assign(kernels(found), joints(found, function, target), self.seconds).engines
+        for count, (candidate, ops) in enumerate(groups(found, engines).items()):
+            engine, kind = engines[candidate.name], candidate.op.name.removeprefix("graph.")
+            dispatch = wrap(ops, engine, f"{engine}_{kind}_{count}", candidate.refused)
+            dispatch.attributes[COSTS] = DictionaryAttr({n: integer(c) for n, c in candidate.cycles.items()})
         _remove_dead_constants(function)
 
 
-def choose(anchor: Operation, target: Target) -> tuple[str, dict[str, str]]:
-    """The engine for an op, and why each engine asked before it refused."""
-    refused: dict[str, str] = {}
-    workload = workload_of(anchor, following_requant(anchor) if isinstance(anchor, ANCHORS) else None)
-    for engine in target.engines:
-        reason = engine.match(workload) or unfit(engine, workload, target)
-        if reason is None:
-            return engine.name, refused
-        refused[engine.name] = reason
-    return CPU, refused
-
-
-def unfit(engine: Engine, workload: Workload, target: Target) -> str | None:
-    """Why not even the smallest tile fits the engine's memories; None if it does."""
-    worst = infeasible(engine.problem(workload, target))
-    if worst.missing <= 0:
-        return None
-    return f"the smallest tile exceeds {worst.capacity} by {worst.missing} bytes"
-
-
-def kernel_ops(anchor: Operation, engine: str) -> list[Operation]:
-    """The anchor and what runs with it: its requantisation, and on the CPU reshapes and more of them."""
-    ops = [anchor]
-    followers = (graph.RequantOp, graph.ReshapeOp) if engine == CPU else (graph.RequantOp,)
-    while True:
-        use = ops[-1].results[0].get_user_of_unique_use()
-        if not isinstance(use, followers) or (engine != CPU and len(ops) == 2):
-            return ops
-        ops.append(use)
-
-
 def wrap(ops: list[Operation], engine: str, kernel: str, refused: dict[str, str]) -> DispatchOp:
-    """Move ops into a dispatch in place of the first; the constants they use are copied into it."""
+    """Move ops into a dispatch in place of the last; the constants they use are copied into it."""
     result = ops[-1].results[0]
     inputs = list(dict.fromkeys(v for op in ops for v in op.operands if not _is_inner(v, ops)))
     block = Block(arg_types=[v.type for v in inputs])
@@ -101,6 +72,18 @@ def wrap(ops: list[Operation], engine: str, kernel: str, refused: dict[str, str]
 
 def _is_inner(value: SSAValue, ops: list[Operation]) -> bool:
     return value.owner in ops or isinstance(value.owner, ConstantOp)
+
+
+def _copy_returned_constants(function: FuncOp) -> None:
+    """A kernel has to write what the caller gets, even if there is nothing to compute."""
+    last = function.get_return_op()
+    assert last is not None
+    for index, value in enumerate(last.operands):
+        if isinstance(value.owner, ConstantOp):
+            copy = ReshapeOp(value, shape_of(value))
+            copy.attributes |= value.owner.attributes
+            Rewriter.insert_op(copy, InsertPoint.before(last))
+            last.operands[index] = copy.result
 
 
 def _remove_dead_constants(function: FuncOp) -> None:

@@ -18,13 +18,14 @@ from xdsl.dialects.builtin import (
     MemRefType,
     ModuleOp,
     NoneAttr,
+    StridedLayoutAttr,
     StringAttr,
     TensorType,
     UnitAttr,
     i8,
 )
 from xdsl.dialects.func import FuncOp
-from xdsl.dialects.memref import AllocOp, GetGlobalOp, GlobalOp, SubviewOp
+from xdsl.dialects.memref import AllocOp, GetGlobalOp, GlobalOp, ReinterpretCastOp, SubviewOp
 from xdsl.ir import Attribute, Operation, SSAValue
 from xdsl.passes import ModulePass
 from xdsl.rewriter import InsertPoint, Rewriter
@@ -34,9 +35,9 @@ from htvm_ir.dialects.attributes import values
 from htvm_ir.dialects.dma import StartOp, WaitOp
 from htvm_ir.dialects.tiled import NestOp
 from htvm_ir.errors import HtvmError
+from htvm_ir.passes.constants import constant_array
 from htvm_ir.passes.workloads import (
     block_workload,
-    constant_array,
     kernel_types,
     layout_of,
     module_target,
@@ -160,7 +161,7 @@ class _Lowering:
         for index in range(self.nest.activations):
             box = self._box(index, tile)
             if box != slots[index].holds:
-                self._load(index, box, slots[index])
+                self._load(index, box, slots[index], part)
             view = slots[index].view
             assert view is not None
             inputs.append(view)
@@ -169,7 +170,7 @@ class _Lowering:
         launch = LaunchOp(self.engine.name, job.kernel, inputs, self._constants(packed, tile), output, job.fields)
         self._insert(launch)
         self._insert(AwaitOp(launch.token))
-        self._store(self._box(-1, tile), output)
+        self._store(self._box(-1, tile), output, part)
 
     def _box(self, index: int, tile: Tile) -> Box:
         """The stored part of an operand that a tile touches."""
@@ -177,15 +178,15 @@ class _Lowering:
         spans = [w.span(tile, n)[:2] for w, n in zip(self.windows[index], shape, strict=True)]
         return stored_box(layout_of(self.types[index]), shape, spans)
 
-    def _load(self, index: int, box: Box, slot: _Slots) -> None:
+    def _load(self, index: int, box: Box, slot: _Slots, part: Workload) -> None:
         source = self._view(self.sources[index], box)
         slot.view = slot.advance()
         slot.holds = box
-        self._transfer(self.engine.load, source, self._prefix(slot.view, prod(size for _, size in box)))
+        self._transfer(self.engine.load, source, self._local(slot.view, box, part, index))
 
-    def _store(self, box: Box, buffer: SSAValue) -> None:
+    def _store(self, box: Box, buffer: SSAValue, part: Workload) -> None:
         destination = self._view(self.sources[-1], box)
-        self._transfer(self.engine.store, self._prefix(buffer, prod(size for _, size in box)), destination)
+        self._transfer(self.engine.store, self._local(buffer, box, part, -1), destination)
 
     def _transfer(self, channel: str, source: SSAValue, destination: SSAValue) -> None:
         start = StartOp(channel, source, destination)
@@ -198,8 +199,17 @@ class _Lowering:
         offset, size = self.engine.packed_range(self.workload, tile)
         return self._view(packed, ((offset, size),))
 
-    def _prefix(self, buffer: SSAValue, size: int) -> SSAValue:
-        return self._view(buffer, ((0, size),))
+    def _local(self, buffer: SSAValue, box: Box, part: Workload, index: int) -> SSAValue:
+        """The part of a local buffer that a transfer fills or drains, in its order."""
+        loops = self.engine.local_loops(part, index)
+        if loops is None:
+            return self._view(buffer, ((0, prod(size for _, size in box)),))
+        sizes, strides = [count for count, _ in loops], [stride for _, stride in loops]
+        assert isinstance(buffer.type, MemRefType)
+        type_ = MemRefType(i8, sizes, StridedLayoutAttr(strides), buffer.type.memory_space)
+        view = ReinterpretCastOp.from_dynamic(buffer, [0], sizes, strides, type_)
+        self._insert(view)
+        return view.result
 
     def _view(self, buffer: SSAValue, box: Box) -> SSAValue:
         """The part of a buffer, the buffer itself if that is all of it."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,26 +14,19 @@ from xdsl.dialects.builtin import (
     DenseIntOrFPElementsAttr,
     IntegerType,
     ModuleOp,
+    Signedness,
     TensorType,
-    i8,
-    i16,
-    i32,
-    i64,
 )
 from xdsl.dialects.func import FuncOp
 from xdsl.ir import Block, Operation, SSAValue
 from xdsl.passes import ModulePass
 from xdsl.rewriter import Rewriter
 
-from htvm_ir import arithmetic
 from htvm_ir.dialects import graph
-from htvm_ir.dialects.attributes import values
-from htvm_ir.passes.workloads import constant_array
+from htvm_ir.dialects.graph.evaluate import evaluate
+from htvm_ir.passes.constants import constant_array
 
 Array = NDArray[Any]
-
-FOLDABLE = (i8, i16, i32, i64)
-"""Element types with a numpy array of the same meaning; other tensors are left to the interpreter."""
 
 
 @dataclass(frozen=True)
@@ -60,60 +52,16 @@ def fold(block: Block) -> None:
             continue
         operands = [_integers(operand) for operand in op.operands]
         known = [array for array in operands if array is not None]
-        foldable = len(known) == len(operands) and _holds_foldable(op.results[0])
-        value = evaluate(op, known) if foldable else None
-        if value is not None:
-            Rewriter.replace_op(op, named_as(constant(value), op))
+        if len(known) == len(operands) and _holds_foldable(op.results[0]):
+            Rewriter.replace_op(op, named_as(constant(evaluate(op, known)), op))
         elif isinstance(op, graph.ReshapeOp):
             _join_reshapes(op)
 
 
-def evaluate(op: Operation, operands: Sequence[Array]) -> Array | None:
-    """The value of a ``graph`` op on constant operands; None for an op this pass does not know."""
-    match op:
-        case graph.Conv2dOp():
-            x, weights, bias = _with_bias(operands)
-            spatial = (values(op.strides), values(op.pads), values(op.dilations))
-            return arithmetic.conv2d(x, weights, bias, *spatial, op.groups.value.data)
-        case graph.DenseOp():
-            return arithmetic.dense(*_with_bias(operands))
-        case graph.AddOp():
-            return arithmetic.add(*operands)
-        case graph.PoolOp():
-            window = (values(op.kernel), values(op.strides), values(op.pads))
-            return arithmetic.pool(operands[0], op.kind.data, *window, op.rounding.data)
-        case graph.RequantOp():
-            return _requantize(op, operands[0])
-        case graph.ReshapeOp():
-            return operands[0].reshape(graph.shape_of(op.result))
-        case graph.SpaceToDepthOp():
-            return arithmetic.space_to_depth(operands[0], values(op.block), values(op.pads))
-        case _:
-            return None
-
-
-def _with_bias(operands: Sequence[Array]) -> tuple[Array, Array, Array | None]:
-    return operands[0], operands[1], operands[2] if len(operands) > 2 else None
-
-
-def _requantize(op: graph.RequantOp, acc: Array) -> Array:
-    element = graph.tensor_type(op.result).element_type
-    assert isinstance(element, IntegerType)
-    return arithmetic.requantize(
-        acc,
-        op.rounding.data,
-        values(op.multiplier),
-        values(op.shift),
-        op.zero_point.value.data,
-        op.lo.value.data,
-        op.hi.value.data,
-        np.dtype(f"i{element.width.data // 8}"),
-    )
-
-
 def constant(array: Array) -> ConstantOp:
-    """An ``arith.constant`` that holds a signed integer array."""
-    type_ = TensorType(IntegerType(8 * array.dtype.itemsize), array.shape)
+    """An ``arith.constant`` that holds an integer array."""
+    signedness = Signedness.UNSIGNED if array.dtype.kind == "u" else Signedness.SIGNLESS
+    type_ = TensorType(IntegerType(8 * array.dtype.itemsize, signedness), array.shape)
     return ConstantOp(DenseIntOrFPElementsAttr(type_, BytesAttr(np.ascontiguousarray(array).tobytes())))
 
 
@@ -130,7 +78,11 @@ def _integers(value: SSAValue) -> Array | None:
 
 
 def _holds_foldable(value: SSAValue) -> bool:
-    return isinstance(value.type, TensorType) and value.type.element_type in FOLDABLE
+    """Whether the elements are numbers of a numpy type; other tensors are left to the interpreter."""
+    element = value.type.element_type if isinstance(value.type, TensorType) else None
+    if not isinstance(element, IntegerType) or element.signedness.data == Signedness.SIGNED:
+        return False
+    return element.width.data in (8, 16, 32, 64)
 
 
 def _join_reshapes(op: graph.ReshapeOp) -> None:

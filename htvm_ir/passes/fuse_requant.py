@@ -5,18 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from xdsl.context import Context
-from xdsl.dialects.builtin import IntegerType, ModuleOp, Signedness
+from xdsl.dialects.builtin import ModuleOp
 from xdsl.dialects.func import FuncOp
-from xdsl.ir import Operation, SSAValue
+from xdsl.ir import Operation
 from xdsl.passes import ModulePass
 from xdsl.rewriter import Rewriter
-from xdsl.utils.comparisons import signed_value_range, unsigned_value_range
 
 from htvm_ir.dialects import graph
 from htvm_ir.dialects.attributes import values
 from htvm_ir.passes.fold_constants import named_as
-
-Interval = tuple[int, int]
+from htvm_ir.passes.intervals import interval
 
 
 @dataclass(frozen=True)
@@ -63,25 +61,10 @@ def only_clips(op: graph.RequantOp) -> bool:
 
 def is_identity(op: graph.RequantOp) -> bool:
     """Whether ``op`` gives back every integer its input can hold."""
+    if not only_clips(op) or op.zero_point.value.data != 0:
+        return False
     lo, hi = interval(op.input)
-    inside = op.lo.value.data <= lo and hi <= op.hi.value.data
-    return only_clips(op) and op.zero_point.value.data == 0 and inside
-
-
-def interval(value: SSAValue) -> Interval:
-    """Bounds of a tensor's elements: what its producer promises, else what its type can hold."""
-    match value.owner:
-        case graph.RequantOp() as op:
-            return op.lo.value.data, op.hi.value.data
-        case graph.ReshapeOp() | graph.PoolOp() as op:
-            return interval(op.operands[0])
-        case _:
-            element = graph.tensor_type(value).element_type
-            assert isinstance(element, IntegerType)
-            # Signless integers are signed here, as graph.requant verifies its range.
-            unsigned = element.signedness.data == Signedness.UNSIGNED
-            low, end = (unsigned_value_range if unsigned else signed_value_range)(element.width.data)
-            return low, end - 1
+    return op.lo.value.data <= lo and hi <= op.hi.value.data
 
 
 def merge_clip(first: graph.RequantOp, clip: graph.RequantOp) -> graph.RequantOp:

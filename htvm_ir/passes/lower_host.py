@@ -19,7 +19,7 @@ from xdsl.rewriter import Rewriter
 
 from htvm_ir.dialects import accel, graph
 from htvm_ir.errors import HtvmError
-from htvm_ir.passes.host_loops import requant, shapes, windows
+from htvm_ir.passes.host_loops import pointwise, requant, shapes, windows
 from htvm_ir.passes.host_loops.arithmetic import Value
 from htvm_ir.passes.host_loops.buffers import Buffer, Constants
 from htvm_ir.passes.host_loops.emitter import Emitter
@@ -30,9 +30,16 @@ LOWERINGS: dict[type[Operation], Lowering] = {
     graph.Conv2dOp: windows.conv2d,
     graph.DenseOp: windows.dense,
     graph.PoolOp: windows.pool,
-    graph.AddOp: shapes.add,
+    graph.AddOp: pointwise.add,
+    graph.SubOp: pointwise.sub,
+    graph.MulOp: pointwise.mul,
+    graph.LookupOp: pointwise.lookup,
     graph.ReshapeOp: shapes.reshape,
     graph.SpaceToDepthOp: shapes.space_to_depth,
+    graph.ConcatOp: shapes.concat,
+    graph.SliceOp: shapes.slice_,
+    graph.PadOp: shapes.pad,
+    graph.TransposeOp: shapes.transpose,
     accel.ConvertLayoutOp: shapes.convert_layout,
     graph.RequantOp: requant.requant,
 }
@@ -125,7 +132,7 @@ def _write(kernel: Kernel, output: Buffer, value: SSAValue) -> None:
 def _producer(value: SSAValue) -> tuple[Operation | SSAValue, list[Operation]]:
     """Where an element comes from through ops that keep its index, and those ops."""
     passed: list[Operation] = []
-    while isinstance(value.owner, graph.RequantOp | accel.ConvertLayoutOp):
+    while isinstance(value.owner, graph.RequantOp | graph.LookupOp | accel.ConvertLayoutOp):
         passed.append(value.owner)
         value = value.owner.input
     return value.owner if isinstance(value.owner, Operation) else value, passed

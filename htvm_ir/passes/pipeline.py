@@ -12,6 +12,7 @@ from xdsl.passes import ModulePass
 PIPELINE = (
     "fold-constants",  # graph: what does not depend on the input
     "fuse-requant",  # graph: one requantisation after each operator
+    "split-clips",  # graph: clips no engine has, after the op
     "legalize-convs",  # graph: kernels no engine has, rewritten into some they have
     "dispatch",  # accel: who computes what, and why
     "assign-layouts",  # accel: byte orders for the whole network

@@ -6,12 +6,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
 from xdsl.dialects.arith import ConstantOp
 from xdsl.dialects.builtin import (
     ArrayAttr,
-    DenseIntOrFPElementsAttr,
     IntegerType,
     MemRefType,
     ModuleOp,
@@ -25,12 +22,28 @@ from xdsl.ir import Attribute, Block, Operation, SSAValue
 from htvm_ir.dialects import accel, graph, tiled
 from htvm_ir.dialects.attributes import values
 from htvm_ir.errors import HtvmError
+from htvm_ir.passes.constants import constant_array
+from htvm_ir.passes.intervals import interval
 from htvm_ir.targets.layout import Layout
 from htvm_ir.targets.registry import target_with_engines
 from htvm_ir.targets.target import Target
 from htvm_ir.targets.workload import Requant, Tensor, Window, Workload
 
-ANCHORS = (graph.Conv2dOp, graph.DenseOp, graph.AddOp, graph.PoolOp, graph.SpaceToDepthOp)
+ELEMENTWISE = (graph.AddOp, graph.SubOp, graph.MulOp)
+"""Ops on two tensors of one shape."""
+
+ANCHORS = (
+    graph.Conv2dOp,
+    graph.DenseOp,
+    *ELEMENTWISE,
+    graph.PoolOp,
+    graph.SpaceToDepthOp,
+    graph.LookupOp,
+    graph.ConcatOp,
+    graph.SliceOp,
+    graph.PadOp,
+    graph.TransposeOp,
+)
 """Ops that start a kernel; a requantisation follows into it."""
 
 TYPES = "accel.types"
@@ -62,24 +75,6 @@ def main_function(module: ModuleOp) -> FuncOp:
         if isinstance(op, FuncOp) and op.sym_name.data == "main":
             return op
     raise HtvmError("the module has no function @main")
-
-
-def constant_array(value: SSAValue) -> NDArray[Any] | None:
-    """The numpy array of a constant tensor, None if the value is computed."""
-    op = value.owner
-    if not isinstance(op, ConstantOp) or not isinstance(op.value, DenseIntOrFPElementsAttr):
-        return None
-    return dense_array(op.value)
-
-
-def dense_array(attribute: DenseIntOrFPElementsAttr) -> NDArray[Any]:
-    """The integer elements of a dense attribute, read-only."""
-    type_ = attribute.type
-    assert isinstance(type_.element_type, IntegerType)
-    dtype = np.dtype(f"i{type_.element_type.width.data // 8}")
-    data = np.frombuffer(attribute.data.data, dtype)
-    shape = tuple(type_.get_shape())
-    return np.broadcast_to(data, shape) if data.size == 1 else data.reshape(shape)
 
 
 def tensor_of(type_: Attribute) -> Tensor:
@@ -125,16 +120,27 @@ def requant_of(op: graph.RequantOp) -> Requant:
 
 
 def following_requant(op: Operation) -> graph.RequantOp | None:
-    """The requantisation that is the only use of an op's result."""
+    """The requantisation that is the only use of an op's result and runs with it."""
     use = op.results[0].get_user_of_unique_use()
-    return use if isinstance(use, graph.RequantOp) else None
+    return use if isinstance(use, graph.RequantOp) and not widens_for_user(use) else None
+
+
+def widens_for_user(op: Operation) -> bool:
+    """Whether an op makes 8 bits 32 for one sum or product: it rather runs with that."""
+    if not isinstance(op, graph.RequantOp):
+        return False
+    before, after = (graph.tensor_type(value).element_type for value in (op.input, op.result))
+    assert isinstance(before, IntegerType) and isinstance(after, IntegerType)
+    return before.width.data < after.width.data and isinstance(op.result.get_user_of_unique_use(), ELEMENTWISE)
 
 
 def workload_of(anchor: Operation, requant: graph.RequantOp | None) -> Workload:
     """The workload of one anchoring op and the requantisation that follows it."""
     result = (requant or anchor).results[0]
     kind = anchor.name.removeprefix("graph.").removeprefix("accel.")
-    workload = Workload(kind, (tensor_of(anchor.operands[0].type),), tensor_of(result.type))
+    inputs = computed_inputs(anchor)
+    ranges = tuple(interval(value) for value in inputs)
+    workload = Workload(kind, tuple(tensor_of(v.type) for v in inputs), tensor_of(result.type), ranges=ranges)
     if requant is not None:
         workload = replace(workload, requant=requant_of(requant))
     match anchor:
@@ -142,29 +148,37 @@ def workload_of(anchor: Operation, requant: graph.RequantOp | None) -> Workload:
             strides, pads, dilations = (values(a) for a in (anchor.strides, anchor.pads, anchor.dilations))
             return replace(
                 workload,
-                weights=constant_array(anchor.weights),
-                bias=None if anchor.bias is None else constant_array(anchor.bias),
+                **_constants(anchor),
                 strides=(strides[0], strides[1]),
                 pads=(pads[0], pads[1], pads[2], pads[3]),
                 dilations=(dilations[0], dilations[1]),
                 groups=anchor.groups.value.data,
+                zero_point=graph.number(anchor.zero_point),
             )
         case graph.DenseOp():
-            bias = None if anchor.bias is None else constant_array(anchor.bias)
-            return replace(workload, weights=constant_array(anchor.weights), bias=bias)
-        case graph.AddOp():
-            return replace(workload, inputs=(tensor_of(anchor.lhs.type), tensor_of(anchor.rhs.type)))
+            return replace(workload, **_constants(anchor), zero_point=graph.number(anchor.zero_point))
         case _:
             return workload
 
 
+def _constants(anchor: graph.Conv2dOp | graph.DenseOp) -> dict[str, Any]:
+    """Weights and bias of a workload."""
+    bias = None if anchor.bias is None else constant_array(anchor.bias)
+    computed = anchor.bias is not None and bias is None
+    return {"weights": constant_array(anchor.weights), "bias": bias, "bias_is_computed": computed}
+
+
+def computed_inputs(anchor: Operation) -> tuple[SSAValue, ...]:
+    """The activations an op reads; weights, biases and constant operands are none."""
+    if isinstance(anchor, graph.Conv2dOp | graph.DenseOp):
+        return (anchor.input,)
+    return tuple(value for value in anchor.operands if not isinstance(value.owner, ConstantOp))
+
+
 def block_workload(block: Block) -> Workload:
     """The workload of a kernel's region: its anchor and the requantisation after it."""
-    for op in block.ops:
-        if isinstance(op, ANCHORS):
-            return workload_of(op, following_requant(op))
-    first = next(op for op in block.ops if not isinstance(op, ConstantOp))
-    return workload_of(first, None)
+    first = next(op for op in block.ops if not isinstance(op, ConstantOp) and not widens_for_user(op))
+    return workload_of(first, following_requant(first) if isinstance(first, ANCHORS) else None)
 
 
 def window_of(attribute: tiled.WindowAttr) -> tuple[Window, ...]:

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from htvm_ir.dialects.accel import CPU
+
 if TYPE_CHECKING:
     from htvm_ir.targets.target import Target
 
@@ -134,12 +136,21 @@ def quantization(report: Report) -> str:
 
 
 def reasons(report: Report) -> str:
-    """Each op's engine, and for the CPU why no engine took it."""
+    """Each op's engine, its predicted cycles wherever it could run, and why the other engines refuse it."""
+    engines = list(dict.fromkeys(name for layer in report["layers"] for name in (*layer["refused"], *layer["costs"])))
+    engines.sort(key=lambda name: name == CPU)
     rows = [
-        [layer["name"], layer["op"], layer["engine"], f"{layer['cycles']:,}", layer["reason"] or ""]
+        [
+            layer["name"],
+            layer["op"],
+            layer["engine"],
+            *(f"{layer['costs'][name]:,}" if name in layer["costs"] else "" for name in engines),
+            "; ".join(f"{name}: {reason}" for name, reason in layer["refused"].items()),
+        ]
         for layer in report["layers"]
     ]
-    return table(["layer", "op", "engine", "predicted", "why not an engine"], rows, right=(3,))
+    header = ["layer", "op", "runs on", *(f"on {name}" for name in engines), "refusals"]
+    return table(header, rows, right=range(3, 3 + len(engines)))
 
 
 def names(described: Mapping[str, str]) -> str:

@@ -20,6 +20,9 @@ from htvm_ir.tiling.problem import Problem
 
 Bytes = NDArray[np.uint8]
 
+Loops = tuple[tuple[int, int], ...]
+"""How a transfer walks through a buffer: (count, stride in bytes) of each loop, outermost first."""
+
 
 @dataclass(frozen=True)
 class Memory:
@@ -48,7 +51,8 @@ class Channel:
     this many bytes. pieces: each contiguous piece is a transfer of its own (no strides in hardware).
     software: CPU cycles to start and wait for one piece, as predicted. overlaps: whether it moves data while the
     engine computes. function, wait: C functions ``function(to, from, length, count, stride, count2, stride2)`` and
-    ``wait()``.
+    ``wait()``. bank_stride: bytes between the banks of the local memory over which a transfer can deal its data; then
+    ``function`` takes the number of banks as its last argument. 0 = it knows no banks.
     """
 
     name: str
@@ -62,6 +66,7 @@ class Channel:
     overlaps: bool
     function: str
     wait: str
+    bank_stride: int = 0
 
     def cycles(self, length: int, count: int = 1) -> int:
         """Cycles of ``count`` contiguous pieces of ``length`` bytes each."""
@@ -147,6 +152,11 @@ class Engine(ABC):
     def local_bytes(self, workload: Workload) -> tuple[int, ...]:
         """Bytes in ``local`` for each input tile and the output tile of a (tile) workload, slack included."""
 
+    def local_loops(self, workload: Workload, index: int) -> Loops | None:
+        """How the transfer of an operand (inputs, then output) of a tile walks through its buffer; None: straight."""
+        del workload, index
+        return None
+
     @abstractmethod
     def job(self, workload: Workload) -> Job:
         """The job that computes a (tile) workload whose operands lie packed in ``local``."""
@@ -180,7 +190,8 @@ class Host:
 
     def cycles(self, workload: Workload) -> int:
         """Predicted cycles of a kernel."""
-        elements = max(tensor.size for tensor in (*workload.inputs, workload.output))
+        read = () if workload.kind == "slice" else workload.inputs  # of a slice only what is written
+        elements = max(tensor.size for tensor in (*read, workload.output))
         each = self.per_element.get(workload.kind, self.per_element["other"])
         return workload.macs * self.per_mac + elements * each
 

@@ -13,6 +13,9 @@ from numpy.typing import NDArray
 Range = tuple[int, int]
 """Start and size along one dimension."""
 
+Interval = tuple[int, int]
+"""The least and the greatest value."""
+
 Tile = Mapping[str, Range]
 """The part of the iteration space a tile computes: a range for each tiled dimension."""
 
@@ -49,10 +52,13 @@ class Workload:
     """One operator with its requantisation.
 
     kind: name of the anchoring ``graph`` op: conv2d, dense, add, pool, requant, ...
-    inputs, output: activations.
+    inputs, output: activations; a constant operand is none.
     weights, bias: constants as numpy arrays ([K, C/groups, FY, FX] or [K, C]; [K]), None where there are none
         or they are not constant.
     pads: top, left, bottom, right.
+    ranges: proven least and greatest element of each input; empty = nothing is known but the types.
+    zero_point: of the input of a conv2d or dense, which multiplies ``x - zero_point``; pads hold it.
+    bias_is_computed: there is a bias, but it is not constant.
     """
 
     kind: str
@@ -65,6 +71,9 @@ class Workload:
     dilations: tuple[int, int] = (1, 1)
     groups: int = 1
     requant: Requant | None = None
+    ranges: tuple[Interval, ...] = ()
+    zero_point: int = 0
+    bias_is_computed: bool = False
 
     @property
     def kernel(self) -> tuple[int, int]:
@@ -76,8 +85,7 @@ class Workload:
     @property
     def is_depthwise(self) -> bool:
         """One kernel for each channel."""
-        channels = self.inputs[0].shape[1]
-        return self.kind == "conv2d" and self.groups == channels == self.output.shape[1] > 1
+        return self.kind == "conv2d" and self.groups == self.inputs[0].shape[1] == self.output.shape[1] > 1
 
     @property
     def macs(self) -> int:

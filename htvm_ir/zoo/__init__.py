@@ -20,6 +20,8 @@ _DESCRIPTIONS = {
     "mobilenetv1": "MLPerf Tiny visual wake words: 3x96x96, MobileNetV1 x0.25, 2 classes",
     "dae": "MLPerf Tiny anomaly detection: dense autoencoder 640-128x4-8-128x4-640",
     "dscnn-htvm": "keyword spotting as HTVM shapes it: 1x10x49, first kernel 5x7, 12 classes",
+    "resnet8-mixed": "resnet8 for DIANA's two arrays: ternary but for the first and the last layer",
+    "dscnn-mixed": "dscnn for DIANA's two arrays: ternary pointwise layers, 8-bit others",
 }
 
 

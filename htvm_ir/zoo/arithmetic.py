@@ -16,6 +16,9 @@ Pads: TypeAlias = tuple[int, int, int, int]
 
 INT8_MIN = -128
 INT8_MAX = 127
+INT7_MIN, INT7_MAX = -64, 63
+ADC_MIN, ADC_MAX = -32, 31
+"""What the converters behind DIANA's analog array give."""
 _MAX_SHIFT = 24
 
 
@@ -47,19 +50,19 @@ def global_average(x: Array) -> Array:
     return np.floor(x.sum(axis=(2, 3)) / np.float32(x.shape[2] * x.shape[3]))
 
 
-def requantise(acc: Array, shift: int, lo: int) -> Array:
-    """clamp(acc >> shift, lo, 127) with the arithmetic (floor) shift."""
-    return np.clip(np.floor(acc / np.float32(2**shift)), lo, INT8_MAX)
+def requantise(acc: Array, shift: int, lo: int, hi: int = INT8_MAX) -> Array:
+    """clamp(acc >> shift, lo, hi) with the arithmetic (floor) shift."""
+    return np.clip(np.floor(acc / np.float32(2**shift)), lo, hi)
 
 
-def smallest_shift(acc: Array, lo: int, saturated: float) -> int:
-    """The smallest right shift at which at most a share `saturated` of `acc` leaves int8.
+def smallest_shift(acc: Array, lo: int, saturated: float, hi: int = INT8_MAX) -> int:
+    """The smallest right shift at which at most a share `saturated` of `acc` leaves lo to hi.
 
     With lo = 0 the negative values are the ReLU's and do not count.
     """
     floor = -np.inf if lo == 0 else float(lo)
     for shift in range(_MAX_SHIFT):
         shifted = np.floor(acc / np.float32(2**shift))
-        if np.mean((shifted < floor) | (shifted > INT8_MAX)) <= saturated:
+        if np.mean((shifted < floor) | (shifted > hi)) <= saturated:
             return shift
     return _MAX_SHIFT

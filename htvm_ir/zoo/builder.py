@@ -15,7 +15,7 @@ import numpy as np
 import onnx
 
 from htvm_ir.zoo import arithmetic
-from htvm_ir.zoo.arithmetic import INT8_MAX, INT8_MIN, Array, Pads
+from htvm_ir.zoo.arithmetic import ADC_MAX, ADC_MIN, INT7_MAX, INT7_MIN, INT8_MAX, INT8_MIN, Array, Pads
 from htvm_ir.zoo.writer import IntegerNetWriter
 
 # Model choices: int8 weights spread like those of trained 8-bit networks; biases of half the
@@ -23,6 +23,8 @@ from htvm_ir.zoo.writer import IntegerNetWriter
 _WEIGHT_STD = 32.0
 _BIAS_SPREAD = 0.5
 _SATURATED = 0.01
+_BATCH_NORM = (16, 64)
+"""Multipliers behind analog layers (model choice; they have 8 bits in DIANA's training flow)."""
 
 
 class NetBuilder:
@@ -49,15 +51,46 @@ class NetBuilder:
         stride: int = 1,
         pads: Pads | None = None,
         relu: bool = True,
+        hi: int = INT8_MAX,
     ) -> str:
         """Convolution to `channels`; padded as TensorFlow's SAME unless `pads` says otherwise."""
         weight = self._weight(channels, self.activations[x].shape[1], *kernel)
-        return self._conv(name, x, weight, stride=stride, pads=pads, relu=relu)
+        return self._conv(name, x, weight, stride=stride, pads=pads, relu=relu, hi=hi)
 
-    def depthwise(self, name: str, x: str, kernel: tuple[int, int], *, stride: int = 1) -> str:
+    def depthwise(self, name: str, x: str, kernel: tuple[int, int], *, stride: int = 1, hi: int = INT8_MAX) -> str:
         """Depthwise convolution, padded as TensorFlow's SAME, with ReLU."""
         weight = self._weight(self.activations[x].shape[1], 1, *kernel)
-        return self._conv(name, x, weight, stride=stride, pads=None, relu=True)
+        return self._conv(name, x, weight, stride=stride, pads=None, relu=True, hi=hi)
+
+    def analog(
+        self,
+        name: str,
+        x: str,
+        channels: int,
+        kernel: tuple[int, int],
+        *,
+        stride: int = 1,
+        relu: bool = True,
+        hi: int = INT8_MAX,
+    ) -> str:
+        """Convolution with ternary weights, converters and batch normalisation, padded as TensorFlow's SAME.
+
+        Its input must hold 7 bits.
+        """
+        source = self.activations[x]
+        assert source.min() >= INT7_MIN and source.max() <= INT7_MAX
+        weight = self._rng.integers(-1, 2, (channels, source.shape[1], *kernel)).astype(np.float32)
+        pads = arithmetic.same_pads(source.shape[2:], kernel, stride)
+        acc = arithmetic.conv2d(source, weight, stride, pads)
+        gain = arithmetic.smallest_shift(acc, ADC_MIN, _SATURATED, ADC_MAX)
+        converted = arithmetic.requantise(acc, gain, ADC_MIN, ADC_MAX)
+        self.activations[f"{name}.adc"] = converted
+        mul = self._rng.integers(*_BATCH_NORM, channels).astype(np.float32)
+        normalised, add = self._centred(converted * mul.reshape(-1, 1, 1))
+        shift, lo = self._settle(name, normalised, relu, hi)
+        return self._writer.analog(
+            name, x, weight, stride=stride, pads=pads, gain=gain, mul=mul, add=add, shift=shift, lo=lo, hi=hi
+        )
 
     def dense(self, name: str, x: str, units: int, *, relu: bool = True) -> str:
         """Dense layer to `units`."""
@@ -66,10 +99,10 @@ class NetBuilder:
         shift, lo = self._settle(name, acc, relu)
         return self._writer.dense(name, x, weight, bias, shift=shift, lo=lo)
 
-    def add(self, name: str, a: str, b: str) -> str:
+    def add(self, name: str, a: str, b: str, *, hi: int = INT8_MAX) -> str:
         """Residual sum with ReLU."""
-        shift, lo = self._settle(name, self.activations[a] + self.activations[b], True)
-        return self._writer.add(name, a, b, shift=shift, lo=lo)
+        shift, lo = self._settle(name, self.activations[a] + self.activations[b], True, hi)
+        return self._writer.add(name, a, b, shift=shift, lo=lo, hi=hi)
 
     def global_average(self, name: str, x: str) -> str:
         """Mean over the map, flattened."""
@@ -84,14 +117,16 @@ class NetBuilder:
         """The network built so far."""
         return self._writer.model()
 
-    def _conv(self, name: str, x: str, weight: Array, *, stride: int, pads: Pads | None, relu: bool) -> str:
+    def _conv(self, name: str, x: str, weight: Array, *, stride: int, pads: Pads | None, relu: bool, hi: int) -> str:
         source = self.activations[x]
         if pads is None:
             pads = arithmetic.same_pads(source.shape[2:], weight.shape[2:], stride)
         acc, bias = self._centred(arithmetic.conv2d(source, weight, stride, pads))
-        shift, lo = self._settle(name, acc, relu)
+        shift, lo = self._settle(name, acc, relu, hi)
         groups = source.shape[1] // weight.shape[1]
-        return self._writer.conv(name, x, weight, bias, stride=stride, pads=pads, groups=groups, shift=shift, lo=lo)
+        return self._writer.conv(
+            name, x, weight, bias, stride=stride, pads=pads, groups=groups, shift=shift, lo=lo, hi=hi
+        )
 
     def _weight(self, *shape: int) -> Array:
         drawn = np.rint(self._rng.normal(0.0, _WEIGHT_STD, shape))
@@ -105,9 +140,9 @@ class NetBuilder:
         bias = np.rint(spread - rows.mean(axis=0)).astype(np.float32)
         return acc + bias.reshape(-1, *(1,) * (acc.ndim - 2)), bias
 
-    def _settle(self, name: str, acc: Array, relu: bool) -> tuple[int, int]:
+    def _settle(self, name: str, acc: Array, relu: bool, hi: int = INT8_MAX) -> tuple[int, int]:
         """Calibrates the shift, records the layer's result, returns (shift, lo)."""
         lo = 0 if relu else INT8_MIN
-        shift = arithmetic.smallest_shift(acc, lo, _SATURATED)
-        self.activations[name] = arithmetic.requantise(acc, shift, lo)
+        shift = arithmetic.smallest_shift(acc, lo, _SATURATED, hi)
+        self.activations[name] = arithmetic.requantise(acc, shift, lo, hi)
         return shift, lo

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from htvm_ir.zoo.arithmetic import INT7_MAX
 from htvm_ir.zoo.builder import NetBuilder
 
 
@@ -21,6 +22,29 @@ def resnet8(name: str) -> NetBuilder:
             x = net.conv(f"block{block}.skip", x, channels, (1, 1), stride=stride, relu=False)
         x = net.add(f"block{block}.sum", x, y)
     return _classify(net, x, classes=10)
+
+
+def resnet8_mixed(name: str) -> NetBuilder:
+    """ResNet-8 for both arrays: 8-bit first and last layer, ternary between; what analog layers read has 7 bits."""
+    net = NetBuilder(name, (3, 32, 32), scale=1 / 64)
+    x = net.conv("conv1", net.input, 16, (3, 3), hi=INT7_MAX)
+    for block, (channels, stride) in enumerate(((16, 1), (32, 2), (64, 2)), start=1):
+        y = net.analog(f"block{block}.conv1", x, channels, (3, 3), stride=stride, hi=INT7_MAX)
+        y = net.analog(f"block{block}.conv2", y, channels, (3, 3), relu=False)
+        if stride != 1:
+            x = net.analog(f"block{block}.skip", x, channels, (1, 1), stride=stride, relu=False)
+        x = net.add(f"block{block}.sum", x, y, hi=INT7_MAX)
+    return _classify(net, x, classes=10)
+
+
+def dscnn_mixed(name: str) -> NetBuilder:
+    """DS-CNN for both arrays: 8-bit first and last layer and depthwise kernels, ternary pointwise ones."""
+    net = NetBuilder(name, (1, 49, 10), scale=1 / 2)
+    x = net.conv("conv1", net.input, 64, (10, 4), stride=2)
+    for block in range(1, 5):
+        x = net.depthwise(f"block{block}.depthwise", x, (3, 3), hi=INT7_MAX)
+        x = net.analog(f"block{block}.pointwise", x, 64, (1, 1))
+    return _classify(net, x, classes=12)
 
 
 def dscnn(name: str) -> NetBuilder:
@@ -81,4 +105,6 @@ NETWORKS: dict[str, Callable[[str], NetBuilder]] = {
     "mobilenetv1": mobilenetv1,
     "dae": dae,
     "dscnn-htvm": dscnn_htvm,
+    "resnet8-mixed": resnet8_mixed,
+    "dscnn-mixed": dscnn_mixed,
 }

@@ -15,6 +15,7 @@ from xdsl.dialects.func import FuncOp
 
 from htvm_ir.dialects.attributes import values
 from htvm_ir.dialects.graph import Conv2dOp, PoolOp, RequantOp
+from htvm_ir.errors import HtvmError
 from htvm_ir.frontends.onnx import import_model
 from htvm_ir.interpreters.run import Runner
 
@@ -351,3 +352,46 @@ def test_an_intermediate_with_two_readers() -> None:
     module = check(model(nodes, LAYER))
     assert names(module)[0] == "conv2d"
     assert names(module)[-1] == "add"
+
+
+def test_scales_of_each_channel_become_a_depthwise_kernel():
+    """What follows an analog layer: Mul and Add of each channel on 6 bits, then a shift; exact as 1x1 kernels."""
+    constants = {
+        "w": np.sign(W), "g": [4.0], "l6": [-32.0], "h6": [31.0], "div": [16.0], **CLIP,
+        "m": np.array([3.0, -60.0, 127.0]).reshape(1, 3, 1, 1), "a": np.array([-7.0, 900.0, 0.0]).reshape(3, 1, 1),
+    }  # fmt: skip
+    nodes = [
+        node("Conv", "x w", "c", pads=[1, 1, 1, 1]),
+        node("Div", "c g", "d"),
+        node("Floor", "d", "e"),
+        node("Max", "e l6", "f"),
+        node("Min", "f h6", "adc"),
+        node("Mul", "m adc", "p"),
+        node("Add", "p a", "q"),
+        *requant("q", "y"),
+    ]
+    module = check(model(nodes, constants))
+    assert names(module) == ["conv2d", "requant", "conv2d", "requant"]
+    scale = operations(module)[2]
+    assert isinstance(scale, Conv2dOp)
+    assert scale.groups.value.data == 3
+    assert scale.bias is not None
+
+
+@pytest.mark.parametrize(
+    ("factors", "reason"),
+    [
+        ([[[2.5]], [[1.0]], [[1.0]]], "the factors must be integers"),
+        ([1.0, 2.0], "does not fit 3 output channels"),
+    ],
+)
+def test_scales_that_are_not_of_channels_are_refused(factors: list[float], reason: str):
+    nodes = [CONV, *requant("c", "d"), node("Mul", "d m", "y")]
+    with pytest.raises(HtvmError, match=reason):
+        import_model(model(nodes, {**LAYER, "m": factors}))
+
+
+def test_scales_of_wide_sums_are_refused():
+    nodes = [CONV, node("Mul", "c m", "y")]
+    with pytest.raises(HtvmError, match="behind a clip to 8 bits"):
+        import_model(model(nodes, {**LAYER, "m": [[[2.0]], [[1.0]], [[1.0]]]}))

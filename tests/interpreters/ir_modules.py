@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from xdsl.builder import Builder
 from xdsl.context import Context
-from xdsl.dialects.builtin import IntegerType, ModuleOp, TensorType
+from xdsl.dialects.builtin import IntegerType, ModuleOp, Signedness, TensorType
 from xdsl.dialects.func import FuncOp, ReturnOp
 from xdsl.ir import Attribute, BlockArgument, Operation
 from xdsl.parser import Parser
@@ -39,8 +39,9 @@ def parse(text: str) -> ModuleOp:
 
 
 def tensor_like(array: Array) -> TensorType[Attribute]:
-    """The type of a signed integer array."""
-    return TensorType(IntegerType(array.dtype.itemsize * 8), array.shape)
+    """The type of an integer array."""
+    signedness = Signedness.UNSIGNED if array.dtype.kind == "u" else Signedness.SIGNLESS
+    return TensorType(IntegerType(array.dtype.itemsize * 8, signedness), array.shape)
 
 
 def module_of(arrays: Sequence[Array], build: Callable[..., Operation]) -> ModuleOp:

@@ -147,7 +147,8 @@ def test_a_tiled_dense_is_the_dense(inputs: int, outputs: int, data: st.DataObje
 
     def build(*operands: Any) -> Operation:
         body = Block(arg_types=[tile_type(a, w, {"k": size}) for a, w in zip(arrays, spans, strict=False)])
-        dense = graph.DenseOp(*body.args)
+        x, weights, bias = body.args
+        dense = graph.DenseOp(x, weights, bias)
         body.add_ops([dense, tiled.YieldOp(dense.result)])
         grid = tiled.GridAttr({"k": outputs}, {"k": size})
         result = TensorType(IntegerType(32), (1, outputs))

@@ -6,10 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 from xdsl.dialects.arith import ConstantOp
-from xdsl.dialects.builtin import BytesAttr, DenseIntOrFPElementsAttr, IntegerType, ModuleOp, TensorType, i8, i32
+from xdsl.dialects.builtin import BytesAttr, DenseIntOrFPElementsAttr, IntegerType, ModuleOp, Signedness, TensorType
 from xdsl.dialects.func import FuncOp, ReturnOp
 from xdsl.ir import Attribute, Block, Operation, Region, SSAValue
 
@@ -83,8 +82,8 @@ class Builder:
 
 def plain_type(array: Array) -> TensorType[IntegerType]:
     """The row-major tensor type of an array."""
-    element = {np.dtype(np.int8): i8, np.dtype(np.int32): i32}[array.dtype]
-    return TensorType(element, array.shape)
+    signedness = Signedness.UNSIGNED if array.dtype.kind == "u" else Signedness.SIGNLESS
+    return TensorType(IntegerType(8 * array.dtype.itemsize, signedness), array.shape)
 
 
 def tensor(array: Array, layout: Layout) -> TensorType[Attribute]:

@@ -59,9 +59,11 @@ class Net:
         self.block.add_op(op)
         return op.result
 
-    def requant(self, x: SSAValue, shift: int | Sequence[int], lo: int = -128, **options: Any) -> SSAValue:
+    def requant(
+        self, x: SSAValue, shift: int | Sequence[int], lo: int = -128, element: Attribute = i8, **options: Any
+    ) -> SSAValue:
         shifts = (shift,) if isinstance(shift, int) else shift
-        return self.emit(graph.RequantOp(x, i8, shift=shifts, lo=lo, **options))
+        return self.emit(graph.RequantOp(x, element, shift=shifts, lo=lo, **options))
 
     def accumulate(
         self,
@@ -182,6 +184,13 @@ def leftovers() -> ModuleOp:
     x = net.requant(net.requant(net.requant(acc, 9), 0), 0, lo=0)
     y = net.conv(x, 6, (1, 1), groups=3, lo=-100)
     return net.module(net.conv(y, 20, (3, 3), pads=SAME))
+
+
+def clips() -> ModuleOp:
+    """Clips to 7 bits, which no array of 8 bits has, between convolutions that it has."""
+    net = Net((1, 5, 12, 11))
+    x = net.requant(net.accumulate(net.arguments[0], 18, (3, 3), pads=SAME), 8, lo=-64, hi=63)
+    return net.module(net.conv(x, 20, (3, 3), pads=SAME))
 
 
 def random_network(seed: int, steps: int = 8) -> ModuleOp:

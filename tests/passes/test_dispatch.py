@@ -4,27 +4,33 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
 from lowering import use_target
 from networks import Net, apply, inputs_of, random_network, small_diana
 from xdsl.dialects.arith import ConstantOp
-from xdsl.dialects.builtin import ModuleOp
+from xdsl.dialects.builtin import DictionaryAttr, ModuleOp, i32
 from xdsl.dialects.func import ReturnOp
 from xdsl.ir import Attribute, Operation
 
 from htvm_ir.dialects import graph
 from htvm_ir.dialects.accel import CPU, DispatchOp, YieldOp, kernels
 from htvm_ir.interpreters.run import run
-from htvm_ir.passes.dispatch import Dispatch, unfit
+from htvm_ir.passes.choices import unfit
+from htvm_ir.passes.dispatch import COSTS, Dispatch
+from htvm_ir.passes.pipeline import PIPELINE, pass_class
 from htvm_ir.passes.set_target import SetTarget
 from htvm_ir.passes.workloads import ANCHORS, block_workload, main_function, module_target
-from htvm_ir.targets.diana.digital import Digital
-from htvm_ir.targets.workload import Workload
 
 SEEDS = range(8)
+
+
+def costs_of(dispatch: DispatchOp) -> dict[str, Attribute]:
+    """By engine: the predicted cycles on record."""
+    costs = dispatch.attributes[COSTS]
+    assert isinstance(costs, DictionaryAttr)
+    return dict(costs.data)
 
 
 def graph_ops(root: Operation) -> Counter[Attribute]:
@@ -65,18 +71,17 @@ def test_a_kernel_is_one_operator_and_what_follows_it(seed: int) -> None:
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_refusals_are_on_record(seed: int) -> None:
-    """A kernel of the array is one it accepts as it stands now; each of the CPU's has the array's reason."""
+    """Every engine either has a predicted cost or the reason it gives for the kernel as it stands now."""
     module = apply(random_network(seed), Dispatch())
     target = module_target(module)
     for dispatch in kernels(module):
-        if dispatch.engine_name == CPU:
-            assert set(dispatch.reasons) == {"digital"}
-            assert all(dispatch.reasons.values())
-        else:
-            engine, workload = target.engine(dispatch.engine_name), block_workload(dispatch.body.block)
-            assert engine.match(workload) is None
-            assert unfit(engine, workload, target) is None
-            assert not dispatch.reasons
+        costs, workload = costs_of(dispatch), block_workload(dispatch.body.block)
+        assert dispatch.engine_name in costs
+        assert {*costs, *dispatch.reasons} == {CPU, "digital", "analog"}
+        for engine in target.engines:
+            reason = engine.match(workload) or unfit(engine, workload, target)
+            assert dispatch.reasons.get(engine.name) == reason
+            assert (engine.name in costs) == (reason is None)
 
 
 def test_the_networks_have_kernels_of_both() -> None:
@@ -94,29 +99,6 @@ def layers() -> ModuleOp:
 def engines(module: ModuleOp) -> dict[str, tuple[str, dict[str, str]]]:
     """By kind of kernel: who computes it and who refused it."""
     return {block_workload(d.body.block).kind: (d.engine_name, d.reasons) for d in kernels(module)}
-
-
-@dataclass(frozen=True)
-class DenseOnly(Digital):
-    """An engine that takes dense layers only."""
-
-    name: str = "dense_only"
-
-    def match(self, workload: Workload) -> str | None:
-        return super().match(workload) if workload.kind == "dense" else "dense layers only"
-
-
-def test_engines_are_asked_in_the_order_of_the_target(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The first that accepts gets the op; those after it are not asked."""
-    target = small_diana(64 * 1024)
-    use_target(monkeypatch, replace(target, engines=(DenseOnly(), *target.engines)))
-    found = engines(apply(layers(), Dispatch()))
-    assert found["conv2d"] == ("digital", {"dense_only": "dense layers only"})
-    assert found["dense"] == ("dense_only", {})
-    use_target(monkeypatch, replace(target, engines=(*target.engines, DenseOnly())))
-    found = engines(apply(layers(), Dispatch()))
-    assert found["conv2d"] == found["dense"] == ("digital", {})
-    assert set(found["reshape"][1]) == {"digital", "dense_only"}
 
 
 def test_engines_that_are_switched_off_are_not_asked() -> None:
@@ -149,3 +131,35 @@ def test_an_engine_takes_one_requantisation_and_the_cpu_all() -> None:
         x = net.conv(net.arguments[0], 4, (3, 3), strides=strides)
         found = kernels(apply(net.module(net.requant(x, 1)), Dispatch()))
         assert [len(computing(d)) for d in found] == sizes
+
+
+@pytest.mark.parametrize("depthwise", [False, True])
+def test_a_computed_bias_keeps_a_convolution_on_the_cpu(depthwise: bool) -> None:
+    """No engine would see it: what it takes is packed when the network is compiled."""
+    net = Net((1, 4, 6, 5), (1, 4))
+    x, source = net.arguments
+    bias = net.emit(graph.ReshapeOp(net.requant(source, 1, -999, hi=999, element=i32), (4,)))
+    weights = net.constant(net.noise((4, 1 if depthwise else 4, 2, 3), 100))
+    groups = 4 if depthwise else 1
+    conv = net.emit(graph.Conv2dOp(x, weights, bias, (1, 1), (0, 1, 1, 1), groups=groups))
+    module = net.module(net.requant(conv, 9))
+    inputs = net.inputs()
+    (expected,) = run(module, inputs)
+    for name in PIPELINE:
+        apply(module, pass_class(name)())
+        (result,) = run(module, inputs)
+        np.testing.assert_array_equal(result, expected, name)
+
+
+def test_constant_results_are_copied() -> None:
+    """One that is folded, twice, beside a result that is computed and reads it as well."""
+    net = Net((1, 4))
+    folded = net.emit(graph.AddOp(*(net.constant(net.noise((1, 4), 100)) for _ in range(2))))
+    total = net.emit(graph.AddOp(net.arguments[0], folded))
+    module = net.module(folded, total, folded)
+    inputs = net.inputs()
+    expected = run(module, inputs)
+    for name in PIPELINE:
+        apply(module, pass_class(name)())
+        for result, wanted in zip(run(module, inputs), expected, strict=True):
+            np.testing.assert_array_equal(result, wanted, name)

@@ -90,9 +90,25 @@ def test_regions_of_kernels_keep_their_constants() -> None:
     assert str(apply(module, FoldConstants())) == text
 
 
-@pytest.mark.parametrize("element", ["ui8", "si8", "i4"])
+def test_unsigned_numbers_are_computed_as_such() -> None:
+    module = parse("""
+      func.func @main() -> tensor<1x2xi32> {
+        %wide = arith.constant dense<[[300, 3]]> : tensor<1x2xi32>
+        %narrow = graph.requant "floor" %wide multiplier [1] shift [0] zero_point 0 range 0 to 255
+          : tensor<1x2xi32> -> tensor<1x2xui8>
+        %sum = graph.add %narrow, %narrow : tensor<1x2xui8>, tensor<1x2xui8> -> tensor<1x2xi32>
+        func.return %sum : tensor<1x2xi32>
+      }
+    """)
+    apply(module, FoldConstants())
+    (result,) = run(module, [])
+    assert [op.name for op in main_function(module).body.block.ops] == ["arith.constant", "func.return"]
+    assert result.tolist() == [[510, 6]]
+
+
+@pytest.mark.parametrize("element", ["si8", "i4"])
 def test_other_integers_are_not_computed(element: str) -> None:
-    """Constants are signless and of whole bytes; a network with others stays as it is."""
+    """Constants are signless or unsigned and of whole bytes; a network with others stays as it is."""
     module = parse(f"""
       func.func @main() -> (tensor<1x2x{element}>, tensor<1x2xi32>) {{
         %wide = arith.constant dense<[[300, 3]]> : tensor<1x2xi32>

@@ -29,13 +29,15 @@ from htvm_ir.dialects.attributes import integers, values
 from htvm_ir.dialects.dma import StartOp, WaitOp
 from htvm_ir.dialects.tiled import NestOp, PlanAttr, WindowAttr
 from htvm_ir.interpreters.run import run
+from htvm_ir.passes.constants import constant_array
 from htvm_ir.passes.fold_constants import constant
+from htvm_ir.passes.fuse_requant import only_clips
+from htvm_ir.passes.intervals import interval
 from htvm_ir.passes.pipeline import PIPELINE, pass_class
 from htvm_ir.passes.plan_memory import OFFSET
 from htvm_ir.passes.plan_tiles import check_plan
 from htvm_ir.passes.workloads import (
     block_workload,
-    constant_array,
     layout_attr,
     main_function,
     module_target,
@@ -63,10 +65,9 @@ CASES = {
     ),
     "keywords": Case(networks.keywords, small_diana(3600, 3000), {"cpu space_to_depth": 1, "digital conv2d": 2}),
     "narrow": Case(networks.narrow, small_diana(5000, 16000), {"digital conv2d": 2}),
-    "outputs": Case(
-        networks.outputs, small_diana(1900, 4096), {"digital add": 1, "digital conv2d": 1, "cpu conv2d": 1}
-    ),
+    "outputs": Case(networks.outputs, small_diana(1900, 4096), {"cpu add": 1, "digital conv2d": 1, "cpu conv2d": 1}),
     "leftovers": Case(networks.leftovers, small_diana(1500, 4096), {"digital conv2d": 2, "cpu conv2d": 1}),
+    "clips": Case(networks.clips, small_diana(2560, 4096), {"digital conv2d": 2, "cpu requant": 1}),
     "double-buffered": Case(networks.residual, overlapping(small_diana(5120, 4096)), RESIDUAL),
 }
 
@@ -79,6 +80,13 @@ def nothing_is_constant(module: ModuleOp, case: Case) -> None:
 def requants_stand_alone(module: ModuleOp, case: Case) -> None:
     for op in of_type(main_function(module).body.block, graph.RequantOp):
         assert not isinstance(op.input.owner, graph.RequantOp)
+
+
+def what_engines_compute_clips_to_its_type(module: ModuleOp, case: Case) -> None:
+    for op in of_type(main_function(module).body.block, graph.RequantOp):
+        if isinstance(op.input.owner, graph.RequantOp):
+            assert only_clips(op)
+            assert interval(op.input) in ((-128, 127), (0, 127))
 
 
 def kernels_are_as_expected(module: ModuleOp, case: Case) -> None:
@@ -136,6 +144,7 @@ def every_buffer_has_an_address(module: ModuleOp, case: Case) -> None:
 INTENTIONS: dict[str, Callable[[ModuleOp, Case], None]] = {
     "fold-constants": nothing_is_constant,
     "fuse-requant": requants_stand_alone,
+    "split-clips": what_engines_compute_clips_to_its_type,
     "legalize-convs": nothing_is_constant,
     "dispatch": kernels_are_as_expected,
     "assign-layouts": engines_have_their_layouts,
@@ -211,6 +220,11 @@ def one_weight(module: ModuleOp) -> None:
 def one_shift(module: ModuleOp) -> None:
     requant = next(op for op in module.walk() if isinstance(op, graph.RequantOp))
     requant.shift = integers([values(requant.shift)[0] + 1])
+
+
+def no_clip(module: ModuleOp) -> None:
+    clip = next(op for op in module.walk() if isinstance(op, graph.RequantOp) and only_clips(op))
+    Rewriter.replace_op(clip, [], [clip.input])
 
 
 def padding_moved_up(module: ModuleOp) -> None:
@@ -289,6 +303,7 @@ def one_address_for_two(module: ModuleOp) -> None:
 MUTATIONS = [
     ("fold-constants", "leftovers", one_weight),
     ("fuse-requant", "leftovers", one_shift),
+    ("split-clips", "clips", no_clip),
     ("legalize-convs", "keywords", padding_moved_up),
     ("dispatch", "residual", sum_of_one_branch),
     ("assign-layouts", "residual", another_layout),

@@ -69,7 +69,8 @@ def toynpu(installed: Path) -> Iterator[Target]:
 
 def htvm(installed: Path, *arguments: str) -> str:
     """What the command line prints with the package on the path."""
-    environment = {**os.environ, "PYTHONPATH": str(installed)}
+    path = os.pathsep.join(filter(None, [str(installed), os.environ.get("PYTHONPATH")]))
+    environment = {**os.environ, "PYTHONPATH": path}
     program = Path(sys.executable).parent / "htvm"
     done = subprocess.run([program, *arguments], env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

@@ -388,7 +388,7 @@ def test_targets() -> None:
 
 def test_zoo(folder: Path, tmp_path: Path) -> None:
     assert [line.split()[0] for line in htvm("zoo").splitlines()] == [
-        "resnet8", "dscnn", "mobilenetv1", "dae", "dscnn-htvm",
+        "resnet8", "dscnn", "mobilenetv1", "dae", "dscnn-htvm", "resnet8-mixed", "dscnn-mixed",
     ]  # fmt: skip
     htvm("zoo", "dscnn-htvm", "-o", tmp_path / "net.onnx")
     onnx.checker.check_model(onnx.load(tmp_path / "net.onnx"), full_check=True)

@@ -240,14 +240,14 @@
 
 %x = "test.op"() : () -> tensor<1x4x8x8xi8>
 %r = graph.pool "median" %x kernel [2, 2] strides [2, 2] pads [0, 0, 0, 0] rounding "floor" : tensor<1x4x8x8xi8> -> tensor<1x4x4x4xi8>
-// CHECK: Operation does not verify: kind must be average or max, got 'median'
+// CHECK: Operation does not verify: kind must be one of average, max, sum, got 'median'
 
 // -----
 // CHECK: {{// ?-----}}
 
 %x = "test.op"() : () -> tensor<1x4x8x8xi8>
 %r = graph.pool "max" %x kernel [2, 2] strides [2, 2] pads [0, 0, 0, 0] rounding "ceil" : tensor<1x4x8x8xi8> -> tensor<1x4x4x4xi8>
-// CHECK: Operation does not verify: rounding must be floor or half_up, got 'ceil'
+// CHECK: Operation does not verify: rounding must be one of floor, half_up, half_away, half_even, got 'ceil'
 
 // -----
 // CHECK: {{// ?-----}}
@@ -436,4 +436,221 @@
 
 %x = "test.op"() : () -> tensor<1x4x8x8xi8>
 %r = graph.space_to_depth %x block [2, 2] pads [0, 0, 0, 0] : tensor<1x4x8x8xi8> -> tensor<1x16x4x4xi32>
+// CHECK: Operation does not verify: result and input must have the same element type
+
+// -----
+// CHECK: {{// ?-----}}
+
+%x, %w = "test.op"() : () -> (tensor<1x4x8x8xi8>, tensor<4x4x1x1xi8>)
+%r = graph.conv2d %x, %w strides [1, 1] pads [0, 0, 0, 0] dilations [1, 1] groups 1 zero_point 128 : tensor<1x4x8x8xi8>, tensor<4x4x1x1xi8> -> tensor<1x4x8x8xi32>
+// CHECK: Operation does not verify: zero_point 128 does not fit i8
+
+// -----
+// CHECK: {{// ?-----}}
+
+%x, %w = "test.op"() : () -> (tensor<1x6xui8>, tensor<10x6xi8>)
+%r = graph.dense %x, %w zero_point -1 : tensor<1x6xui8>, tensor<10x6xi8> -> tensor<1x10xi32>
+// CHECK: Operation does not verify: zero_point -1 does not fit ui8
+
+// -----
+// CHECK: {{// ?-----}}
+
+%x = "test.op"() : () -> tensor<1x4x8x8xi8>
+%r = graph.pool "sum" %x kernel [2, 2] strides [2, 2] pads [0, 0, 0, 0] rounding "floor" : tensor<1x4x8x8xi8> -> tensor<1x4x4x4xi8>
+// CHECK: Operation does not verify: a sum must be i32
+
+// -----
+// CHECK: {{// ?-----}}
+
+%a, %b = "test.op"() : () -> (tensor<1x6xi8>, tensor<1x5xi8>)
+%r = graph.sub %a, %b : tensor<1x6xi8>, tensor<1x5xi8> -> tensor<1x6xi32>
+// CHECK: Operation does not verify: operand shapes differ: [1, 6] and [1, 5]
+
+// -----
+// CHECK: {{// ?-----}}
+
+%a, %b = "test.op"() : () -> (tensor<1x6xi8>, tensor<1x6xi8>)
+%r = graph.sub %a, %b : tensor<1x6xi8>, tensor<1x6xi8> -> tensor<1x6xi8>
+// CHECK: Operation does not verify: result must be i32
+
+// -----
+// CHECK: {{// ?-----}}
+
+%a, %b = "test.op"() : () -> (tensor<1x6xi8>, tensor<1x6xf32>)
+%r = graph.mul %a, %b zero_points [0, 0] : tensor<1x6xi8>, tensor<1x6xf32> -> tensor<1x6xi32>
+// CHECK: Operation does not verify: rhs must hold integers, not f32
+
+// -----
+// CHECK: {{// ?-----}}
+
+%a, %b = "test.op"() : () -> (tensor<1x6xi8>, tensor<1x6xi8>)
+%r = graph.mul %a, %b zero_points [0] : tensor<1x6xi8>, tensor<1x6xi8> -> tensor<1x6xi32>
+// CHECK: Operation does not verify: zero_points must be 2 integers, got 1
+
+// -----
+// CHECK: {{// ?-----}}
+
+%a, %b = "test.op"() : () -> (tensor<1x6xi8>, tensor<1x6xi8>)
+%r = graph.mul %a, %b zero_points [0, 200] : tensor<1x6xi8>, tensor<1x6xi8> -> tensor<1x6xi32>
+// CHECK: Operation does not verify: zero_point 200 does not fit i8
+
+// -----
+// CHECK: {{// ?-----}}
+
+%x, %t = "test.op"() : () -> (tensor<1x6xi16>, tensor<256xi8>)
+%r = graph.lookup %x, %t : tensor<1x6xi16>, tensor<256xi8> -> tensor<1x6xi8>
+// CHECK: Operation does not verify: input must hold i8 or ui8, not i16
+
+// -----
+// CHECK: {{// ?-----}}
+
+%x, %t = "test.op"() : () -> (tensor<1x6xi8>, tensor<256xi32>)
+%r = graph.lookup %x, %t : tensor<1x6xi8>, tensor<256xi32> -> tensor<1x6xi32>
+// CHECK: Operation does not verify: table must hold i8 or ui8, not i32
+
+// -----
+// CHECK: {{// ?-----}}
+
+%x, %t = "test.op"() : () -> (tensor<1x6xi8>, tensor<128xi8>)
+%r = graph.lookup %x, %t : tensor<1x6xi8>, tensor<128xi8> -> tensor<1x6xi8>
+// CHECK: Operation does not verify: table must have shape [256], got [128]
+
+// -----
+// CHECK: {{// ?-----}}
+
+%x, %t = "test.op"() : () -> (tensor<1x6xi8>, tensor<256xi8>)
+%r = graph.lookup %x, %t : tensor<1x6xi8>, tensor<256xi8> -> tensor<1x5xi8>
+// CHECK: Operation does not verify: result shape is [1, 5], but the operands give [1, 6]
+
+// -----
+// CHECK: {{// ?-----}}
+
+%x, %t = "test.op"() : () -> (tensor<1x6xi8>, tensor<256xi8>)
+%r = graph.lookup %x, %t : tensor<1x6xi8>, tensor<256xi8> -> tensor<1x6xui8>
+// CHECK: Operation does not verify: result and table must have the same element type
+
+// -----
+// CHECK: {{// ?-----}}
+
+%a, %b = "test.op"() : () -> (tensor<1x6xi8>, tensor<1x5xi8>)
+%r = graph.concat %a, %b axis 2 : tensor<1x6xi8>, tensor<1x5xi8> -> tensor<1x11xi8>
+// CHECK: Operation does not verify: axis 2 is none of a tensor of rank 2
+
+// -----
+// CHECK: {{// ?-----}}
+
+%a, %b = "test.op"() : () -> (tensor<1x6xi8>, tensor<1x5xi8>)
+%r = graph.concat %a, %b axis 0 : tensor<1x6xi8>, tensor<1x5xi8> -> tensor<2x6xi8>
+// CHECK: Operation does not verify: operand shapes [1, 6] and [1, 5] differ beside axis 0
+
+// -----
+// CHECK: {{// ?-----}}
+
+%a, %b = "test.op"() : () -> (tensor<1x6xi8>, tensor<1x5xui8>)
+%r = graph.concat %a, %b axis 1 : tensor<1x6xi8>, tensor<1x5xui8> -> tensor<1x11xi8>
+// CHECK: Operation does not verify: operands must have the same element type
+
+// -----
+// CHECK: {{// ?-----}}
+
+%a, %b = "test.op"() : () -> (tensor<1x6xi8>, tensor<1x5xi8>)
+%r = graph.concat %a, %b axis 1 : tensor<1x6xi8>, tensor<1x5xi8> -> tensor<1x12xi8>
+// CHECK: Operation does not verify: result shape is [1, 12], but the operands give [1, 11]
+
+// -----
+// CHECK: {{// ?-----}}
+
+%a, %b = "test.op"() : () -> (tensor<1x6xi8>, tensor<1x5xi8>)
+%r = graph.concat %a, %b axis 1 : tensor<1x6xi8>, tensor<1x5xi8> -> tensor<1x11xui8>
+// CHECK: Operation does not verify: result and input must have the same element type
+
+// -----
+// CHECK: {{// ?-----}}
+
+%x = "test.op"() : () -> tensor<1x6xi8>
+%r = graph.slice %x offsets [0] sizes [1, 2] strides [1, 1] : tensor<1x6xi8> -> tensor<1x2xi8>
+// CHECK: Operation does not verify: offsets, sizes and strides must be 2 integers each
+
+// -----
+// CHECK: {{// ?-----}}
+
+%x = "test.op"() : () -> tensor<1x6xi8>
+%r = graph.slice %x offsets [0, 2] sizes [1, 3] strides [1, 2] : tensor<1x6xi8> -> tensor<1x3xi8>
+// CHECK: Operation does not verify: axis 1: 3 elements from 2 by 2 do not lie in an extent of 6
+
+// -----
+// CHECK: {{// ?-----}}
+
+%x = "test.op"() : () -> tensor<1x6xi8>
+%r = graph.slice %x offsets [0, -1] sizes [1, 3] strides [1, 1] : tensor<1x6xi8> -> tensor<1x3xi8>
+// CHECK: Operation does not verify: axis 1: 3 elements from -1 by 1 do not lie in an extent of 6
+
+// -----
+// CHECK: {{// ?-----}}
+
+%x = "test.op"() : () -> tensor<1x6xi8>
+%r = graph.slice %x offsets [0, 1] sizes [1, 3] strides [1, 1] : tensor<1x6xi8> -> tensor<1x4xi8>
+// CHECK: Operation does not verify: result shape is [1, 4], but the operands give [1, 3]
+
+// -----
+// CHECK: {{// ?-----}}
+
+%x = "test.op"() : () -> tensor<1x6xi8>
+%r = graph.slice %x offsets [0, 1] sizes [1, 3] strides [1, 1] : tensor<1x6xi8> -> tensor<1x3xi32>
+// CHECK: Operation does not verify: result and input must have the same element type
+
+// -----
+// CHECK: {{// ?-----}}
+
+%x = "test.op"() : () -> tensor<1x6xi8>
+%r = graph.pad %x before [0, -1] after [0, 0] value 0 : tensor<1x6xi8> -> tensor<1x5xi8>
+// CHECK: Operation does not verify: before and after must be 2 integers of at least 0 each
+
+// -----
+// CHECK: {{// ?-----}}
+
+%x = "test.op"() : () -> tensor<1x6xi8>
+%r = graph.pad %x before [0] after [0, 0] value 0 : tensor<1x6xi8> -> tensor<1x6xi8>
+// CHECK: Operation does not verify: before and after must be 2 integers of at least 0 each
+
+// -----
+// CHECK: {{// ?-----}}
+
+%x = "test.op"() : () -> tensor<1x6xi8>
+%r = graph.pad %x before [0, 1] after [0, 0] value 128 : tensor<1x6xi8> -> tensor<1x7xi8>
+// CHECK: Operation does not verify: value 128 does not fit i8
+
+// -----
+// CHECK: {{// ?-----}}
+
+%x = "test.op"() : () -> tensor<1x6xi8>
+%r = graph.pad %x before [0, 1] after [0, 0] value 0 : tensor<1x6xi8> -> tensor<1x6xi8>
+// CHECK: Operation does not verify: result shape is [1, 6], but the operands give [1, 7]
+
+// -----
+// CHECK: {{// ?-----}}
+
+%x = "test.op"() : () -> tensor<1x6xf32>
+%r = graph.pad %x before [0, 1] after [0, 0] value 0 : tensor<1x6xf32> -> tensor<1x7xf32>
+// CHECK: Operation does not verify: input must hold integers, not f32
+
+// -----
+// CHECK: {{// ?-----}}
+
+%x = "test.op"() : () -> tensor<1x6xi8>
+%r = graph.transpose %x permutation [1, 1] : tensor<1x6xi8> -> tensor<6x6xi8>
+// CHECK: Operation does not verify: [1, 1] is no permutation of 2 axes
+
+// -----
+// CHECK: {{// ?-----}}
+
+%x = "test.op"() : () -> tensor<1x6xi8>
+%r = graph.transpose %x permutation [1, 0] : tensor<1x6xi8> -> tensor<1x6xi8>
+// CHECK: Operation does not verify: result shape is [1, 6], but the operands give [6, 1]
+
+// -----
+// CHECK: {{// ?-----}}
+
+%x = "test.op"() : () -> tensor<1x6xi8>
+%r = graph.transpose %x permutation [1, 0] : tensor<1x6xi8> -> tensor<6x1xi32>
 // CHECK: Operation does not verify: result and input must have the same element type

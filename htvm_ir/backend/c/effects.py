@@ -10,7 +10,7 @@ from xdsl.traits import SymbolTable
 
 from htvm_ir.dialects import accel, dma
 
-VIEWS = (memref.SubviewOp, memref.CollapseShapeOp, memref.ExpandShapeOp)
+VIEWS = (memref.SubviewOp, memref.CollapseShapeOp, memref.ExpandShapeOp, memref.ReinterpretCastOp)
 """Ops whose result is their first operand's memory."""
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Protocol
 
-from xdsl.ir import Operation, SSAValue
+from xdsl.dialects.builtin import MemRefType
+from xdsl.ir import Attribute, Operation, SSAValue
 
 from htvm_ir.backend.c.scope import CFile
 from htvm_ir.backend.c.types import element_bytes, memref_type
@@ -49,9 +51,9 @@ def _channel(values: Values, op: StartOp) -> Channel:
 
 
 def transfer(values: Values, op: StartOp) -> str:
-    """``function(to, from, length, count, stride, count2, stride2);``, all in bytes.
+    """``function(to, from, length, count, stride, count2, stride2);``, all in bytes; then the number of banks, if any.
 
-    The side the CPU cannot address is packed; the strides are those of the other.
+    The side the CPU cannot address is packed, or lies in banks; the strides are those of the other.
 
     Raises:
         HtvmError: the packed side has gaps.
@@ -60,7 +62,8 @@ def transfer(values: Values, op: StartOp) -> str:
     packed, strided = op.source, op.destination
     if values.address(packed) is None:
         packed, strided = strided, packed
-    if len(transfer_shape(memref_type(packed))) > 1:
+    banks = _banks(memref_type(packed), channel)
+    if banks is None:
         raise values.fail(op, f"the buffer in the local memory must be contiguous, not {packed.type}")
     size = element_bytes(memref_type(strided).element_type)
     loops = transfer_shape(memref_type(strided))
@@ -69,8 +72,19 @@ def transfer(values: Values, op: StartOp) -> str:
     for count, stride in reversed(loops):
         numbers += [count, stride * size]
     numbers += [1, 0] * (MAX_DIMENSIONS - 1 - len(loops))
+    numbers += [banks] if channel.bank_stride else []
     arguments = [_pointer(values, op.destination), _pointer(values, op.source), *(str(n) for n in numbers)]
     return f"{channel.function}({', '.join(arguments)});"
+
+
+def _banks(type_: MemRefType[Attribute], channel: Channel) -> int | None:
+    """Over how many banks a local buffer is dealt; None if it is not contiguous within each of them."""
+    size = element_bytes(type_.element_type)
+    loops = transfer_shape(type_)
+    dealt = [count for count, stride in loops if stride * size == channel.bank_stride]
+    within = [(count, stride) for count, stride in loops if stride * size != channel.bank_stride]
+    touching = all(outer[1] == inner[0] * inner[1] for outer, inner in pairwise(within))
+    return (dealt or [1])[0] if len(dealt) <= 1 and touching else None
 
 
 def transfer_done(values: Values, op: WaitOp) -> str:

@@ -306,6 +306,14 @@ class FunctionPrinter:
             self._texts[op.result] = f"({self.text(op.source)} + {elements})"
 
     @print_op.register
+    def _(self, op: memref.ReinterpretCastOp) -> None:
+        address = self.address(op.source)
+        if address is None:
+            raise self.fail(op, "only a buffer in a memory the CPU cannot address can be reinterpreted")
+        (offset,) = op.static_offsets.get_values()
+        self._addresses[op.result] = address + int(offset) * element_bytes(memref_type(op.source).element_type)
+
+    @print_op.register
     def _(self, op: func.CallOp) -> None:
         callee = op.callee.string_value()
         if op.results or callee not in self.file.functions:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from xdsl.dialects import arith
-from xdsl.dialects.builtin import IndexType, IntegerAttr, IntegerType, Signedness
+from xdsl.dialects.builtin import IndexType, IntegerAttr, IntegerType, Signedness, i32
 from xdsl.ir import Attribute, Operation, SSAValue
 
 from htvm_ir.passes.host_loops.facts import divides, range_of
@@ -32,6 +32,10 @@ class Arithmetic(Placement):
         """A number as a value of ``type_``, index by default."""
         type_ = type_ or IndexType()
         assert isinstance(type_, IndexType | IntegerType)
+        if isinstance(type_, IntegerType) and type_.signedness.data == Signedness.UNSIGNED:
+            # Constants of arith are signless.
+            wide = self.constant(value, i32)
+            return self.pure(("cut", type_), (wide,), lambda: arith.TruncIOp(wide, type_))
         return self.pure(("constant", value, type_), (), lambda: arith.ConstantOp(IntegerAttr(value, type_)))
 
     def _binary(self, build: BinaryOp, lhs: Value, rhs: Value, hint: str | None) -> SSAValue:
@@ -152,3 +156,7 @@ class Arithmetic(Placement):
     def index_to(self, value: SSAValue, type_: IntegerType, hint: str) -> SSAValue:
         """An index as a number."""
         return self.pure(("index", type_), (value,), lambda: arith.IndexCastOp(value, type_), hint)
+
+    def to_index(self, value: SSAValue, hint: str) -> SSAValue:
+        """A number as an index."""
+        return self.pure("to_index", (value,), lambda: arith.IndexCastOp(value, IndexType()), hint)

@@ -72,13 +72,17 @@ class Emitter(Arithmetic):
             return 0, index
         return self._unrolled.get(index, (index, 0))
 
-    def if_else(self, condition: SSAValue, yes: Callable[[], SSAValue], no: SSAValue, hint: str) -> SSAValue:
-        """``yes()`` where the condition holds, else ``no``; nothing of ``yes`` that touches memory runs otherwise."""
+    def if_else(
+        self, condition: SSAValue, yes: Callable[[], SSAValue], no: Callable[[], SSAValue], hint: str
+    ) -> SSAValue:
+        """``yes()`` where the condition holds, else ``no()``; of the other nothing that touches memory runs."""
         then, otherwise = Block(), Block()
-        with self.inside(then):
-            then.add_op(scf.YieldOp(yes()))
-        otherwise.add_op(scf.YieldOp(no))
-        return self.compute_here(scf.IfOp(condition, [no.type], [then], [otherwise]), hint)
+        types: list[Attribute] = []
+        for block, branch in ((then, yes), (otherwise, no)):
+            with self.inside(block):
+                block.add_op(scf.YieldOp(value := branch()))
+            types.append(value.type)
+        return self.compute_here(scf.IfOp(condition, types[:1], [then], [otherwise]), hint)
 
     def _index(self, value: Value) -> SSAValue:
         return value if isinstance(value, SSAValue) else self.constant(value)

@@ -1,28 +1,28 @@
-"""Ops that only move elements: reshape, space to depth, layout conversion; and the element-wise sum."""
+"""Ops that only move elements."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from math import prod
 
 from xdsl.ir import Operation, SSAValue
 
 from htvm_ir.dialects.accel import ConvertLayoutOp
 from htvm_ir.dialects.attributes import values
-from htvm_ir.dialects.graph import AddOp, ReshapeOp, SpaceToDepthOp, shape_of, tensor_type
+from htvm_ir.dialects.graph import (
+    ConcatOp,
+    PadOp,
+    ReshapeOp,
+    SliceOp,
+    SpaceToDepthOp,
+    TransposeOp,
+    shape_of,
+    tensor_type,
+)
 from htvm_ir.passes.host_loops.arithmetic import Value
 from htvm_ir.passes.host_loops.buffers import linear
 from htvm_ir.passes.host_loops.emitter import Emitter
 from htvm_ir.passes.host_loops.kernel import Index, Kernel, integer_type
-
-
-def add(kernel: Kernel, op: Operation, index: Index) -> SSAValue:
-    """Both operands, widened, and their sum."""
-    assert isinstance(op, AddOp)
-    lhs, rhs = kernel.wide(op.lhs, index, "lhs"), kernel.wide(op.rhs, index, "rhs")
-    total = kernel.emit.add(lhs, rhs, "sum")
-    assert isinstance(total, SSAValue)
-    return total
 
 
 def convert_layout(kernel: Kernel, op: Operation, index: Index) -> SSAValue:
@@ -104,11 +104,31 @@ def space_to_depth(kernel: Kernel, op: Operation, index: Index) -> SSAValue:
     def pixel() -> SSAValue:
         return kernel.element(op.input, (n, c, row, column))
 
-    inside = _inside(emit, [(row, height, top, bottom), (column, width, left, right)])
+    return _framed(kernel, op.input, pixel, [(row, height, top, bottom), (column, width, left, right)], 0)
+
+
+def pad(kernel: Kernel, op: Operation, index: Index) -> SSAValue:
+    """The input's element, or the value around it."""
+    assert isinstance(op, PadOp)
+    before, after = values(op.before), values(op.after)
+    moved = tuple(kernel.emit.add(i, -low, "at") for i, low in zip(index, before, strict=True))
+    axes = list(zip(moved, shape_of(op.input), before, after, strict=True))
+    return _framed(kernel, op.input, lambda: kernel.element(op.input, moved), axes, op.value.value.data)
+
+
+def _framed(
+    kernel: Kernel,
+    source: SSAValue,
+    inner: Callable[[], SSAValue],
+    axes: Sequence[tuple[Value, int, int, int]],
+    value: int,
+) -> SSAValue:
+    """``inner()`` where every axis is inside its extent, else ``value``; axes as of :func:`_inside`."""
+    inside = _inside(kernel.emit, axes)
     if inside is None:
-        return pixel()
-    zero = emit.constant(0, integer_type(tensor_type(op.input).element_type))
-    return emit.if_else(inside, pixel, zero, "pixel")
+        return inner()
+    outer = kernel.emit.constant(value, integer_type(tensor_type(source).element_type))
+    return kernel.emit.if_else(inside, inner, lambda: outer, "value")
 
 
 def _inside(emit: Emitter, axes: Sequence[tuple[Value, int, int, int]]) -> SSAValue | None:
@@ -121,3 +141,39 @@ def _inside(emit: Emitter, axes: Sequence[tuple[Value, int, int, int]]) -> SSAVa
         for test in tests:
             condition = test if condition is None else emit.bit_and(condition, test, "inside")
     return condition
+
+
+def concat(kernel: Kernel, op: Operation, index: Index) -> SSAValue:
+    """The element of the operand that the position along the axis falls into."""
+    assert isinstance(op, ConcatOp)
+    axis = op.axis.value.data
+    return _pick(kernel, op.inputs, axis, index)
+
+
+def _pick(kernel: Kernel, inputs: Sequence[SSAValue], axis: int, index: Index) -> SSAValue:
+    first, rest = inputs[0], inputs[1:]
+    extent, at = shape_of(first)[axis], index[axis]
+    beyond = (*index[:axis], kernel.emit.add(at, -extent, "at"), *index[axis + 1 :])
+    if not rest or (isinstance(at, int) and at < extent):
+        return kernel.element(first, index)
+    if isinstance(at, int):
+        return _pick(kernel, rest, axis, beyond)
+    is_first = kernel.emit.compare("slt", at, extent)
+    return kernel.emit.if_else(
+        is_first, lambda: kernel.element(first, index), lambda: _pick(kernel, rest, axis, beyond), "value"
+    )
+
+
+def slice_(kernel: Kernel, op: Operation, index: Index) -> SSAValue:
+    """The element as many strides behind the offset."""
+    assert isinstance(op, SliceOp)
+    emit = kernel.emit
+    axes = zip(index, values(op.offsets), values(op.strides), strict=True)
+    return kernel.element(op.input, tuple(emit.add(emit.mul(i, step, "at"), offset, "at") for i, offset, step in axes))
+
+
+def transpose(kernel: Kernel, op: Operation, index: Index) -> SSAValue:
+    """The element with its axes put back."""
+    assert isinstance(op, TransposeOp)
+    permutation = values(op.permutation)
+    return kernel.element(op.input, tuple(index[permutation.index(axis)] for axis in range(len(permutation))))

@@ -8,11 +8,12 @@ from xdsl.dialects.builtin import IntegerType, i32, i64
 from xdsl.ir import Operation, SSAValue
 
 from htvm_ir.dialects.attributes import values
-from htvm_ir.dialects.graph import Conv2dOp, DenseOp, PoolOp, shape_of, tensor_type
+from htvm_ir.dialects.graph import Conv2dOp, DenseOp, PoolOp, element_limits, number, shape_of, tensor_type
 from htvm_ir.passes.host_loops.arithmetic import Value
 from htvm_ir.passes.host_loops.emitter import Emitter
 from htvm_ir.passes.host_loops.kernel import Index, Kernel, integer_type
-from htvm_ir.passes.host_loops.ranges import fits, type_range, value_range
+from htvm_ir.passes.host_loops.ranges import fits
+from htvm_ir.passes.intervals import interval
 
 UNROLL = 4
 """Copies of the body of a long loop of single products: the loop's own cost is as large as that of a product."""
@@ -75,9 +76,11 @@ def _number(value: Value) -> SSAValue:
     return value
 
 
-def _multiply_add(kernel: Kernel, acc: SSAValue, x: SSAValue, weight: SSAValue) -> SSAValue:
+def _multiply_add(kernel: Kernel, op: Conv2dOp | DenseOp, acc: SSAValue, x: Index, weight: Index) -> SSAValue:
+    """The accumulator and the product of an input, less its zero point, with a weight."""
     emit = kernel.emit
-    return _number(emit.add(acc, emit.mul(x, weight, "product"), "acc"))
+    value = emit.sub(kernel.wide(op.input, x), number(op.zero_point), "moved")
+    return _number(emit.add(acc, emit.mul(value, kernel.wide(op.weights, weight, "weight"), "product"), "acc"))
 
 
 def _start(kernel: Kernel, bias: SSAValue | None, channel: Value) -> SSAValue:
@@ -106,8 +109,7 @@ def conv2d(kernel: Kernel, op: Operation, index: Index) -> SSAValue:
 
             def tap_columns(j: Value, total: SSAValue) -> SSAValue:
                 column = emit.add(left, emit.mul(j, horizontal.dilation, "step"), "column")
-                value = kernel.wide(op.input, (n, channel, row, column))
-                return _multiply_add(kernel, total, value, kernel.wide(op.weights, (k, c, i, j), "weight"))
+                return _multiply_add(kernel, op, total, (n, channel, row, column), (k, c, i, j))
 
             return emit.reduce(*horizontal.taps(emit, left, "fx"), "fx", total, tap_columns)
 
@@ -123,14 +125,13 @@ def dense(kernel: Kernel, op: Operation, index: Index) -> SSAValue:
     n, k = index
 
     def products(c: Value, total: SSAValue) -> SSAValue:
-        value = kernel.wide(op.input, (n, c))
-        return _multiply_add(kernel, total, value, kernel.wide(op.weights, (k, c), "weight"))
+        return _multiply_add(kernel, op, total, (n, c), (k, c))
 
     return kernel.emit.reduce(0, shape_of(op.input)[1], "c", _start(kernel, op.bias, k), products, UNROLL)
 
 
 def pool(kernel: Kernel, op: Operation, index: Index) -> SSAValue:
-    """One output position: the maximum or mean of the elements inside the window."""
+    """One output position: the maximum, sum or mean of the elements inside the window."""
     assert isinstance(op, PoolOp)
     emit = kernel.emit
     element = integer_type(tensor_type(op.input).element_type)
@@ -151,35 +152,61 @@ def pool(kernel: Kernel, op: Operation, index: Index) -> SSAValue:
 
         return emit.reduce(*column_taps, "fx", total, tap_columns, UNROLL)
 
-    start = emit.constant(type_range(element)[0] if is_max else 0, work)
+    start = emit.constant(element_limits(element)[0] if is_max else 0, work)
     total = emit.reduce(*row_taps, "fy", start, tap_rows)
-    if not is_max:
+    if op.kind.data == "average":
         count = emit.mul(
             emit.sub(row_taps[1], row_taps[0], "rows"), emit.sub(column_taps[1], column_taps[0], "columns"), "count"
         )
         total = _mean(kernel, op, total, count)
-    return emit.cast(total, element, "pooled")
+    return emit.cast(total, integer_type(tensor_type(op.result).element_type), "pooled")
 
 
 def _pool_type(op: PoolOp) -> IntegerType:
     """32 bits where the sum and the steps of the division fit, else 64."""
-    lo, hi = value_range(op.input)
+    lo, hi = interval(op.input)
     fy, fx = values(op.kernel)
     reach = 1 if op.kind.data == "max" else 4 * fy * fx
     return i32 if fits((lo * reach, hi * reach), 32) else i64
 
 
 def _mean(kernel: Kernel, op: PoolOp, total: SSAValue, count: Value) -> SSAValue:
-    """``floor(total / count)``, or ``floor(total / count + 1/2)``.
+    """``total / count`` in the op's rounding.
 
-    Division rounds towards zero, so it is done on ``total`` made non-negative by the smallest element ``lo``:
-    ``floor(total / count) = (total - lo * count) / count + lo``.
+    Division rounds towards zero. That serves half_away: ``(2 * total +- count) / (2 * count)``. The others divide a
+    ``total`` made non-negative by the smallest element: ``floor(total / count) = (total - lo * count) / count + lo``.
     """
     emit, work = kernel.emit, integer_type(total.type)
-    lo = min(value_range(op.input)[0], 0)
+    lo = min(interval(op.input)[0], 0)
     if isinstance(count, SSAValue):
         count = emit.index_to(count, work, "count")
+    if op.rounding.data == "half_away":
+        return _mean_away_from_zero(emit, total, count)
     shifted = emit.sub(total, emit.mul(count, lo, "lowest"), "shifted")
     if op.rounding.data == "half_up":
         shifted, count = emit.add(emit.mul(shifted, 2, "twice"), count, "twice"), emit.mul(count, 2, "twice")
-    return _number(emit.add(emit.div(shifted, count, "quotient"), lo, "mean"))
+    quotient = emit.div(shifted, count, "quotient")
+    if op.rounding.data == "half_even":
+        quotient = _to_even(emit, _number(shifted), _number(quotient), count, lo)
+    return _number(emit.add(quotient, lo, "mean"))
+
+
+def _mean_away_from_zero(emit: Emitter, total: SSAValue, count: Value) -> SSAValue:
+    """``total / count``, ties away from zero."""
+    negative = emit.compare("slt", total, 0)
+    up, down = (v if isinstance(v, SSAValue) else emit.constant(v, total.type) for v in (count, emit.sub(0, count)))
+    nudge = emit.select(negative, down, up, "nudge")
+    twice = emit.add(emit.mul(total, 2, "twice"), nudge, "twice")
+    return _number(emit.div(twice, emit.mul(count, 2, "twice"), "mean"))
+
+
+def _to_even(emit: Emitter, dividend: SSAValue, quotient: SSAValue, count: Value, lo: int) -> SSAValue:
+    """The floor ``quotient``, or the next number: ``quotient + lo`` is what is made even on a tie.
+
+    With r the remainder, ``2 * r > count``, or ``=`` and the quotient odd, is ``2 * r + odd > count``.
+    """
+    rest = emit.sub(dividend, emit.mul(quotient, count, "whole"), "rest")
+    odd = emit.bit_and(_number(emit.add(quotient, lo & 1, "parity")), 1, "odd")
+    twice = _number(emit.add(emit.mul(rest, 2, "twice"), odd, "twice"))
+    above = _number(emit.add(quotient, 1, "above"))
+    return emit.select(emit.compare("sgt", twice, count), above, quotient, "quotient")

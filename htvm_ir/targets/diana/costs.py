@@ -2,11 +2,12 @@
 
 Compute is MATCH's formula in a form that also holds for stride 2 and unequal padding; with stride 1 and
 equal padding the two are equal. Dense and sum have no published formula (model choice): a dense job
-takes one 16 x 16 square of weights a cycle, a sum one row of 16 elements.
+takes one 16 x 16 square of weights a cycle, a sum one row of 16 elements. The analog core is ODiMO's formula.
 """
 
 from __future__ import annotations
 
+from htvm_ir.targets.diana.analog_instruction import AnalogInstruction
 from htvm_ir.targets.diana.instruction import LANES, DigitalInstruction, Mode
 from htvm_ir.targets.diana.parameters import DIANA, Parameters
 
@@ -86,3 +87,16 @@ def weight_bytes(instruction: DigitalInstruction) -> int:
     if instruction.mode == Mode.DENSE:
         return instruction.k * LANES * LANES * (instruction.c + 1)
     return 0
+
+
+def analog_weight_cycles(instruction: AnalogInstruction, parameters: Parameters = DIANA) -> int:
+    """Cycles at the start of an analog job that loads the array, row by row, whatever the columns in use."""
+    return parameters.weight_start + parameters.analog_row_cycles * instruction.rows
+
+
+def analog_compute_cycles(instruction: AnalogInstruction, parameters: Parameters = DIANA) -> int:
+    """Cycles of the activations of a valid analog job; one gives `ox_unroll` outputs of all channels."""
+    p = parameters
+    passes = -(-instruction.k // p.analog_columns) * -(-instruction.c // p.analog_channels)
+    activations = passes * instruction.ox * instruction.oy
+    return -(-activations * p.analog_activation_ns * (p.clock_hz // 1000) // 1_000_000)

@@ -1,4 +1,4 @@
-"""The two accelerators as memory-mapped devices.
+"""An accelerator as a memory-mapped device, and the digital one; the other is in `analog_device`.
 
 Registers are those of archi's `hwme_v1.h`. An operation happens at once on the memories when TRIGGER is
 written, and the device is then busy for as long as the cost model says (model choice: nothing public tells
@@ -30,7 +30,6 @@ Known = npt.NDArray[np.bool_]
 WORD = 4
 WINDOW = 0x100
 DIGITAL_BASE = 0x1A10_C000
-ANALOG_BASE = 0x1A10_D000
 
 TRIGGER = 0x00
 ACQUIRE = 0x04
@@ -166,6 +165,19 @@ class Hwme(ABC):
             self._bus.fault(f"{self.name}: {what} at 0x{address:08X}, {size} bytes, is outside shared L2")
         return address
 
+    def _fetch(self, pair: int, what: str) -> bytes:
+        """The bytes that an address register and the word count behind it describe."""
+        size = WORD * self._register(pair + WORD)
+        return self._bus.read(self._shared(self._register(pair), size, what), size)
+
+    def _check_written(self, used: Sequence[Known], what: str, address: int) -> None:
+        """Fault when a job uses bytes of L1 that nothing ever wrote."""
+        stale = sum(mask.size - int(np.count_nonzero(mask)) for mask in used)
+        if stale and self._parameters.fault_stale_reads:
+            self._bus.fault(
+                f"{self.name}: {what} reads {stale} bytes of L1 that were never written, input at {address}"
+            )
+
     def _transfer(self, *, to_l1: bool, banked: bool) -> None:
         spans = self._banks() if banked else self._linear()
         size = sum(span.count * span.length for span in spans)
@@ -279,11 +291,6 @@ class DigitalHwme(Hwme):
             cycle = end
         self._claim(cycle, reads, writes)
 
-    def _fetch(self, pair: int, what: str) -> bytes:
-        """The bytes that an address register and the word count behind it describe."""
-        size = WORD * self._register(pair + WORD)
-        return self._bus.read(self._shared(self._register(pair), size, what), size)
-
     def _program(self) -> list[DigitalInstruction]:
         """The entries before the first stop, or all of them."""
         words = np.frombuffer(self._fetch(self.IM, "instruction list"), "<u4").tolist()
@@ -313,28 +320,10 @@ class DigitalHwme(Hwme):
         reason = datapath.validate(entry, len(weights), self._parameters)
         if reason is not None:
             self._bus.fault(f"digital: {describe(entry)}: {reason}")
-        used = datapath.operands(self._l1.written, entry)
-        stale = sum(mask.size - int(np.count_nonzero(mask)) for mask in used)
-        if stale and self._parameters.fault_stale_reads:
-            self._bus.fault(
-                f"digital: {describe(entry)} reads {stale} bytes of L1 that were never written, input at {entry.input}"
-            )
+        self._check_written(datapath.operands(self._l1.written, entry), describe(entry), entry.input)
         datapath.execute(self._l1.data, entry, weights)
         for span in datapath.writes(entry):
             span.pieces(self._l1.written)[...] = True
-
-
-class AnalogHwme(Hwme):
-    """The analog core at 0x1A10D000: only its transfers."""
-
-    dma = DmaRegisters(0x6C, 0x70, 0x74, 0x78, 0x7C, 0x80)
-    last_register = 0x80
-
-    def __init__(self, bus: Bus, l1: L1, parameters: Parameters) -> None:
-        super().__init__("analog", ANALOG_BASE, bus, l1, parameters)
-
-    def _compute(self) -> None:
-        self._bus.fault("analog: the analog core is not modelled yet, only its transfers are")
 
 
 def describe(entry: DigitalInstruction) -> str:

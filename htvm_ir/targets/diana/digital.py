@@ -187,7 +187,11 @@ class Digital(Engine):
             return
         yield from _requant_refusals(workload, self.parameters)
         if workload.kind == "add":
+            if len(workload.inputs) != 2:
+                yield "a sum with a constant: the array adds two feature maps"
             return
+        if workload.zero_point:
+            yield f"input zero point {workload.zero_point}: the array is symmetric and pads with 0"
         if workload.weights is None:
             yield "the weights are not constant; the array streams prepacked weights"
             return

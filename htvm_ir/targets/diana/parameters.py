@@ -53,6 +53,19 @@ class Parameters:
     row_overhead: int = 23
     column_overhead: int = 2
 
+    # The analog array (dory-hal, HTVM, quantlib agree): inputs of a kernel by output channels.
+    analog_rows: int = 1152
+    analog_columns: int = 512
+    # ODiMO: 70 ns an activation of the array, for 128 input channels; 128 bytes of weights a row at 16 a cycle.
+    analog_activation_ns: int = 70
+    analog_channels: int = 128
+    analog_row_cycles: int = 8
+    # The most adjacent outputs one activation may compute (DORY: 1, 2 or 4); 1 is without risk on silicon.
+    analog_unroll: int = 1
+    # Error of the converters in their steps, normally distributed, drawn from the seed; 0 computes exactly.
+    analog_noise: float = 0.0
+    analog_seed: int = 0
+
     # Model choices, each of which can be switched off.
     # The nibble 7:4 of the padding word hides that many trailing stored columns of the input.
     narrow_maps: bool = True

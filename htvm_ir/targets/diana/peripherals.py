@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from htvm_ir.targets.soc import Bus
 
 WORD = 4
+GPIO = 0x1A10_1000
 SOC_CONTROL = 0x1A10_4000
 STDOUT = 0x1A10_F000
 TIMER = 0x1A10_B000
@@ -48,6 +51,52 @@ class SocControl(Storage):
         super().write(offset, size, value)
         if offset == self.CORESTATUS and value & self.END:
             self._bus.stop(value & (self.END - 1))
+
+
+@dataclass
+class Supply:
+    """The board's power for the analog core."""
+
+    on: bool = False
+
+
+class Gpio(Storage):
+    """The pads. The board switches the analog supply on at the falling edge of pad 17 and says so on pad 18."""
+
+    PADIN = 0x08
+    PADOUT = 0x0C
+    SET = 0x10
+    CLEAR = 0x14
+    REQUEST = 1 << 17
+    READY = 1 << 18
+
+    def __init__(self, supply: Supply) -> None:
+        super().__init__("gpio", GPIO)
+        self._supply = supply
+
+    def reset(self) -> None:
+        """All registers 0, the supply off."""
+        super().reset()
+        self._supply.on = False
+
+    def read(self, offset: int, size: int) -> int:
+        """PADIN shows the board's answer, all else is storage."""
+        if offset == self.PADIN:
+            return self.READY if self._supply.on else 0
+        return super().read(offset, size)
+
+    def write(self, offset: int, size: int, value: int) -> None:
+        """SET and CLEAR change single bits of PADOUT."""
+        before = super().read(self.PADOUT, WORD)
+        match offset:
+            case self.SET:
+                super().write(self.PADOUT, WORD, before | value)
+            case self.CLEAR:
+                super().write(self.PADOUT, WORD, before & ~value)
+            case _:
+                super().write(offset, size, value)
+        if before & ~super().read(self.PADOUT, WORD) & self.REQUEST:
+            self._supply.on = True
 
 
 class Stdout(Storage):

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from htvm_ir.targets.diana.devices import AnalogHwme, DigitalHwme
+from htvm_ir.targets.diana.analog_device import AnalogHwme
+from htvm_ir.targets.diana.devices import DigitalHwme
 from htvm_ir.targets.diana.l1 import L1
 from htvm_ir.targets.diana.parameters import DIANA, Parameters
-from htvm_ir.targets.diana.peripherals import SocControl, Stdout, Storage, Timer
+from htvm_ir.targets.diana.peripherals import Gpio, SocControl, Stdout, Storage, Supply, Timer
 from htvm_ir.targets.soc import Bus, CoreCosts, Device, Region, Soc
 
 RUNTIME = Path(__file__).parent / "runtime"
 
 FLL = 0x1A10_0000
-GPIO = 0x1A10_1000
 EVENT_UNIT = 0x1A10_6000
 
 
@@ -22,15 +22,15 @@ def diana_soc(parameters: Parameters = DIANA) -> Soc:
     p = parameters
 
     def devices(bus: Bus) -> list[Device]:
-        l1 = L1(p.l1_bytes)
+        l1, supply = L1(p.l1_bytes), Supply()
         return [
             DigitalHwme(bus, l1, p),
-            AnalogHwme(bus, l1, p),
+            AnalogHwme(bus, l1, p, supply),
             SocControl(bus),
             Storage("event_unit", EVENT_UNIT),
             Timer(bus),
             Stdout(),
-            Storage("gpio", GPIO),
+            Gpio(supply),
             Storage("fll", FLL),
         ]
 
@@ -55,6 +55,6 @@ def diana_soc(parameters: Parameters = DIANA) -> Soc:
         ),
         devices=devices,
         linker_script=RUNTIME / "diana.ld",
-        sources=(RUNTIME / "diana_start.S", RUNTIME / "diana_digital.c"),
+        sources=(RUNTIME / "diana_start.S", RUNTIME / "diana_digital.c", RUNTIME / "diana_analog.c"),
         include_dirs=(RUNTIME,),
     )

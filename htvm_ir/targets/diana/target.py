@@ -5,19 +5,36 @@ from __future__ import annotations
 from dataclasses import asdict
 from functools import partial
 
+from htvm_ir.targets.diana.analog import Analog
 from htvm_ir.targets.diana.digital import Digital
 from htvm_ir.targets.diana.parameters import DIANA, Parameters
 from htvm_ir.targets.soc import Soc
 from htvm_ir.targets.target import Channel, Host, Memory, Target
+
+HOST_CYCLES = {
+    "conv2d": 15,
+    "convert_layout": 5,
+    "pool": 3,
+    "requant": 11,
+    "add": 16,
+    "sub": 20,
+    "mul": 20,
+    "lookup": 5,
+    "concat": 6,
+    "pad": 10,
+    "reshape": 8,
+    "other": 3,
+}
+"""Cycles an element on the CPU, measured on the virtual SoC: packaged clang at -O2, operands of both arrays."""
 
 
 def diana(parameters: Parameters = DIANA) -> Target:
     """DIANA with the given numbers; every choice that is not DIANA's own is a parameter."""
     p = parameters
 
-    def channel(name: str, source: str, destination: str, function: str) -> Channel:
+    def channel(engine: str, way: str, source: str, destination: str) -> Channel:
         return Channel(
-            name=name,
+            name=f"{engine}_{way}",
             source=source,
             destination=destination,
             start=p.dma_start,
@@ -26,13 +43,14 @@ def diana(parameters: Parameters = DIANA) -> Target:
             pieces=True,
             software=36,  # measured on the virtual SoC for one piece: call, register writes, end of polling
             overlaps=False,  # one trigger and one status register for transfers and jobs
-            function=function,
-            wait="diana_digital_wait",
+            function=f"diana_{engine}_dma_{way}",
+            wait=f"diana_{engine}_wait",
+            bank_stride=p.bank_rows * p.row_bytes if engine == "analog" else 0,
         )
 
     return Target(
         name="diana",
-        description="RISC-V core, 16x16 digital array, analog in-memory array (not used yet), shared L1 and L2",
+        description="RISC-V core, 16x16 digital array, 1152x512 ternary analog in-memory array, shared L1 and L2",
         clock_hz=p.clock_hz,
         memories=(
             Memory("L1", p.l1_bytes, alignment=p.dma_granule, host=False),
@@ -45,13 +63,15 @@ def diana(parameters: Parameters = DIANA) -> Target:
             ),
         ),
         channels=(
-            channel("digital_in", "L2", "L1", "diana_digital_dma_in"),
-            channel("digital_out", "L1", "L2", "diana_digital_dma_out"),
+            channel("digital", "in", "L2", "L1"),
+            channel("digital", "out", "L1", "L2"),
+            channel("analog", "in", "L2", "L1"),
+            channel("analog", "out", "L1", "L2"),
         ),
-        engines=(Digital(p),),
+        engines=(Digital(p), Analog(p)),
         host_memory="L2",
-        host=Host(),  # measured on the virtual SoC with the packaged clang at -O2
-        headers=("diana_digital.h",),
+        host=Host(per_element=HOST_CYCLES),
+        headers=("diana_digital.h", "diana_analog.h"),
         soc=partial(_soc, p),
         parameters=asdict(p),
     )

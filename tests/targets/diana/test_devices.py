@@ -2,64 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import NoReturn
 
 import numpy as np
 import pytest
+from plain_bus import SHARED, Fault, PlainBus
 
-from htvm_ir.errors import HtvmError
 from htvm_ir.targets.diana import packing, soc
-from htvm_ir.targets.diana.devices import AnalogHwme, DigitalHwme
+from htvm_ir.targets.diana.analog_device import AnalogHwme
+from htvm_ir.targets.diana.devices import DigitalHwme
 from htvm_ir.targets.diana.instruction import DigitalInstruction, program
 from htvm_ir.targets.diana.l1 import L1
 from htvm_ir.targets.diana.parameters import DIANA, Parameters
 from htvm_ir.targets.diana.peripherals import SocControl, Stdout, Timer
 
-SHARED = DIANA.shared_base
 TRIGGER, ACQUIRE, STATUS, SOFT_CLEAR = 0x00, 0x04, 0x0C, 0x14
 WT_CONV, WT_FC, IM, ACT, CONF = 0x40, 0x48, 0x50, 0x58, 0x60
 OP, ADDRESS, WORDS, ROW, BANKS, BANK_ROWS = 0xA0, 0xA4, 0xA8, 0xAC, 0xB0, 0xB4
-
-
-class Fault(HtvmError):
-    """What the bus of these tests raises."""
-
-
-@dataclass
-class PlainBus:
-    """Shared L2 and a clock that only moves when somebody moves it."""
-
-    now: int = 0
-    memory: bytearray = field(default_factory=lambda: bytearray(DIANA.shared_bytes))
-    tainted: set[int] = field(default_factory=set[int])
-    intervals: list[tuple[str, str, int, int, int]] = field(default_factory=list[tuple[str, str, int, int, int]])
-    stopped: int | None = None
-
-    def advance_to(self, cycle: int) -> None:
-        self.now = max(self.now, cycle)
-
-    def read(self, address: int, size: int) -> bytes:
-        if self.tainted.intersection(range(address, address + size)):
-            self.fault("tainted")
-        return bytes(self.memory[address - SHARED : address - SHARED + size])
-
-    def write(self, address: int, data: bytes) -> None:
-        self.memory[address - SHARED : address - SHARED + len(data)] = data
-        self.tainted.difference_update(range(address, address + len(data)))
-
-    def taint(self, address: int, size: int) -> None:
-        self.tainted.update(range(address, address + size))
-
-    def record(self, unit: str, what: str, start: int, end: int, bytes: int = 0) -> None:
-        self.intervals.append((unit, what, start, end, bytes))
-
-    def fault(self, message: str) -> NoReturn:
-        raise Fault(message)
-
-    def stop(self, code: int) -> None:
-        self.stopped = code
 
 
 @dataclass
@@ -346,11 +306,6 @@ def test_what_a_transfer_writes_counts_when_its_end_was_seen():
         bench.bus.read(SHARED, 32)
     bench.idle()
     assert bench.bus.read(SHARED, 32) == bench.l1.data[:32].tobytes()
-
-
-def test_an_analog_job_faults():
-    with pytest.raises(Fault, match="the analog core is not modelled yet"):
-        Bench().analog.write(TRIGGER, 4, 0)
 
 
 def test_core_status_stops_the_machine():

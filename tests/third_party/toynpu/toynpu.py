@@ -12,7 +12,7 @@ import numpy as np
 
 from htvm_ir import arithmetic
 from htvm_ir.targets.layout import Layout
-from htvm_ir.targets.target import Bytes, Call, Channel, Engine, Job, Memory, Target
+from htvm_ir.targets.target import Bytes, Call, Channel, Engine, Host, Job, Memory, Target
 from htvm_ir.targets.workload import Tensor, Tile, Workload, as_array, dimensions, tile_workload, tiles
 from htvm_ir.tiling.problem import SERIAL, Capacity, Cost, Dimension, Factor, Problem, Product
 
@@ -219,7 +219,11 @@ def _refusals(workload: Workload) -> Iterator[str]:
     elif len({*requant.multiplier}) != 1 or len({*requant.shift}) != 1:
         yield "a scale for each channel: the NPU has one for the layer"
     if workload.kind == "add":
+        if len(workload.inputs) != 2:
+            yield "the NPU adds two feature maps, not a map and a constant"
         return
+    if workload.zero_point:
+        yield f"input zero point {workload.zero_point}: the NPU pads with 0"
     if workload.weights is None or np.abs(workload.weights.astype(np.int64) + 0.5).max() > 128:
         yield "the weights must be constant and 8-bit signed"
     if workload.groups != 1 or workload.dilations != (1, 1):
@@ -260,6 +264,7 @@ def toynpu() -> Target:
         channels=(channel("dma_in", "RAM", "SPM"), channel("dma_out", "SPM", "RAM")),
         engines=(Npu(),),
         host_memory="RAM",
+        host=Host(per_mac=1000, per_element={"convert_layout": 1, "other": 9}),
         headers=("toynpu.h",),
         parameters={"rows": ROWS, "columns": COLUMNS},
     )

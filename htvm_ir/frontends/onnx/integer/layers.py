@@ -1,4 +1,4 @@
-"""Layers that accumulate: Conv, Gemm, MatMul, with the Add of a bias behind them."""
+"""Layers that accumulate: Conv, Gemm, MatMul, and the Mul of each channel, with the Add of a bias behind them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from xdsl.ir import SSAValue
 
 from htvm_ir.dialects.graph import Conv2dOp, DenseOp
 from htvm_ir.frontends.onnx.accumulate import accumulated_range, bias_of, integer_array, narrowed
-from htvm_ir.frontends.onnx.graph import Array, Node
+from htvm_ir.frontends.onnx.graph import INT8, Array, Node
+from htvm_ir.frontends.onnx.integer.elementwise import only_computed, split
 from htvm_ir.frontends.onnx.integer.net import IntegerNet
 from htvm_ir.frontends.onnx.integer.proof import Value
 from htvm_ir.frontends.onnx.shapes import window
@@ -23,18 +24,44 @@ def convert_conv(net: IntegerNet, node: Node) -> None:
     groups = node.integer("group", 1)
     if x.shape[1] != weights.shape[1] * groups:
         raise node.error(f"weights take {weights.shape[1]} channels in {groups} groups, the input has {x.shape[1]}")
-    bias, name = _bias(net, node, weights.shape[0], 4)
+    bias, name = _bias(net, node, weights.shape[0], 4, node.operand(2))
     interval = accumulated_range(node, weights, bias, x.value.interval, padded=any(win.pads))
     op = Conv2dOp(
         x.source,
         net.emit.constant(node.operand(1), "", narrowed(weights)),
-        _bias_constant(net, node, bias),
+        _bias_constant(net, node, bias, node.operand(2)),
         win.strides,
         win.pads,
         win.dilations,
         groups,
     )
     net.operation(node, op, Value.integers(*interval), name)
+
+
+def is_channel_scale(net: IntegerNet, node: Node) -> bool:
+    """Whether a Mul takes a map times a constant for each channel, more than one number in all."""
+    _, constants = split(net.graph, node)
+    return node.op == "Mul" and len(constants) == 1 and net.graph.constants[constants[0]].size > 1
+
+
+def convert_channel_scale(net: IntegerNet, node: Node) -> None:
+    """``graph.conv2d`` with one 1x1 kernel a channel: what follows an analog layer's converters.
+
+    The product and the Add behind it are exact there, and an engine can compute them.
+    """
+    x = net.integers(node, only_computed(net.graph, node))
+    name = split(net.graph, node)[1][0]
+    if len(x.shape) != 4 or not x.value.fits(*INT8):
+        raise node.error("values for each channel are supported behind a clip to 8 bits of N, C, H, W only")
+    channels = x.shape[1]
+    factors = integer_array(node, net.graph.constants[name], "factors")
+    factors = bias_of(node, factors, channels, 4).reshape(channels, 1, 1, 1)
+    bias, result = _bias(net, node, channels, 4, "")
+    interval = accumulated_range(node, factors, bias, x.value.interval, padded=False)
+    weights = net.emit.constant(name, "for each channel", narrowed(factors))
+    spatial = ((1, 1), (0, 0, 0, 0), (1, 1), channels)
+    op = Conv2dOp(x.source, weights, _bias_constant(net, node, bias, ""), *spatial)
+    net.operation(node, op, Value.integers(*interval), result)
 
 
 def convert_gemm(net: IntegerNet, node: Node) -> None:
@@ -60,13 +87,13 @@ def _convert_dense(net: IntegerNet, node: Node, transposed: bool) -> None:
             f"operands of shapes {list(x.shape)} and {list(weights.shape)}; only [1, C] times a matrix is supported"
         )
     weights = weights if transposed else np.ascontiguousarray(weights.T)
-    bias, name = _bias(net, node, weights.shape[0], 2)
+    bias, name = _bias(net, node, weights.shape[0], 2, node.operand(2))
     interval = accumulated_range(node, weights, bias, x.value.interval, padded=False)
     form = "" if transposed else "transposed"
     op = DenseOp(
         x.source,
         net.emit.constant(node.operand(1), form, narrowed(weights)),
-        _bias_constant(net, node, bias),
+        _bias_constant(net, node, bias, node.operand(2)),
     )
     net.operation(node, op, Value.integers(*interval), name)
 
@@ -75,10 +102,10 @@ def _weights(net: IntegerNet, node: Node) -> Array:
     return integer_array(node, net.graph.constant(node, 1, "weights"), "weights")
 
 
-def _bias(net: IntegerNet, node: Node, channels: int, rank: int) -> tuple[Array | None, str]:
+def _bias(net: IntegerNet, node: Node, channels: int, rank: int, operand: str) -> tuple[Array | None, str]:
     """The bias of a layer, Add nodes that follow it included, and the name of the last sum."""
     bias = None
-    if node.operand(2):
+    if operand:
         bias = bias_of(node, net.graph.constant(node, 2, "bias"), channels, rank)
     name = node.output
     while (term := _following_term(net, name)) is not None:
@@ -102,8 +129,8 @@ def _following_term(net: IntegerNet, name: str) -> tuple[Node, Array] | None:
     return reader, array
 
 
-def _bias_constant(net: IntegerNet, node: Node, bias: Array | None) -> SSAValue | None:
+def _bias_constant(net: IntegerNet, node: Node, bias: Array | None, operand: str) -> SSAValue | None:
     if bias is None:
         return None
     kept = integer_array(node, bias, "bias values").astype(np.int32)
-    return net.emit.constant(node.operand(2) or f"{node.output}.bias", f"bias of {node.output}", kept)
+    return net.emit.constant(operand or f"{node.output}.bias", f"bias of {node.output}", kept)

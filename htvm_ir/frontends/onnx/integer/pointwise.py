@@ -14,6 +14,7 @@ from htvm_ir.frontends.onnx.integer.elementwise import (
     scaled,
     split,
 )
+from htvm_ir.frontends.onnx.integer.layers import convert_channel_scale, is_channel_scale
 from htvm_ir.frontends.onnx.integer.net import IntegerNet, Tensor
 from htvm_ir.frontends.onnx.integer.proof import Value
 from htvm_ir.frontends.onnx.integer.spatial import floor_of_mean
@@ -46,7 +47,10 @@ def _convert_residual(net: IntegerNet, node: Node) -> None:
 
 
 def convert_factor(net: IntegerNet, node: Node) -> None:
-    """Mul or Div with a positive number."""
+    """Mul or Div with a positive number, or Mul with one for each channel."""
+    if is_channel_scale(net, node):
+        convert_channel_scale(net, node)
+        return
     x = _extended(net, node)
     if x.value.floored:
         x = net.integers(node, x.name)

@@ -1,0 +1,204 @@
+"""What each op of the network would cost where, and what it costs when engines disagree about a tensor's layout."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import combinations
+
+from xdsl.dialects.func import FuncOp, ReturnOp
+from xdsl.ir import Operation, SSAValue, Use
+
+from htvm_ir.dialects import graph
+from htvm_ir.dialects.accel import CPU
+from htvm_ir.passes.workloads import (
+    ANCHORS,
+    ELEMENTWISE,
+    computed_inputs,
+    following_requant,
+    tensor_of,
+    widens_for_user,
+    workload_of,
+)
+from htvm_ir.schedule.assign import Choice, Joint, Kernel
+from htvm_ir.targets.layout import Layout
+from htvm_ir.targets.target import Engine, Target
+from htvm_ir.targets.workload import Workload
+from htvm_ir.tiling.problem import Infeasible, infeasible
+from htvm_ir.tiling.solve import solve
+
+FOLLOWERS = (graph.RequantOp, graph.ReshapeOp, graph.LookupOp, graph.SliceOp, graph.TransposeOp)
+"""Ops on one tensor that run in one kernel with the op before them, if both are on the CPU."""
+
+
+@dataclass(frozen=True, eq=False)
+class Candidate:
+    """An op, the requantisation that runs with it, and where it can run.
+
+    cycles: predicted for each engine that takes it, the CPU last. refused: why others do not. layouts: what each
+    engine wants of the inputs, then of the result.
+    """
+
+    name: str
+    op: Operation
+    requant: graph.RequantOp | None
+    workload: Workload
+    cycles: dict[str, int] = field(default_factory=dict[str, int])
+    refused: dict[str, str] = field(default_factory=dict[str, str])
+    layouts: dict[str, tuple[Layout, ...]] = field(default_factory=dict[str, tuple[Layout, ...]])
+
+    @property
+    def result(self) -> SSAValue:
+        """The tensor the kernel leaves."""
+        return self.ops[-1].results[0]
+
+    @property
+    def ops(self) -> list[Operation]:
+        """The op and its requantisation."""
+        return [self.op] if self.requant is None else [self.op, self.requant]
+
+
+def refusal(engine: Engine, workload: Workload, target: Target) -> str | None:
+    """Why an engine does not compute a workload; None if it does."""
+    if workload.bias_is_computed:
+        return "the bias is not constant; engines take constants that are packed beforehand"
+    return engine.match(workload) or unfit(engine, workload, target)
+
+
+def unfit(engine: Engine, workload: Workload, target: Target) -> str | None:
+    """Why not even the smallest tile fits the engine's memories; None if it does."""
+    worst = infeasible(engine.problem(workload, target))
+    if worst.missing <= 0:
+        return None
+    return f"the smallest tile exceeds {worst.capacity} by {worst.missing} bytes"
+
+
+def candidates(function: FuncOp, target: Target, seconds: float) -> list[Candidate]:
+    """Every op of ``@main`` that starts a kernel on some engine, in program order."""
+    found: list[Candidate] = []
+    taken: set[Operation] = set()
+    for op in function.body.block.ops:
+        if op.name.startswith("graph.") and op not in taken:
+            requant = following_requant(op) if isinstance(op, ANCHORS) else None
+            taken |= {requant} if requant is not None else set()
+            found.append(_candidate(f"{len(found)}", op, requant, target, seconds))
+    return found
+
+
+def _candidate(name: str, op: Operation, requant: graph.RequantOp | None, target: Target, seconds: float) -> Candidate:
+    candidate = Candidate(name, op, requant, workload_of(op, requant))
+    workload = candidate.workload
+    for engine in target.engines:
+        reason = refusal(engine, workload, target)
+        solution = None if reason else solve(engine.problem(workload, target), seconds)
+        if solution is None or isinstance(solution, Infeasible):
+            candidate.refused[engine.name] = reason or "no tile fits its memories"
+            continue
+        candidate.cycles[engine.name] = solution.latency
+        candidate.layouts[engine.name] = engine.layouts(workload)
+    candidate.cycles[CPU] = target.host.cycles(workload)
+    return candidate
+
+
+def kernels(found: Sequence[Candidate]) -> list[Kernel]:
+    """The assignment problem's kernels; what may join a kernel on the CPU costs something there only if it does not."""
+    guests = hosts(found)
+    return [Kernel(c.name, {**c.cycles, CPU: 0} if c in guests else c.cycles) for c in found]
+
+
+def joints(found: Sequence[Candidate], function: FuncOp, target: Target) -> list[Joint]:
+    """The costs between kernels: conversions on the CPU, and kernels there that cannot be part of another."""
+    owner = {c.result: c for c in found}
+    result: list[Joint] = []
+    for guest, host in hosts(found).items():
+        elsewhere = frozenset((host.name, engine) for engine in host.cycles if engine != CPU)
+        result.append(Joint(guest.cycles[CPU], (frozenset({(guest.name, CPU)}), elsewhere)))
+    for value in (*function.body.block.args, *owner):
+        result += _conversions(value, owner.get(value), found, target)
+    return result
+
+
+def hosts(found: Sequence[Candidate]) -> dict[Candidate, Candidate]:
+    """For each op that runs in one kernel with another one, if both are on the CPU: that other one.
+
+    The CPU stores no tensor between an op and what touches each of its elements once, nor between an op and the
+    widening of its operands for it alone.
+    """
+    owner = {c.result: c for c in found}
+    by_op = {c.op: c for c in found}
+    result: dict[Candidate, Candidate] = {}
+    for candidate in found:
+        if widens_for_user(candidate.op):
+            use = candidate.result.get_user_of_unique_use()
+            assert use is not None
+            result[candidate] = by_op[use]
+            continue
+        followed = _followed(candidate.op)
+        source = None if followed is None else owner.get(followed)
+        if source is not None and source.result.has_one_use() and not widens_for_user(source.op):
+            result[candidate] = source
+    return result
+
+
+def _followed(op: Operation) -> SSAValue | None:
+    """The tensor whose elements an op touches once, in some order: all it needs besides constants."""
+    inputs = computed_inputs(op)
+    return inputs[0] if len(inputs) == 1 and isinstance(op, (*FOLLOWERS, *ELEMENTWISE)) else None
+
+
+def groups(found: Sequence[Candidate], engines: Mapping[str, str]) -> dict[Candidate, list[Operation]]:
+    """The ops of each kernel of an assignment, in program order, by the op that gives it its name."""
+    guests = hosts(found)
+
+    def root(candidate: Candidate) -> Candidate:
+        host = guests.get(candidate)
+        joins = host is not None and engines[candidate.name] == engines[host.name] == CPU
+        return root(host) if joins and host is not None else candidate
+
+    members: dict[Candidate, list[Operation]] = {}
+    for candidate in found:
+        members.setdefault(root(candidate), []).extend(candidate.ops)
+    return {candidate: members[candidate] for candidate in found if candidate in members}
+
+
+def _conversions(
+    value: SSAValue, source: Candidate | None, found: Sequence[Candidate], target: Target
+) -> Iterator[Joint]:
+    """What converting a tensor costs: from the caller's layout, between engines, and back to the caller."""
+    cycles = target.host.cycles(_copy(value))
+    wanted = _readers(value, found)
+    for layout, readers in wanted.items():
+        if source is None:
+            yield Joint(cycles, (readers,))
+            continue
+        others = frozenset((source.name, e) for e, own in source.layouts.items() if own[-1] != layout)
+        yield Joint(cycles, (others, readers))
+    if source is None:
+        return
+    if any(isinstance(use.operation, ReturnOp) for use in value.uses):
+        yield Joint(cycles, (frozenset((source.name, e) for e in source.layouts),))
+    for first, second in combinations(wanted.values(), 2):  # the CPU writes the layout of one of them
+        yield Joint(cycles, (frozenset({(source.name, CPU)}), first, second))
+
+
+def _readers(value: SSAValue, found: Sequence[Candidate]) -> dict[Layout, frozenset[Choice]]:
+    """The layouts a tensor is wanted in, and by whom."""
+    wanted: dict[Layout, set[Choice]] = {}
+    by_op = {c.op: c for c in found}
+    for use in value.uses:
+        for choice, layout in _layouts(use, by_op.get(use.operation)):
+            wanted.setdefault(layout, set()).add(choice)
+    return {layout: frozenset(readers) for layout, readers in wanted.items()}
+
+
+def _layouts(use: Use, reader: Candidate | None) -> Iterator[tuple[Choice, Layout]]:
+    inputs = () if reader is None else computed_inputs(reader.op)
+    if reader is not None and (value := use.operation.operands[use.index]) in inputs:
+        position = inputs.index(value)
+        yield from (((reader.name, engine), layouts[position]) for engine, layouts in reader.layouts.items())
+
+
+def _copy(value: SSAValue) -> Workload:
+    """The workload of a layout conversion."""
+    tensor = tensor_of(value.type)
+    return Workload("convert_layout", (tensor,), tensor)

@@ -1,0 +1,1 @@
+"""Solvers for the order and the place of whole kernels."""
