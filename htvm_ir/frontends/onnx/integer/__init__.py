@@ -32,6 +32,7 @@ from htvm_ir.frontends.onnx.integer.spatial import (
     convert_reduce_mean,
     convert_reshape,
     convert_shape,
+    convert_transpose,
 )
 
 __all__ = ["import_integer"]
@@ -48,6 +49,7 @@ _HANDLERS: dict[str, Callable[[IntegerNet, Node], None]] = {
     "MaxPool": convert_max_pool,
     "GlobalMaxPool": convert_max_pool,
     "Shape": convert_shape,
+    "Transpose": convert_transpose,
     **dict.fromkeys(("Reshape", "Flatten", "Squeeze", "Unsqueeze"), convert_reshape),
     **dict.fromkeys(FACTORS, convert_factor),
     **dict.fromkeys(CLIPS, convert_clip),
