@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from htvm_ir.errors import HtvmError
 from htvm_ir.quantize import forward
 from htvm_ir.quantize.convert import Converted, convert, run_steps
 from htvm_ir.quantize.equalise import equalised, with_bounds_at_the_end, without_idle_clips
@@ -19,6 +20,10 @@ from htvm_ir.quantize.inputs import rescaled
 from htvm_ir.quantize.network import Array, Network
 
 __all__ = ["Converted", "Cost", "Network", "quantize", "run_steps"]
+
+
+_LARGEST = 2.0**40
+"""Numbers beyond are no activations; float32 still has room for their products."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +46,11 @@ def quantize(network: Network, samples: Mapping[str, Array]) -> tuple[Converted,
     Raises:
         HtvmError: numbers that do not fit the format.
     """
-    real = forward.run(network.layers, samples)
+    with np.errstate(over="ignore", invalid="ignore"):
+        real = forward.run(network.layers, samples)
+    for name, values in real.items():
+        if not np.abs(values).max(initial=0.0) <= _LARGEST:  # NaN compares false
+            raise HtvmError(f"tensor '{name}' holds numbers beyond {_LARGEST:g}; no 8-bit scale suits them")
     scaled, scales = rescaled(with_bounds_at_the_end(without_idle_clips(network, real)), samples)
     units = {name: values / np.float32(scales.get(name, 1.0)) for name, values in samples.items()}
     found = [convert(scaled, units, scales)]

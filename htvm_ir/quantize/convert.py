@@ -69,7 +69,7 @@ def convert(network: Network, samples: Mapping[str, Array], scales: Mapping[str,
         elif isinstance(layer, Add):
             step.shift = step.form.exponent - formats[layer.inputs[0]].exponent
         got[layer.name] = run_step(step, [got[name] for name in layer.inputs])
-        step.error = _error(step.form, got[layer.name], real[layer.name])
+        step.error = forward.missed(step.form.real(got[layer.name]), real[layer.name])
         steps.append(step)
     outputs = {name: formats[name].real(got[name]) for name in network.outputs.values()}
     units = {s.name: scales.get(s.name, 2.0 ** formats[s.name].exponent) for s in network.sources}
@@ -103,11 +103,6 @@ def run_steps(converted: Converted, samples: Mapping[str, Array]) -> dict[str, A
     return got
 
 
-def _error(form: Format, got: Array, real: Array) -> float:
-    missed = np.sum((form.real(got) - real) ** 2, dtype=np.float64)
-    return float(missed / max(np.sum(real**2, dtype=np.float64), 1e-300))
-
-
 def _fit(
     network: Network, layer: Linear, real: Mapping[str, Array], got: Mapping[str, Array], formats: Mapping[str, Format]
 ) -> Step:
@@ -129,7 +124,7 @@ def _fit(
         step = Step(layer, form, shift, rounded.reshape(layer.weights.shape), bias, exponent)
         if not _is_exact(rounded, bias):
             continue
-        step.error = _error(form, run_step(step, [got[source]]), real[layer.name])
+        step.error = forward.missed(form.real(run_step(step, [got[source]])), real[layer.name])
         if best is None or step.error < best.error:
             best = step
     if best is None:

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from htvm_ir.errors import HtvmError
 from htvm_ir.quantize import forward
 from htvm_ir.quantize.network import Add, Array, Conv, Layer, Linear, Move, Network, Pool
 
@@ -128,9 +127,6 @@ def choose(network: Network, tensors: Mapping[str, Array], fixed: Mapping[str, i
     """The format of every tensor: for each group the exponent with which the outputs change least.
 
     ``tensors`` are those of the float network on the calibration data; ``fixed`` holds exponents of inputs.
-
-    Raises:
-        HtvmError: numbers that no 8-bit scale suits.
     """
     few = {name: values[:_SAMPLES] for name, values in tensors.items()}
     exponents: dict[str, int] = {}
@@ -143,8 +139,6 @@ def choose(network: Network, tensors: Mapping[str, Array], fixed: Mapping[str, i
             top = _largest(network, group, offset)
             candidates = sorted({min(chosen + step, top) for step in _NEIGHBOURS}, reverse=True)
             chosen = min(candidates, key=lambda e: output_error(network, few, group, e, offset))
-        if chosen >= _LARGEST:
-            raise HtvmError(f"tensor '{group[0]}' holds numbers beyond 2^{_LARGEST}; no 8-bit scale suits them")
         exponents |= dict.fromkeys(group, chosen)
         offsets |= dict.fromkeys(group, offset)
     _shift_sums_right(network, exponents)

@@ -110,6 +110,11 @@ def difference(network: Network, real: Mapping[str, Array], other: Mapping[str, 
     """How far the outputs in ``other`` are from ``real``: squared error over squared signal, summed over outputs."""
     total = 0.0
     for name in network.outputs.values():
-        error = np.sum((other[name] - real[name]) ** 2, dtype=np.float64)
-        total += float(error / max(np.sum(real[name] ** 2, dtype=np.float64), 1e-300))
+        total += missed(other[name], real[name])
     return total
+
+
+def missed(got: Array, real: Array) -> float:
+    """The share of the energy of ``real`` that is in its difference to ``got``."""
+    energy = np.sum(np.square(real, dtype=np.float64))
+    return float(np.sum(np.square(got - real, dtype=np.float64)) / max(energy, 1e-300))
