@@ -37,6 +37,7 @@ RULES: dict[str, tuple[str, ...]] = {
     "passes": VOCABULARY,
     "backend": VOCABULARY,
     "frontends": VOCABULARY,
+    "quantize": ("errors", "frontends"),
     "sim": (*BASE, "targets"),
     "zoo": ("errors", "settings"),
     "integrations": ("*",),

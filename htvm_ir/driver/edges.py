@@ -23,8 +23,17 @@ def _half_away(values: Array) -> Array:
     return whole + np.where(np.abs(values - whole) >= 0.5, np.copysign(1, values), 0)
 
 
-ROUND: Mapping[str, Callable[[Array], Array]] = {"floor": np.floor, "half_even": np.rint, "half_away": _half_away}
-"""How the caller rounds, by the name in the IR and the report; ties go to even or away from zero."""
+def _half_up(values: Array) -> Array:
+    return np.floor(values + np.float32(0.5))
+
+
+ROUND: Mapping[str, Callable[[Array], Array]] = {
+    "floor": np.floor,
+    "half_up": _half_up,
+    "half_even": np.rint,
+    "half_away": _half_away,
+}
+"""How the caller rounds, by the name in the IR and the report; ties go up, to even or away from zero."""
 
 
 @dataclass(frozen=True)

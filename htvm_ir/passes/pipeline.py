@@ -29,8 +29,9 @@ PIPELINE = (
 
 
 APPROXIMATE = "approximate-convs"
-NUMERICS: dict[str, tuple[str, ...]] = {"exact": (), "analog": (APPROXIMATE,)}
-"""What runs before ``dispatch`` by the user's choice of numerics: passes that change the network's meaning."""
+NUMERICS: dict[str, tuple[str, ...]] = {"exact": (), "pow2": (), "analog": (APPROXIMATE,)}
+"""What runs before ``dispatch`` by the user's choice of numerics: passes that change the network's meaning
+(``pow2`` has changed it before the import)."""
 
 
 def pass_class(name: str) -> type[ModulePass]:

@@ -36,6 +36,7 @@ from htvm_ir.frontends.onnx.integer.spatial import (
     convert_reduce_mean,
     convert_reshape,
     convert_shape,
+    convert_transpose,
 )
 from htvm_ir.frontends.onnx.operators import Operator, operator_of
 
@@ -82,6 +83,7 @@ OPERATORS: Mapping[str, Operator[IntegerNet]] = {
     "GlobalMaxPool": _entry(convert_max_pool, "pool", limits="N, C, H, W"),
     "Shape": _entry(convert_shape, limits="a constant: every shape is known"),
     "Gather": _entry(convert_gather, "slice", "reshape", limits="constant indices at equal distances"),
+    "Transpose": _entry(convert_transpose, "transpose"),
     "Identity": _entry(convert_copy),
     "Dropout": _entry(convert_copy, limits="as at inference", since=7),
     "Cast": _entry(convert_copy, limits="to a type that holds the numbers; to integers it cuts fractions off", since=6),
