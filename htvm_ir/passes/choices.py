@@ -58,6 +58,13 @@ class Candidate:
         return [self.op] if self.requant is None else [self.op, self.requant]
 
 
+def refusal(engine: Engine, workload: Workload, target: Target) -> str | None:
+    """Why an engine does not compute a workload; None if it does."""
+    if workload.bias_is_computed:
+        return "the bias is not constant; engines take constants that are packed beforehand"
+    return engine.match(workload) or unfit(engine, workload, target)
+
+
 def unfit(engine: Engine, workload: Workload, target: Target) -> str | None:
     """Why not even the smallest tile fits the engine's memories; None if it does."""
     worst = infeasible(engine.problem(workload, target))
@@ -82,7 +89,7 @@ def _candidate(name: str, op: Operation, requant: graph.RequantOp | None, target
     candidate = Candidate(name, op, requant, workload_of(op, requant))
     workload = candidate.workload
     for engine in target.engines:
-        reason = engine.match(workload) or unfit(engine, workload, target)
+        reason = refusal(engine, workload, target)
         solution = None if reason else solve(engine.problem(workload, target), seconds)
         if solution is None or isinstance(solution, Infeasible):
             candidate.refused[engine.name] = reason or "no tile fits its memories"

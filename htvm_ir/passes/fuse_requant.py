@@ -61,9 +61,10 @@ def only_clips(op: graph.RequantOp) -> bool:
 
 def is_identity(op: graph.RequantOp) -> bool:
     """Whether ``op`` gives back every integer its input can hold."""
+    if not only_clips(op) or op.zero_point.value.data != 0:
+        return False
     lo, hi = interval(op.input)
-    inside = op.lo.value.data <= lo and hi <= op.hi.value.data
-    return only_clips(op) and op.zero_point.value.data == 0 and inside
+    return op.lo.value.data <= lo and hi <= op.hi.value.data
 
 
 def merge_clip(first: graph.RequantOp, clip: graph.RequantOp) -> graph.RequantOp:

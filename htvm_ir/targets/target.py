@@ -192,7 +192,8 @@ class Host:
 
     def cycles(self, workload: Workload) -> int:
         """Predicted cycles of a kernel."""
-        elements = max(tensor.size for tensor in (*workload.inputs, workload.output))
+        read = () if workload.kind == "slice" else workload.inputs  # of a slice only what is written
+        elements = max(tensor.size for tensor in (*read, workload.output))
         each = self.per_element.get(workload.kind, self.per_element["other"])
         return workload.macs * self.per_mac + elements * each
 

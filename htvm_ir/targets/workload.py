@@ -58,6 +58,7 @@ class Workload:
     pads: top, left, bottom, right.
     ranges: proven least and greatest element of each input; empty = nothing is known but the types.
     zero_point: of the input of a conv2d or dense, which multiplies ``x - zero_point``; pads hold it.
+    bias_is_computed: there is a bias, but it is not constant.
     """
 
     kind: str
@@ -72,6 +73,7 @@ class Workload:
     requant: Requant | None = None
     ranges: tuple[Interval, ...] = ()
     zero_point: int = 0
+    bias_is_computed: bool = False
 
     @property
     def kernel(self) -> tuple[int, int]:

@@ -59,9 +59,11 @@ class Net:
         self.block.add_op(op)
         return op.result
 
-    def requant(self, x: SSAValue, shift: int | Sequence[int], lo: int = -128, **options: Any) -> SSAValue:
+    def requant(
+        self, x: SSAValue, shift: int | Sequence[int], lo: int = -128, element: Attribute = i8, **options: Any
+    ) -> SSAValue:
         shifts = (shift,) if isinstance(shift, int) else shift
-        return self.emit(graph.RequantOp(x, i8, shift=shifts, lo=lo, **options))
+        return self.emit(graph.RequantOp(x, element, shift=shifts, lo=lo, **options))
 
     def accumulate(
         self,

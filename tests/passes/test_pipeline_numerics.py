@@ -29,6 +29,7 @@ from htvm_ir.dialects.attributes import integers, values
 from htvm_ir.dialects.dma import StartOp, WaitOp
 from htvm_ir.dialects.tiled import NestOp, PlanAttr, WindowAttr
 from htvm_ir.interpreters.run import run
+from htvm_ir.passes.constants import constant_array
 from htvm_ir.passes.fold_constants import constant
 from htvm_ir.passes.fuse_requant import only_clips
 from htvm_ir.passes.intervals import interval
@@ -37,7 +38,6 @@ from htvm_ir.passes.plan_memory import OFFSET
 from htvm_ir.passes.plan_tiles import check_plan
 from htvm_ir.passes.workloads import (
     block_workload,
-    constant_array,
     layout_attr,
     main_function,
     module_target,

@@ -24,7 +24,8 @@ from htvm_ir.dialects.graph import RequantOp, tensor_type
 from htvm_ir.passes.host_loops.arithmetic import Value
 from htvm_ir.passes.host_loops.emitter import Emitter
 from htvm_ir.passes.host_loops.kernel import Index, Kernel, integer_type
-from htvm_ir.passes.host_loops.ranges import Range, fits, requant_limits, scaled_range, value_range
+from htvm_ir.passes.host_loops.ranges import fits, requant_limits, scaled_range
+from htvm_ir.passes.intervals import Interval, interval
 
 DOUBLING_SHIFT = 31
 """gemmlowp's high multiply keeps the upper half of a doubled 64-bit product."""
@@ -48,7 +49,7 @@ def requant(kernel: Kernel, op: Operation, index: Index) -> SSAValue:
     return _clamp(kernel.emit, op, scaled, bounds)
 
 
-def _scale(kernel: Kernel, op: RequantOp, x: SSAValue, channel: Value) -> tuple[SSAValue, Range]:
+def _scale(kernel: Kernel, op: RequantOp, x: SSAValue, channel: Value) -> tuple[SSAValue, Interval]:
     """``R(x * multiplier, shift)`` and its bounds; in 32 bits where nothing can overflow."""
     emit, rounding = kernel.emit, op.rounding.data
     product_range, bounds = requant_limits(op)
@@ -68,7 +69,7 @@ def _scale(kernel: Kernel, op: RequantOp, x: SSAValue, channel: Value) -> tuple[
     return _divide(emit, product, Shift(amount, work, min(shifts) == 0), rounding), bounds
 
 
-def _fits_narrow(product: Range, shifts: Sequence[int], rounding: str) -> bool:
+def _fits_narrow(product: Interval, shifts: Sequence[int], rounding: str) -> bool:
     """Whether product and what rounding adds to it fit 32 bits."""
     half = 0 if rounding == "floor" else (1 << max(shifts)) >> 1
     return fits((product[0] - 1, product[1] + half), 32)
@@ -77,7 +78,7 @@ def _fits_narrow(product: Range, shifts: Sequence[int], rounding: str) -> bool:
 def _gemmlowp(kernel: Kernel, op: RequantOp, product: SSAValue, channel: Value) -> SSAValue:
     emit = kernel.emit
     high = _divide(emit, product, Shift(DOUBLING_SHIFT, i64), "half_up")
-    high_range = scaled_range(value_range(op.input), values(op.multiplier), (DOUBLING_SHIFT,), "gemmlowp")
+    high_range = scaled_range(interval(op.input), values(op.multiplier), (DOUBLING_SHIFT,), "gemmlowp")
     product_range, _ = requant_limits(op)
     if product_range[1] == 2**62:  # both factors are -2**31: saturate
         high = emit.min(high, 2**31 - 1, "high")
@@ -129,7 +130,7 @@ def _parameter(kernel: Kernel, numbers: Sequence[int], channel: Value, role: str
     return kernel.emit.cast(kernel.array(array, (channel,), role), type_, role)
 
 
-def _clamp(emit: Emitter, op: RequantOp, scaled: SSAValue, bounds: Range) -> SSAValue:
+def _clamp(emit: Emitter, op: RequantOp, scaled: SSAValue, bounds: Interval) -> SSAValue:
     """Zero point, limits that can be reached, result type; in 32 bits where that is enough."""
     zero_point, lo, hi = op.zero_point.value.data, op.lo.value.data, op.hi.value.data
     low, high = bounds[0] + zero_point, bounds[1] + zero_point

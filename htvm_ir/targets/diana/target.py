@@ -11,7 +11,20 @@ from htvm_ir.targets.diana.parameters import DIANA, Parameters
 from htvm_ir.targets.soc import Soc
 from htvm_ir.targets.target import Channel, Host, Memory, Target
 
-HOST_CYCLES = {"conv2d": 15, "convert_layout": 5, "pool": 3, "requant": 11, "add": 16, "other": 6}
+HOST_CYCLES = {
+    "conv2d": 15,
+    "convert_layout": 5,
+    "pool": 3,
+    "requant": 11,
+    "add": 16,
+    "sub": 20,
+    "mul": 20,
+    "lookup": 5,
+    "concat": 6,
+    "pad": 10,
+    "reshape": 8,
+    "other": 3,
+}
 """Cycles an element on the CPU, measured on the virtual SoC: packaged clang at -O2, operands of both arrays."""
 
 
