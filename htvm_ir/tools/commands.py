@@ -179,6 +179,19 @@ def targets(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def ops(arguments: argparse.Namespace) -> int:
+    """``htvm ops``."""
+    from htvm_ir.report import operators
+    from htvm_ir.targets.registry import load_target
+
+    target = load_target(arguments.target)
+    if arguments.json:
+        print(json.dumps({"target": target.name, "conventions": operators.facts(target)}, indent=2))
+    else:
+        print(operators.markdown(target) if arguments.markdown else operators.text(target))
+    return 0
+
+
 def zoo(arguments: argparse.Namespace) -> int:
     """``htvm zoo``."""
     from htvm_ir import zoo as networks

@@ -188,7 +188,10 @@ CONVENTION: dict[str, tuple[Callable[[], onnx.ModelProto], str]] = {
         lambda: layer(node("Div", "x div", "d"), node("Cast", "d", "k", to=TensorProto.INT32), *requant("k", "y")),
         "Cast 'k': 'd' is not provably",
     ),
-    "quantised model": (lambda: layer(node("QuantizeLinear", "x w", "y")), "QuantizeLinear 'y': scales per channel"),
+    "scales per channel": (
+        lambda: layer(node("QuantizeLinear", "x w", "y")),
+        "QuantizeLinear 'y': scales per channel are supported for weights only",
+    ),
 }
 
 

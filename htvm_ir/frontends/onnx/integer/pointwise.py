@@ -18,6 +18,7 @@ from htvm_ir.frontends.onnx.integer.layers import convert_channel_scale, is_chan
 from htvm_ir.frontends.onnx.integer.net import IntegerNet, Tensor
 from htvm_ir.frontends.onnx.integer.proof import Value
 from htvm_ir.frontends.onnx.integer.spatial import floor_of_mean
+from htvm_ir.frontends.onnx.operators import check_inference
 
 
 def convert_add(net: IntegerNet, node: Node) -> None:
@@ -85,6 +86,7 @@ def convert_floor(net: IntegerNet, node: Node) -> None:
 def convert_copy(net: IntegerNet, node: Node) -> None:
     """Identity, Dropout, and a Cast that keeps the value."""
     x = net.operand(node)
+    check_inference(net.graph, node)
     if not keeps(node, x.value if x.mean is None else None):
         raise node.error(f"'{x.name}' is not provably a number the target type holds; add Floor and a clip before")
     net.derive(node, x)
