@@ -116,6 +116,7 @@ def requant_of(op: graph.RequantOp) -> Requant:
         op.zero_point.value.data,
         op.lo.value.data,
         op.hi.value.data,
+        op.addends,
     )
 
 

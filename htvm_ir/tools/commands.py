@@ -161,7 +161,11 @@ def explain(arguments: argparse.Namespace) -> int:
     from htvm_ir.driver.package import report_text
 
     compiled = _compile(arguments)
-    print(report_text(compiled.report) if arguments.json else tables.reasons(compiled.report))
+    if arguments.json:
+        print(report_text(compiled.report), end="")
+    else:
+        print(tables.reasons(compiled.report))
+        print(tables.macs(compiled.report))
     return 0
 
 

@@ -22,6 +22,7 @@ Declared = tuple[int | None, ...]
 """A shape as the file states it; ``None`` is a symbolic or missing dimension."""
 
 INT8 = (-128, 127)
+UINT8 = (0, 255)
 INT32 = (-(2**31), 2**31 - 1)
 LARGEST_TENSOR = 2**31 - 1
 """Elements a tensor may have: what 32-bit addresses reach."""

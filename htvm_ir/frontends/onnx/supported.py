@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from htvm_ir.frontends.onnx import typed
+from htvm_ir.frontends.onnx.integer import EXPORTED
 from htvm_ir.frontends.onnx.integer import OPERATORS as INTEGER
 from htvm_ir.frontends.onnx.operators import Convention
 from htvm_ir.frontends.onnx.qdq import OPERATORS as QDQ
@@ -14,9 +15,12 @@ CONVENTIONS = (
     Convention("QOperator", "on quantised tensors, with scales and zero points as operands", "", QOPERATOR),
     Convention("QOperator", "on quantised tensors, onnxruntime's own", "com.microsoft", MICROSOFT),
     Convention("integer tensors", "on int8 and uint8 as such, in a network of any quantised kind", "", typed.OPERATORS),
-    Convention("integer nets", "on float32 tensors that hold integers (DIANA's training flow)", "", INTEGER),
+    Convention(
+        "integer nets", "on float32 tensors that hold integers (DIANA's training flow, NEMO, QuantLab)", "", INTEGER
+    ),
+    Convention("integer nets", "as Deeploy writes them", "any", EXPORTED),
 )
-"""The conventions, as one network may mix them: all but the last, or the last alone."""
+"""The conventions, as one network may mix them: all but those of integer nets, or those alone."""
 
 
 def oldest_opset(name: str, domain: str, since: int) -> int:

@@ -176,8 +176,9 @@ def _converter_refusals(workload: Workload) -> Iterator[str]:
         return
     if requant.rounding != "floor" and any(requant.shift):
         yield f"rounding {requant.rounding}: the converters round down"
-    if any(m != 1 for m in requant.multiplier) or len(set(requant.shift)) != 1 or requant.zero_point:
-        yield "multiplier, shift for each channel or zero point: the converters have one power-of-two gain"
+    moved = requant.zero_point or any(requant.addend)
+    if any(m != 1 for m in requant.multiplier) or len(set(requant.shift)) != 1 or moved:
+        yield "multiplier, shift for each channel, addend or zero point: the converters have one power-of-two gain"
     if (requant.lo, requant.hi) != (first, last):
         yield f"range {requant.lo} to {requant.hi}: the converters clip to {first} to {last}"
     if max(requant.shift) > MAX_SHIFT:

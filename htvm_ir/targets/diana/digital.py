@@ -258,6 +258,8 @@ def _requant_refusals(workload: Workload, parameters: Parameters) -> Iterator[st
         yield f"rounding {requant.rounding}: the array rounds down (use --numerics=pow2 or fold 1/2 into the bias)"
     if any(m != 1 for m in requant.multiplier):
         yield "a multiplier other than 1: the array only shifts (power-of-two scales needed)"
+    if any(requant.addend):
+        yield "an addend behind the multiplier: the array adds a bias only (fold it into the bias)"
     if len(set(requant.shift)) != 1:
         yield "a shift for each channel: the array has one for the layer"
     if max(requant.shift) > parameters.max_shift:

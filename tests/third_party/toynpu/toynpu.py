@@ -215,8 +215,8 @@ def _refusals(workload: Workload) -> Iterator[str]:
         yield "operands and result must be 8-bit signed"
     if requant is None:
         yield "the 32-bit result leaves the NPU only requantised to 8 bits"
-    elif requant.zero_point or (requant.rounding != "floor" and any(requant.shift)):
-        yield "the NPU rounds down and has no zero point"
+    elif requant.zero_point or any(requant.addend) or (requant.rounding != "floor" and any(requant.shift)):
+        yield "the NPU rounds down, has no zero point and adds nothing but a bias"
     elif len({*requant.multiplier}) != 1 or len({*requant.shift}) != 1:
         yield "a scale for each channel: the NPU has one for the layer"
     if workload.kind == "add":

@@ -1,8 +1,9 @@
-"""Integer nets in float clothing, as DIANA's training flow exports them, to ``graph`` operations.
+"""Integer nets in float clothing, as DIANA's flow, NEMO, QuantLab and Deeploy write them, to ``graph`` operations.
 
 Every float tensor is followed as an exact expression of an integer tensor (``proof``), and ``graph.requant`` is
 emitted where such an expression ends: so ``Conv -> Div(2^k) -> Floor -> Max -> Min`` becomes two operations, in
-whatever order and operand order the file has them. A tensor that is not provably an integer, away from the float
+whatever order and operand order the file has them. The conventions differ in the nodes such an expression is made of,
+and in what the file leaves unsaid (``conventions``). A tensor that is not provably an integer, away from the float
 edges of the network, is an error that names the node.
 """
 
@@ -16,8 +17,9 @@ from htvm_ir.errors import HtvmError
 from htvm_ir.frontends.onnx.folding import fold
 from htvm_ir.frontends.onnx.graph import Graph, Node
 from htvm_ir.frontends.onnx.integer.edges import add_input, make_output
-from htvm_ir.frontends.onnx.integer.elementwise import CLIPS, COPIES
+from htvm_ir.frontends.onnx.integer.elementwise import CLIPS, COPIES, TAILS
 from htvm_ir.frontends.onnx.integer.layers import convert_conv, convert_gemm, convert_matmul
+from htvm_ir.frontends.onnx.integer.moves import convert_gather
 from htvm_ir.frontends.onnx.integer.net import IntegerNet
 from htvm_ir.frontends.onnx.integer.pointwise import (
     convert_add,
@@ -25,7 +27,9 @@ from htvm_ir.frontends.onnx.integer.pointwise import (
     convert_copy,
     convert_factor,
     convert_floor,
+    convert_tail,
 )
+from htvm_ir.frontends.onnx.integer.requant_shift import convert_requant_shift
 from htvm_ir.frontends.onnx.integer.spatial import (
     convert_average,
     convert_max_pool,
@@ -77,14 +81,23 @@ OPERATORS: Mapping[str, Operator[IntegerNet]] = {
     "MaxPool": _entry(convert_max_pool, "pool", limits=f"{_POOL}; first result only"),
     "GlobalMaxPool": _entry(convert_max_pool, "pool", limits="N, C, H, W"),
     "Shape": _entry(convert_shape, limits="a constant: every shape is known"),
+    "Gather": _entry(convert_gather, "slice", "reshape", limits="constant indices at equal distances"),
     "Identity": _entry(convert_copy),
     "Dropout": _entry(convert_copy, limits="as at inference", since=7),
-    "Cast": _entry(convert_copy, limits="to a type that provably holds the numbers", since=6),
+    "Cast": _entry(convert_copy, limits="to a type that holds the numbers; to integers it cuts fractions off", since=6),
     **dict.fromkeys(("Reshape", "Flatten", "Squeeze", "Unsqueeze"), _RESHAPE),
     "Relu": _entry(convert_clip, "requant"),
     **dict.fromkeys(("Clip", "Max", "Min"), _CLIP),
+    **dict.fromkeys(TAILS, _entry(convert_tail, limits="at the end of the network, left to the caller")),
 }
 """Operators of the standard domain."""
+
+EXPORTED: Mapping[str, Operator[IntegerNet]] = {
+    "RequantShift": _entry(
+        convert_requant_shift, "requant", limits="mul and add constant; div, n_levels or n_levels_out"
+    ),
+}
+"""Operators that exporters put into whatever domain is theirs."""
 
 
 def import_integer(graph: Graph, input_ranges: Mapping[str, tuple[int, int]]) -> ModuleOp:
@@ -111,12 +124,19 @@ def _convert(net: IntegerNet, node: Node) -> None:
         raise node.error("has no operands or no result")
     if _folded(net, node):
         return
-    operator = operator_of(net.graph, node, {"": OPERATORS}, "an integer net")
+    operator = operator_of(net.graph, node, _domains(node), "an integer net")
     for name in filter(None, node.inputs):
-        if name not in net.graph.constants and name not in net.tensors:
+        if name in net.tails and node.op not in TAILS:
+            raise node.error(f"reads '{name}', which only the caller computes; cut the network there")
+        if name not in net.graph.constants and name not in net.tensors and name not in net.tails:
             raise node.error(f"operand '{name}' is a result that is not supported")
     operator.convert(net, node)
     _settle(net, node)
+
+
+def _domains(node: Node) -> dict[str, Mapping[str, Operator[IntegerNet]]]:
+    standard = {"": {**OPERATORS, **EXPORTED}}
+    return {**standard, node.domain: EXPORTED} if node.domain else standard
 
 
 def _folded(net: IntegerNet, node: Node) -> bool:
