@@ -74,7 +74,8 @@ def measure(model: str, source: str, rounding: Rounding, count: int | None, soc:
     samples = load_samples(source, inputs, outputs, count)
     run, (values,) = Runner(compiled.source), samples.inputs
     results = np.concatenate([run.run([x[None]])[0] for x in values])
-    guesses, stored = results.reshape(len(results), -1).argmax(1), samples.reference
+    guesses = results.reshape(len(results), -1).argmax(1)
+    stored = None if samples.reference is None else samples.reference[0]
     return Result(
         rounding,
         len(samples),

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.accuracy import measure
 from htvm_ir.driver.compile import Compiled, Options, compile_model
 from htvm_ir.driver.edges import edges
 from htvm_ir.driver.execute import Check, execute
@@ -45,7 +46,9 @@ def test_outputs_and_layers_of_tflite(name: str) -> None:
     assert check.layers_checked >= len(network.report["layers"]) + 9, "every kernel, and stored layers on top"
 
 
-@pytest.mark.parametrize("name", ["kws_sm_qdq_sym", "kws_sm_qoperator_sym", "kws_tfl_qdq_asym_s8", "kws_tfl_qoperator_u8"])
+@pytest.mark.parametrize(
+    "name", ["kws_sm_qdq_sym", "kws_sm_qoperator_sym", "kws_tfl_qdq_asym_s8", "kws_tfl_qoperator_u8"]
+)
 def test_keywords_of_onnxruntime(name: str) -> None:
     """From float samples: the caller quantises them."""
     check = checked(compiled(ORT / f"{name}.onnx", "onnx"), ORT / f"{name}.golden16.npz", 2)
@@ -71,3 +74,13 @@ def test_all_of_them_fit() -> None:
     for name in SAMPLES:
         memories = compiled(TINY / name / f"{name}_int8.onnx", "tflite").report["memory"].values()
         assert [memory["fits"] for memory in memories] == [True, True], name
+
+
+def test_accuracy() -> None:
+    """The first samples of the measured accuracy: TFLite's predictions, every one."""
+    folder = TINY / "kws"
+    found = measure(str(folder / "kws_int8.onnx"), str(folder / "kws01_1000.npz"), "tflite", 40, 1)
+    assert (found.samples, found.stored, found.equal, found.soc, found.soc_mismatches) == (40, 40, 40, 1, 0)
+    assert found.accuracy is not None
+    assert found.accuracy > 0.8
+    assert found.onnxruntime >= 38

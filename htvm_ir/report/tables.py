@@ -90,7 +90,25 @@ def run(report: Report) -> str:
     lines.append(f"code: {report['code_bytes']:,} bytes; stack: {report['stack_bytes']:,} bytes")
     if "check" in report:
         lines += _checks(report["check"])
+    if report["numerics"] != "exact":
+        lines.append(_approximated(report))
+    if "output_error" in report:
+        lines.append(_output_error(report))
     return "\n".join(lines)
+
+
+def _approximated(report: Report) -> str:
+    names = ", ".join(report["approximated"])
+    return f"approximated: {names or 'nothing, since all is computed exactly at least as fast'}"
+
+
+def _output_error(report: Report) -> str:
+    error = report["output_error"]
+    return (
+        f"output error against the exact result: {error['samples']} samples, {error['wrong']} of {error['values']} "
+        f"values differ, by {error['max_abs']} at most and {error['mean_abs']} on average; the greatest output is the "
+        f"same in {error['argmax_agreement']:.1%}"
+    )
 
 
 def _checks(check: Report) -> list[str]:
@@ -126,7 +144,10 @@ def reasons(report: Report) -> str:
         for layer in report["layers"]
     ]
     header = ["layer", "op", "runs on", *(f"on {name}" for name in engines), "refusals"]
-    return table(header, rows, right=range(3, 3 + len(engines)))
+    text = table(header, rows, right=range(3, 3 + len(engines)))
+    if "output_error" in report:
+        return f"{text}\n\n{_approximated(report)}\n{_output_error(report)}, by interpreter on random inputs"
+    return text if report["numerics"] == "exact" else f"{text}\n\n{_approximated(report)}"
 
 
 def names(described: Mapping[str, str]) -> str:

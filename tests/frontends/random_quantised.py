@@ -47,7 +47,7 @@ class Builder:
         return Tensor(name, shape, dtype, float(np.float32(scale)), zero)
 
     def steps(self) -> float:
-        """Steps that a typical number has; no ratio of scales is a small fraction, whose ties float32 decides by noise."""
+        """Steps of a typical number; no ratio of scales is a small fraction, whose ties float32 decides by noise."""
         return self.draw(st.integers(30, 90)) + 0.3719
 
     def name(self) -> str:

@@ -62,9 +62,7 @@ def _cone(model: onnx.ModelProto, end: str, known: Container[str]) -> list[onnx.
     return nodes
 
 
-def _model(
-    model: onnx.ModelProto, nodes: list[onnx.NodeProto], sources: dict[str, Array], end: str
-) -> onnx.ModelProto:
+def _model(model: onnx.ModelProto, nodes: list[onnx.NodeProto], sources: dict[str, Array], end: str) -> onnx.ModelProto:
     read = {name for node in nodes for name in node.input}
     kind = helper.np_dtype_to_tensor_dtype
     graph = helper.make_graph(

@@ -1,4 +1,4 @@
-"""Official int8 MLPerf Tiny networks and onnxruntime's own quantised ones, by the interpreter, against what is stored."""
+"""Official int8 MLPerf Tiny networks and onnxruntime's own, by the interpreter, against stored layers and outputs."""
 
 from __future__ import annotations
 

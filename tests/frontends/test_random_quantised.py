@@ -1,4 +1,4 @@
-"""Random quantised networks: onnxruntime's results within its float32 rounding, and the same bits on the virtual SoC."""
+"""Random quantised networks: as onnxruntime within its float32 rounding, and the same bits on the virtual SoC."""
 
 from __future__ import annotations
 

@@ -22,6 +22,7 @@ Declared = tuple[int | None, ...]
 """A shape as the file states it; ``None`` is a symbolic or missing dimension."""
 
 INT8 = (-128, 127)
+UINT8 = (0, 255)
 INT32 = (-(2**31), 2**31 - 1)
 LARGEST_TENSOR = 2**31 - 1
 """Elements a tensor may have: what 32-bit addresses reach."""
@@ -96,7 +97,10 @@ class Input:
 
 @dataclass
 class Graph:
-    """``nodes`` are sorted and all of them are needed for ``outputs``; what is constant is folded."""
+    """``nodes`` are sorted and all of them are needed for ``outputs``; what is constant is folded.
+
+    ``opsets`` gives the version of each domain whose operators the file uses.
+    """
 
     name: str
     inputs: list[Input]
@@ -104,6 +108,7 @@ class Graph:
     nodes: list[Node]
     constants: dict[str, Array]
     declared: dict[str, Declared | None]
+    opsets: dict[str, int] = field(default_factory=dict[str, int])
 
     def __post_init__(self) -> None:
         self._readers: dict[str, list[Node]] = {}

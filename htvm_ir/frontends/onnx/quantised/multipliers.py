@@ -31,7 +31,9 @@ def scaling(factors: Sequence[float], least_shift: int = 0) -> Scaling:
     parts = [_parts(factor) for factor in factors]
     lifts = [max(least_shift - shift, 0) for _, shift in parts]
     if max(lifts) > _BITS - 1:
-        raise ValueError(f"a factor of {max(factors):g} from accumulator to result is beyond 2^{2 * _BITS - 1 - least_shift}")
+        raise ValueError(
+            f"a factor of {max(factors):g} from accumulator to result is beyond 2^{2 * _BITS - 1 - least_shift}"
+        )
     shifts = [shift + lift for (_, shift), lift in zip(parts, lifts, strict=True)]
     return Scaling(_shared([m for m, _ in parts]), _shared(shifts), _shared(lifts))
 
