@@ -34,6 +34,7 @@ COMPILE_FIELDS: dict[str, Any] = {
     "model": str,
     "target": str,
     "compile_seconds": float,
+    "macs": {"network": int, "executed": int},
     "layers": [
         {
             "name": str,
