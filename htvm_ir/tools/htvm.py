@@ -79,7 +79,9 @@ def parser() -> Parser:
 
 def _add_model_options(command: argparse.ArgumentParser) -> None:
     command.add_argument("model", metavar="MODEL", help="an .onnx file, zoo:NAME, or (run) a compiled folder")
-    command.add_argument("--target", default="diana", help="see htvm targets (default: diana)")
+    command.add_argument(
+        "--target", default="diana", metavar="NAME[,PARAMETER=VALUE...]", help="see htvm targets (default: diana)"
+    )
     command.add_argument("--engines", help="comma-separated engines that may be used, or none")
     for name, (default, planned) in UNFINISHED.items():
         command.add_argument(f"--{name}", default=default, choices=(default, *planned), help=f"default: {default}")
