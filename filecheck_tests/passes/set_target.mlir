@@ -11,4 +11,4 @@ builtin.module attributes {accel.target = #accel.target<"other">} {}
 // ONE: builtin.module attributes {accel.target = #accel.target<"diana" engines ["digital"]>} {
 // NONE: builtin.module attributes {accel.target = #accel.target<"diana" engines []>} {
 // TARGET: error: unknown target 'dyana'; known targets: {{.*}}diana
-// ENGINE: error: target 'diana' has no engine 'digitol'; choose from digital, none
+// ENGINE: error: target 'diana' has no engine 'digitol'; choose from digital, analog, none

@@ -50,7 +50,7 @@ class PlanAttr(ParametrizedAttribute):
 
     Dimensions outermost first with their tile sizes; how many tiles of each activation operand (inputs, then the
     output) have a buffer; predicted cycles of the nest; whether no better plan exists under the cost model.
-    A hand-written plan may leave out all but the sizes.
+    A hand-written plan may leave out all but the sizes; ``_`` in their place is one tile for all.
     """
 
     name = "tiled.plan"
@@ -86,6 +86,8 @@ class PlanAttr(ParametrizedAttribute):
         return tuple(d.data for d in self.buffers)
 
     def verify(self) -> None:
+        if not all(name.isidentifier() and name.isascii() and name != "_" for name in self.tile):
+            raise VerifyException(f"dimensions must be named by identifiers other than '_', got {list(self.tile)}")
         if any(size < 1 for size in self.tile.values()):
             raise VerifyException(f"tile sizes must be positive, got {self.tile}")
         if any(depth < 1 for depth in self.depths):
@@ -99,7 +101,9 @@ class PlanAttr(ParametrizedAttribute):
             return name, parser.parse_integer(allow_boolean=False)
 
         with parser.in_angle_brackets():
-            entries = parser.parse_comma_separated_list(parser.Delimiter.NONE, entry)
+            entries: list[tuple[str, int]] = []
+            if not parser.parse_optional_keyword("_"):
+                entries = parser.parse_comma_separated_list(parser.Delimiter.NONE, entry)
             _require_distinct(parser, [name for name, _ in entries])
             sizes = dict(entries)
             buffers: list[int] = []
@@ -114,7 +118,7 @@ class PlanAttr(ParametrizedAttribute):
         return list(cls(sizes, buffers, latency, proven).parameters)
 
     def print_parameters(self, printer: Printer) -> None:
-        text = ", ".join(f"{name} = {size}" for name, size in self.tile.items())
+        text = ", ".join(f"{name} = {size}" for name, size in self.tile.items()) or "_"
         if self.depths:
             text += f" buffers {list(self.depths)}"
         if self.latency.data:

@@ -13,6 +13,7 @@ from htvm_ir.errors import HtvmError
 if TYPE_CHECKING:
     from xdsl.dialects.builtin import ModuleOp
 
+    from htvm_ir.frontends.onnx import Rounding
     from htvm_ir.targets.target import Target
 
 
@@ -21,15 +22,19 @@ class Options:
     """What the user can choose.
 
     engines: None = all of the target's; empty = CPU only.
+    numerics: ``exact``, or ``analog``: engines may also compute convolutions they cannot compute exactly.
     plan: tile sizes by kernel or layer name (JSON form of the plan attribute).
+    rounding: whose results a QDQ or QOperator network is to have, see ``import_model``.
     input_ranges: least and greatest value of inputs that the model does not quantise.
     """
 
     target: str = "diana"
     engines: tuple[str, ...] | None = None
+    numerics: str = "exact"
     module_name: str = "default"
     solver_seconds: float | None = None
     plan: Mapping[str, Mapping[str, int]] | None = None
+    rounding: Rounding = "onnx"
     input_ranges: Mapping[str, tuple[int, int]] = field(default_factory=dict[str, tuple[int, int]])
 
 
@@ -39,6 +44,7 @@ class Compiled:
 
     source: the network at level 1, what the interpreter runs as reference. module: the last IR.
     files: path in the package -> text. report: the JSON report.
+    exact: the network at level 1 before ``approximate-convs`` changed its meaning; None if nothing did.
     """
 
     target: Target
@@ -46,6 +52,7 @@ class Compiled:
     module: ModuleOp
     files: dict[str, str]
     report: dict[str, Any]
+    exact: ModuleOp | None = None
 
 
 def load_model(model: str, options: Options) -> ModuleOp:
@@ -61,8 +68,8 @@ def load_model(model: str, options: Options) -> ModuleOp:
         from htvm_ir import zoo
 
         name = model.removeprefix("zoo:")
-        return import_model(zoo.build(name), name=name, input_ranges=ranges)
-    return import_model(Path(model), input_ranges=ranges)
+        return import_model(zoo.build(name), name=name, input_ranges=ranges, rounding=options.rounding)
+    return import_model(Path(model), input_ranges=ranges, rounding=options.rounding)
 
 
 def compile_model(
@@ -78,7 +85,7 @@ def compile_model(
     from htvm_ir.backend.c.package import render
     from htvm_ir.driver.edges import edges
     from htvm_ir.driver.report import Recorder
-    from htvm_ir.passes.pipeline import default_passes, run_passes
+    from htvm_ir.passes.pipeline import APPROXIMATE, default_passes, run_passes
     from htvm_ir.passes.set_target import SetTarget
     from htvm_ir.passes.workloads import module_target
 
@@ -90,7 +97,8 @@ def compile_model(
     run_passes(module, [SetTarget(options.target, engines)])
     target = module_target(module)
     recorder = Recorder(target)
-    observers = [recorder.after]
+    snapshot = _Snapshot(APPROXIMATE)
+    observers = [recorder.after, snapshot.after]
     if options.plan is not None:
         observers.insert(0, _Plans(options.plan).after)
     if watch is not None:
@@ -100,14 +108,30 @@ def compile_model(
         for observer in observers:
             observer(name, module)
 
-    run_passes(module, list(default_passes(options.solver_seconds)), after)
+    run_passes(module, list(default_passes(options.solver_seconds, options.numerics)), after)
     files = render(module, options.module_name)
     report = recorder.report(model, module)
     inputs, outputs = edges(module)
+    report["numerics"] = options.numerics
     report["inputs"] = [edge.as_json() for edge in inputs]
     report["outputs"] = [edge.as_json() for edge in outputs]
     report["compile_seconds"] = round(time.perf_counter() - started, 3)
-    return Compiled(target, source, module, files, report)
+    if snapshot.module is None or not report["approximated"]:
+        return Compiled(target, source, module, files, report)
+    return Compiled(target, snapshot.module, module, files, report, source)
+
+
+class _Snapshot:
+    """Keeps the module as one pass left it."""
+
+    def __init__(self, name: str):
+        self.name = name
+        self.module: ModuleOp | None = None
+
+    def after(self, name: str, module: ModuleOp) -> None:
+        """Called after each pass."""
+        if name == self.name:
+            self.module = module.clone()
 
 
 class _Stopwatch:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -120,18 +120,22 @@ class Board:
         inputs: Sequence[Edge],
         outputs: Sequence[Edge],
         compiler: str | None = None,
+        parameters: Mapping[str, Any] | None = None,
     ) -> Board:
-        """Compile and load a package.
+        """Compile and load a package; ``parameters`` change the virtual SoC's devices.
 
         Raises:
-            HtvmError: the target has no virtual SoC, or the C compiler fails.
+            HtvmError: the target has no virtual SoC or no such parameter, or the C compiler fails.
         """
         from htvm_ir.sim.machine import Machine
         from htvm_ir.sim.toolchain import build
 
         if target.soc is None:
             raise HtvmError(f"target '{target.name}' has no virtual SoC; htvm compile works without one")
-        soc = target.soc()
+        unknown = sorted(set(parameters or {}) - set(target.parameters))
+        if unknown:
+            raise HtvmError(f"the virtual SoC of target '{target.name}' has no parameter {', '.join(unknown)}")
+        soc = target.soc(**(parameters or {}))
         folder = tempfile.TemporaryDirectory(prefix="htvm-")
         root = Path(folder.name)
         try:

@@ -14,6 +14,7 @@ from xdsl.rewriter import InsertPoint, Rewriter
 
 from htvm_ir.dialects.accel import DispatchOp, YieldOp
 from htvm_ir.dialects.attributes import integer
+from htvm_ir.dialects.graph import ReshapeOp, shape_of
 from htvm_ir.errors import HtvmError
 from htvm_ir.passes.choices import candidates, groups, joints, kernels
 from htvm_ir.passes.workloads import main_function, module_target
@@ -36,6 +37,7 @@ class Dispatch(ModulePass):
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         target, function = module_target(op), main_function(op)
+        _copy_returned_constants(function)
         found = candidates(function, target, self.seconds)
         engines = assign(kernels(found), joints(found, function, target), self.seconds).engines
         for count, (candidate, ops) in enumerate(groups(found, engines).items()):
@@ -70,6 +72,18 @@ def wrap(ops: list[Operation], engine: str, kernel: str, refused: dict[str, str]
 
 def _is_inner(value: SSAValue, ops: list[Operation]) -> bool:
     return value.owner in ops or isinstance(value.owner, ConstantOp)
+
+
+def _copy_returned_constants(function: FuncOp) -> None:
+    """A kernel has to write what the caller gets, even if there is nothing to compute."""
+    last = function.get_return_op()
+    assert last is not None
+    for index, value in enumerate(last.operands):
+        if isinstance(value.owner, ConstantOp):
+            copy = ReshapeOp(value, shape_of(value))
+            copy.attributes |= value.owner.attributes
+            Rewriter.insert_op(copy, InsertPoint.before(last))
+            last.operands[index] = copy.result
 
 
 def _remove_dead_constants(function: FuncOp) -> None:

@@ -35,9 +35,9 @@ from htvm_ir.dialects.attributes import values
 from htvm_ir.dialects.dma import StartOp, WaitOp
 from htvm_ir.dialects.tiled import NestOp
 from htvm_ir.errors import HtvmError
+from htvm_ir.passes.constants import constant_array
 from htvm_ir.passes.workloads import (
     block_workload,
-    constant_array,
     kernel_types,
     layout_of,
     module_target,

@@ -24,7 +24,7 @@ from xdsl.rewriter import Rewriter
 
 from htvm_ir.dialects import graph
 from htvm_ir.dialects.graph.evaluate import evaluate
-from htvm_ir.passes.workloads import constant_array
+from htvm_ir.passes.constants import constant_array
 
 Array = NDArray[Any]
 

@@ -56,14 +56,15 @@ def fuse(op: graph.RequantOp) -> None:
 
 def only_clips(op: graph.RequantOp) -> bool:
     """Whether ``op`` neither multiplies nor shifts, so that its rounding has nothing to round."""
-    return set(values(op.multiplier)) == {1} and set(values(op.shift)) == {0}
+    return set(values(op.multiplier)) == {1} and set(values(op.shift)) == {0} and not any(op.addends)
 
 
 def is_identity(op: graph.RequantOp) -> bool:
     """Whether ``op`` gives back every integer its input can hold."""
+    if not only_clips(op) or op.zero_point.value.data != 0:
+        return False
     lo, hi = interval(op.input)
-    inside = op.lo.value.data <= lo and hi <= op.hi.value.data
-    return only_clips(op) and op.zero_point.value.data == 0 and inside
+    return op.lo.value.data <= lo and hi <= op.hi.value.data
 
 
 def merge_clip(first: graph.RequantOp, clip: graph.RequantOp) -> graph.RequantOp:
@@ -82,6 +83,7 @@ def merge_clip(first: graph.RequantOp, clip: graph.RequantOp) -> graph.RequantOp
         zero_point=first.zero_point.value.data + z,
         lo=min(max(first.lo.value.data + z, lo), hi),
         hi=min(max(first.hi.value.data + z, lo), hi),
+        addend=first.addends,
     )
     named_as(merged, clip)
     return merged

@@ -13,7 +13,7 @@ from xdsl.passes import ModulePass
 from xdsl.rewriter import Rewriter
 
 from htvm_ir.dialects import graph
-from htvm_ir.passes.choices import unfit
+from htvm_ir.passes.choices import refusal
 from htvm_ir.passes.conv_rewrites import Rewriting, in_place, on_blocks
 from htvm_ir.passes.fold_constants import constant, remove_dead
 from htvm_ir.passes.workloads import following_requant, module_target, workload_of
@@ -54,7 +54,7 @@ def legalize(conv: graph.Conv2dOp, target: Target) -> None:
 
 def accepted(workload: Workload, target: Target) -> bool:
     """Whether ``dispatch`` would find an engine for the workload."""
-    return any((engine.match(workload) or unfit(engine, workload, target)) is None for engine in target.engines)
+    return any(refusal(engine, workload, target) is None for engine in target.engines)
 
 
 def rewritten(conv: graph.Conv2dOp, rewriting: Rewriting) -> list[Operation]:

@@ -11,6 +11,7 @@ from xdsl.passes import ModulePass
 
 PIPELINE = (
     "fold-constants",  # graph: what does not depend on the input
+    "fold-dead-channels",  # graph: channels that are constant or not read
     "fuse-requant",  # graph: one requantisation after each operator
     "split-clips",  # graph: clips no engine has, after the op
     "legalize-convs",  # graph: kernels no engine has, rewritten into some they have
@@ -25,6 +26,11 @@ PIPELINE = (
     "plan-memory",  # an address for every buffer
 )
 """Everything between ``set-target`` and C, in order."""
+
+
+APPROXIMATE = "approximate-convs"
+NUMERICS: dict[str, tuple[str, ...]] = {"exact": (), "analog": (APPROXIMATE,)}
+"""What runs before ``dispatch`` by the user's choice of numerics: passes that change the network's meaning."""
 
 
 def pass_class(name: str) -> type[ModulePass]:
@@ -51,9 +57,15 @@ def run_passes(
     return module
 
 
-def default_passes(seconds: float | None = None) -> Iterator[ModulePass]:
-    """The passes of PIPELINE; ``seconds`` limits the search of each solver run."""
-    for name in PIPELINE:
+def pipeline(numerics: str = "exact") -> tuple[str, ...]:
+    """The names of all passes, in order."""
+    place = PIPELINE.index("dispatch")
+    return (*PIPELINE[:place], *NUMERICS[numerics], *PIPELINE[place:])
+
+
+def default_passes(seconds: float | None = None, numerics: str = "exact") -> Iterator[ModulePass]:
+    """The passes of :func:`pipeline`; ``seconds`` limits the search of each solver run."""
+    for name in pipeline(numerics):
         cls = pass_class(name)
         limited = seconds is not None and "seconds" in getattr(cls, "__dataclass_fields__", {})
         yield cls(**({"seconds": seconds} if limited else {}))

@@ -6,12 +6,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
 from xdsl.dialects.arith import ConstantOp
 from xdsl.dialects.builtin import (
     ArrayAttr,
-    DenseIntOrFPElementsAttr,
     IntegerType,
     MemRefType,
     ModuleOp,
@@ -23,8 +20,9 @@ from xdsl.dialects.func import FuncOp
 from xdsl.ir import Attribute, Block, Operation, SSAValue
 
 from htvm_ir.dialects import accel, graph, tiled
-from htvm_ir.dialects.attributes import integer_dtype, values
+from htvm_ir.dialects.attributes import values
 from htvm_ir.errors import HtvmError
+from htvm_ir.passes.constants import constant_array
 from htvm_ir.passes.intervals import interval
 from htvm_ir.targets.layout import Layout
 from htvm_ir.targets.registry import target_with_engines
@@ -79,23 +77,6 @@ def main_function(module: ModuleOp) -> FuncOp:
     raise HtvmError("the module has no function @main")
 
 
-def constant_array(value: SSAValue) -> NDArray[Any] | None:
-    """The numpy array of a constant tensor, None if the value is computed."""
-    op = value.owner
-    if not isinstance(op, ConstantOp) or not isinstance(op.value, DenseIntOrFPElementsAttr):
-        return None
-    return dense_array(op.value)
-
-
-def dense_array(attribute: DenseIntOrFPElementsAttr) -> NDArray[Any]:
-    """The integer elements of a dense attribute, read-only."""
-    type_ = attribute.type
-    assert isinstance(type_.element_type, IntegerType)
-    data = np.frombuffer(attribute.data.data, integer_dtype(type_.element_type))
-    shape = tuple(type_.get_shape())
-    return np.broadcast_to(data, shape) if data.size == 1 else data.reshape(shape)
-
-
 def tensor_of(type_: Attribute) -> Tensor:
     """Shape and element type in plain data."""
     assert isinstance(type_, TensorType | MemRefType)
@@ -135,6 +116,7 @@ def requant_of(op: graph.RequantOp) -> Requant:
         op.zero_point.value.data,
         op.lo.value.data,
         op.hi.value.data,
+        op.addends,
     )
 
 
@@ -145,12 +127,20 @@ def following_requant(op: Operation) -> graph.RequantOp | None:
 
 
 def widens_for_user(op: Operation) -> bool:
-    """Whether an op makes 8 bits 32 for one sum or product: it rather runs with that."""
+    """Whether an op is of those that make 8 bits 32 for one sum or product: they rather run with that."""
+    use = op.results[0].get_user_of_unique_use() if op.results else None
+    return _widens(op) and use is not None and (isinstance(use, ELEMENTWISE) or widens_for_user(use))
+
+
+def _widens(op: object) -> bool:
+    """Whether a requantisation has a wider result than operand, or follows one that has for it alone."""
     if not isinstance(op, graph.RequantOp):
         return False
     before, after = (graph.tensor_type(value).element_type for value in (op.input, op.result))
     assert isinstance(before, IntegerType) and isinstance(after, IntegerType)
-    return before.width.data < after.width.data and isinstance(op.result.get_user_of_unique_use(), ELEMENTWISE)
+    if before.width.data < after.width.data:
+        return True
+    return before.width.data == after.width.data == 32 and op.input.has_one_use() and _widens(op.input.owner)
 
 
 def workload_of(anchor: Operation, requant: graph.RequantOp | None) -> Workload:
@@ -167,8 +157,7 @@ def workload_of(anchor: Operation, requant: graph.RequantOp | None) -> Workload:
             strides, pads, dilations = (values(a) for a in (anchor.strides, anchor.pads, anchor.dilations))
             return replace(
                 workload,
-                weights=constant_array(anchor.weights),
-                bias=None if anchor.bias is None else constant_array(anchor.bias),
+                **_constants(anchor),
                 strides=(strides[0], strides[1]),
                 pads=(pads[0], pads[1], pads[2], pads[3]),
                 dilations=(dilations[0], dilations[1]),
@@ -176,11 +165,27 @@ def workload_of(anchor: Operation, requant: graph.RequantOp | None) -> Workload:
                 zero_point=graph.number(anchor.zero_point),
             )
         case graph.DenseOp():
-            bias = None if anchor.bias is None else constant_array(anchor.bias)
-            zero_point = graph.number(anchor.zero_point)
-            return replace(workload, weights=constant_array(anchor.weights), bias=bias, zero_point=zero_point)
+            return replace(workload, **_constants(anchor), zero_point=graph.number(anchor.zero_point))
+        case graph.RequantOp():
+            return replace(workload, requant=requant_of(anchor))
+        case graph.PoolOp():
+            window, strides, pads = (values(a) for a in (anchor.kernel, anchor.strides, anchor.pads))
+            return replace(
+                workload,
+                window=(window[0], window[1]),
+                mode=anchor.kind.data,
+                strides=(strides[0], strides[1]),
+                pads=(pads[0], pads[1], pads[2], pads[3]),
+            )
         case _:
             return workload
+
+
+def _constants(anchor: graph.Conv2dOp | graph.DenseOp) -> dict[str, Any]:
+    """Weights and bias of a workload."""
+    bias = None if anchor.bias is None else constant_array(anchor.bias)
+    computed = anchor.bias is not None and bias is None
+    return {"weights": constant_array(anchor.weights), "bias": bias, "bias_is_computed": computed}
 
 
 def computed_inputs(anchor: Operation) -> tuple[SSAValue, ...]:

@@ -53,8 +53,8 @@ def layers(report: Report, measured: Mapping[str, int] | None = None) -> str:
 
 
 def totals(report: Report) -> str:
-    """Memories and arenas."""
-    lines = [""]
+    """Multiply-accumulates, memories and arenas."""
+    lines = ["", macs(report)]
     for name, memory in report["memory"].items():
         verdict = "fits" if memory["fits"] else "DOES NOT FIT"
         arena = report["arena"].get(name)
@@ -65,6 +65,12 @@ def totals(report: Report) -> str:
         lines.append(f"{name}: {memory['used']:,} of {memory['size']:,} bytes{note}: {verdict}")
     lines.append(f"weights: {report['weights_bytes']:,} bytes; compiled in {report['compile_seconds']:.2f} s")
     return "\n".join(lines)
+
+
+def macs(report: Report) -> str:
+    """What folding dead channels left to be computed; zeros that grow a kernel for an engine count as well."""
+    counts = report["macs"]
+    return f"MACs: {counts['network']:,} in the network, {counts['executed']:,} executed"
 
 
 def run(report: Report) -> str:
@@ -84,7 +90,25 @@ def run(report: Report) -> str:
     lines.append(f"code: {report['code_bytes']:,} bytes; stack: {report['stack_bytes']:,} bytes")
     if "check" in report:
         lines += _checks(report["check"])
+    if report["numerics"] != "exact":
+        lines.append(_approximated(report))
+    if "output_error" in report:
+        lines.append(_output_error(report))
     return "\n".join(lines)
+
+
+def _approximated(report: Report) -> str:
+    names = ", ".join(report["approximated"])
+    return f"approximated: {names or 'nothing, since all is computed exactly at least as fast'}"
+
+
+def _output_error(report: Report) -> str:
+    error = report["output_error"]
+    return (
+        f"output error against the exact result: {error['samples']} samples, {error['wrong']} of {error['values']} "
+        f"values differ, by {error['max_abs']} at most and {error['mean_abs']} on average; the greatest output is the "
+        f"same in {error['argmax_agreement']:.1%}"
+    )
 
 
 def _checks(check: Report) -> list[str]:
@@ -120,7 +144,10 @@ def reasons(report: Report) -> str:
         for layer in report["layers"]
     ]
     header = ["layer", "op", "runs on", *(f"on {name}" for name in engines), "refusals"]
-    return table(header, rows, right=range(3, 3 + len(engines)))
+    text = table(header, rows, right=range(3, 3 + len(engines)))
+    if "output_error" in report:
+        return f"{text}\n\n{_approximated(report)}\n{_output_error(report)}, by interpreter on random inputs"
+    return text if report["numerics"] == "exact" else f"{text}\n\n{_approximated(report)}"
 
 
 def names(described: Mapping[str, str]) -> str:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from htvm_ir.settings import Setting
 from htvm_ir.targets.layout import Layout
 from htvm_ir.targets.soc import Soc
-from htvm_ir.targets.workload import Tile, Workload
+from htvm_ir.targets.workload import Approximation, Tile, Workload
 from htvm_ir.tiling.problem import Problem
 
 Bytes = NDArray[np.uint8]
@@ -118,6 +118,7 @@ class Engine(ABC):
         load, store: names of the channels that fill and drain ``local``.
         wait: C function that returns when the last started job is done.
         buffers: how many tiles of each operand have room in ``local`` at one time (2 = double buffering).
+        kinds: the kinds of workload it computes at all; ``match`` says which of them.
     """
 
     name: str
@@ -127,10 +128,16 @@ class Engine(ABC):
     store: str
     wait: str
     buffers: int = 1
+    kinds: tuple[str, ...]
 
     @abstractmethod
     def match(self, workload: Workload) -> str | None:
         """None if the engine computes the workload bit-exactly, else the reason in words and what would change it."""
+
+    def approximate(self, workload: Workload) -> Approximation | str:
+        """How to compute a refused convolution with an error, or why not even that is possible."""
+        del workload
+        return f"the {self.name} engine computes exactly or not at all"
 
     @abstractmethod
     def layouts(self, workload: Workload) -> tuple[Layout, ...]:
@@ -188,9 +195,11 @@ class Host:
         default_factory=lambda: {"convert_layout": 3, "pool": 3, "add": 16, "other": 6}
     )
 
-    def cycles(self, workload: Workload) -> int:
-        """Predicted cycles of a kernel."""
-        elements = max(tensor.size for tensor in (*workload.inputs, workload.output))
+    def cycles(self, workload: Workload, layouts: Sequence[Layout] = ()) -> int:
+        """Predicted cycles of a kernel; ``layouts`` of its inputs and its output, none = row-major."""
+        del layouts
+        read = () if workload.kind == "slice" else workload.inputs  # of a slice only what is written
+        elements = max(tensor.size for tensor in (*read, workload.output))
         each = self.per_element.get(workload.kind, self.per_element["other"])
         return workload.macs * self.per_mac + elements * each
 
@@ -200,9 +209,9 @@ class Target:
     """One system on chip.
 
     host_memory: where activations live between kernels. engines: in order of preference.
-    headers: C headers of the run-time library. soc: the virtual SoC, if there is one.
-    parameters: numbers and switches that ``--target NAME,PARAMETER=VALUE`` changes (see ``registry.GROUP``), with
-    their values.
+    headers: C headers of the run-time library. soc: makes the virtual SoC, if there is one; keyword arguments replace
+    ``parameters`` of its devices. parameters: numbers and switches that ``--target NAME,PARAMETER=VALUE`` changes (see
+    ``registry.GROUP``), with their values.
     """
 
     name: str
@@ -214,7 +223,7 @@ class Target:
     host_memory: str
     host: Host = Host()
     headers: tuple[str, ...] = ()
-    soc: Callable[[], Soc] | None = None
+    soc: Callable[..., Soc] | None = None
     parameters: Mapping[str, Setting] = field(default_factory=dict[str, Setting])
 
     def memory(self, name: str) -> Memory:

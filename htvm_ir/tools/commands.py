@@ -27,9 +27,11 @@ def options_of(arguments: argparse.Namespace) -> Options:
     return Options(
         target=arguments.target,
         engines=engines,
+        numerics=arguments.numerics,
         module_name=arguments.module_name,
         solver_seconds=arguments.solver_seconds,
         plan=None if arguments.plan is None else read_plan(Path(arguments.plan)),
+        rounding=arguments.rounding,
         input_ranges=dict(_range(text) for text in arguments.input_range),
     )
 
@@ -115,6 +117,7 @@ def run(arguments: argparse.Namespace) -> int:
         check_layers=arguments.check_layers or layers is not None,
         layers=layers,
         compiler=arguments.compiler,
+        parameters=arguments.analog_noise,
         progress=_progress(len(samples)),
     )
     report = compiled.report | execution.report
@@ -137,8 +140,16 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _refuse_compile_options(arguments: argparse.Namespace) -> None:
     """A compiled folder is run as it is."""
-    for name in ("engines", "plan", "solver_seconds", "input_range"):
-        if getattr(arguments, name):
+    defaults = {
+        "engines": None,
+        "plan": None,
+        "solver_seconds": None,
+        "input_range": [],
+        "rounding": "onnx",
+        "numerics": "exact",
+    }
+    for name, default in defaults.items():
+        if getattr(arguments, name) != default:
             option = "--" + name.replace("_", "-")
             raise HtvmError(f"{arguments.model}: is compiled already, {option} comes too late; name the model instead")
 
@@ -156,10 +167,17 @@ def _progress(total: int) -> Callable[[int], None] | None:
 
 def explain(arguments: argparse.Namespace) -> int:
     """``htvm explain``."""
+    from htvm_ir.driver.output_error import approximation_error
     from htvm_ir.driver.package import report_text
 
     compiled = _compile(arguments)
-    print(report_text(compiled.report) if arguments.json else tables.reasons(compiled.report))
+    error = approximation_error(compiled)
+    report = compiled.report if error is None else compiled.report | {"output_error": error.as_json()}
+    if arguments.json:
+        print(report_text(report), end="")
+    else:
+        print(tables.reasons(report))
+        print(tables.macs(report))
     return 0
 
 
@@ -174,6 +192,19 @@ def targets(arguments: argparse.Namespace) -> int:
     target = load_target(arguments.name)
     facts = tables.target_facts(target)
     print(json.dumps(facts, indent=2) if arguments.json else tables.target(facts))
+    return 0
+
+
+def ops(arguments: argparse.Namespace) -> int:
+    """``htvm ops``."""
+    from htvm_ir.report import operators
+    from htvm_ir.targets.registry import load_target
+
+    target = load_target(arguments.target)
+    if arguments.json:
+        print(json.dumps({"target": target.name, "conventions": operators.facts(target)}, indent=2))
+    else:
+        print(operators.markdown(target) if arguments.markdown else operators.text(target))
     return 0
 
 

@@ -12,8 +12,6 @@ from htvm_ir.errors import HtvmError
 
 UNFINISHED = {
     "tiler": ("optimal", ("dory", "none")),
-    "numerics": ("exact", ("pow2", "analog")),
-    "rounding": ("onnx", ("tflite",)),
     "io": ("integer", ("float",)),
 }
 """Option -> the value that is there, and those that are planned and refused until they are."""
@@ -71,6 +69,10 @@ def parser() -> Parser:
     targets = commands.add_parser("targets", help="what targets there are, or what one is made of")
     targets.add_argument("name", nargs="?", help="print this one's memories, engines and parameters")
     targets.add_argument("--json", action="store_true", help="print one JSON object")
+    ops = commands.add_parser("ops", help="the ONNX operators there are, their conditions and engines")
+    ops.add_argument("--target", default="diana", help="whose engines (default: diana)")
+    ops.add_argument("--json", action="store_true", help="print one JSON object")
+    ops.add_argument("--markdown", action="store_true", help="print the page of the documentation")
     zoo = commands.add_parser("zoo", help="list the built-in networks, or write one as ONNX")
     zoo.add_argument("name", nargs="?", help="the network to write")
     zoo.add_argument("-o", "--output", metavar="FILE", help="where to write it")
@@ -85,6 +87,18 @@ def _add_model_options(command: argparse.ArgumentParser) -> None:
     command.add_argument("--engines", help="comma-separated engines that may be used, or none")
     for name, (default, planned) in UNFINISHED.items():
         command.add_argument(f"--{name}", default=default, choices=(default, *planned), help=f"default: {default}")
+    command.add_argument(
+        "--rounding",
+        default="onnx",
+        choices=("onnx", "tflite"),
+        help="whose results a QDQ or QOperator network has: onnxruntime's (default) or TFLite's reference kernels'",
+    )
+    command.add_argument(
+        "--numerics",
+        default="exact",
+        choices=("exact", "pow2", "analog"),
+        help="exact; analog: ternary convolutions may go through converters that clip (reports the error)",
+    )
     command.add_argument(
         "--input-range",
         action="append",
@@ -106,6 +120,12 @@ def _add_run_options(command: argparse.ArgumentParser) -> None:
     command.add_argument("--check-layers", action="store_true", help="compare every kernel's result as well")
     command.add_argument("--layers", metavar="Y.npz", help="stored tensors of sample 0 to compare with")
     command.add_argument("--outputs", metavar="Y.npz", help="save the outputs")
+    command.add_argument(
+        "--analog-noise",
+        type=_noise,
+        metavar="SIGMA[,SEED]",
+        help="error of the analog converters in their steps, normally distributed (reports the output error)",
+    )
     command.add_argument("--compiler", metavar="CC", help="C cross compiler (default: the packaged clang)")
 
 
@@ -114,12 +134,21 @@ def _check_options(options: argparse.Namespace) -> None:
         value = getattr(options, name, default)
         if value != default:
             raise HtvmError(f"--{name} {value} is not implemented yet; only --{name} {default} is")
+    if getattr(options, "numerics", "exact") == "pow2":
+        raise HtvmError("--numerics pow2 is not implemented yet; only --numerics exact and analog are")
 
 
 def _seconds(text: str) -> float:
     if not re.fullmatch(r"\d{1,5}(\.\d+)?", text) or float(text) == 0:
         raise argparse.ArgumentTypeError(f"{text} is not a positive number of seconds")
     return float(text)
+
+
+def _noise(text: str) -> dict[str, float | int]:
+    found = re.fullmatch(r"(\d{1,3}(?:\.\d+)?)(?:,(\d{1,9}))?", text)
+    if not found or float(found[1]) == 0:
+        raise argparse.ArgumentTypeError(f"{text} is not SIGMA[,SEED], as in 0.5 or 0.5,1 (SIGMA above 0)")
+    return {"analog_noise": float(found[1]), "analog_seed": int(found[2] or 0)}
 
 
 def _count(text: str) -> int:

@@ -23,6 +23,7 @@ _DESCRIPTIONS = {
     "dscnn-htvm": "keyword spotting as HTVM shapes it: 1x10x49, first kernel 5x7, 12 classes",
     "resnet8-mixed": "resnet8 for DIANA's two arrays: ternary but for the first and the last layer",
     "dscnn-mixed": "dscnn for DIANA's two arrays: ternary pointwise layers, 8-bit others",
+    "resnet8-ternary": "resnet8 with ternary weights but for the first and last layer, exact sums",
 }
 
 

@@ -40,6 +40,19 @@ def resnet8_mixed(name: str) -> NetBuilder:
     return _classify(net, x, classes=10)
 
 
+def resnet8_ternary(name: str) -> NetBuilder:
+    """ResNet-8 with ternary weights but for the first and last layer; sums are exact, activations have 7 bits."""
+    net = NetBuilder(name, (3, 32, 32), scale=1 / 64)
+    x = net.conv("conv1", net.input, 16, (3, 3), hi=INT7_MAX)
+    for block, (channels, stride) in enumerate(((16, 1), (32, 2), (64, 2)), start=1):
+        y = net.ternary(f"block{block}.conv1", x, channels, (3, 3), stride=stride, hi=INT7_MAX)
+        y = net.ternary(f"block{block}.conv2", y, channels, (3, 3), relu=False)
+        if stride != 1:
+            x = net.ternary(f"block{block}.skip", x, channels, (1, 1), stride=stride, relu=False)
+        x = net.add(f"block{block}.sum", x, y, hi=INT7_MAX)
+    return _classify(net, x, classes=10)
+
+
 def dscnn_mixed(name: str) -> NetBuilder:
     """DS-CNN for both arrays: 8-bit first and last layer and depthwise kernels, ternary pointwise ones."""
     net = NetBuilder(name, (1, 49, 10), scale=1 / 2)
@@ -115,4 +128,5 @@ NETWORKS: dict[str, Callable[..., NetBuilder]] = {
     "dscnn-htvm": dscnn_htvm,
     "resnet8-mixed": resnet8_mixed,
     "dscnn-mixed": dscnn_mixed,
+    "resnet8-ternary": resnet8_ternary,
 }

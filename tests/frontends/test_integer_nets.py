@@ -381,7 +381,7 @@ def test_scales_of_each_channel_become_a_depthwise_kernel():
 @pytest.mark.parametrize(
     ("factors", "reason"),
     [
-        ([[[2.5]], [[1.0]], [[1.0]]], "the factors must be integers"),
+        ([[[2.5]], [[1.0]], [[1.0]]], "has a fractional part"),
         ([1.0, 2.0], "does not fit 3 output channels"),
     ],
 )
@@ -391,7 +391,8 @@ def test_scales_that_are_not_of_channels_are_refused(factors: list[float], reaso
         import_model(model(nodes, {**LAYER, "m": factors}))
 
 
-def test_scales_of_wide_sums_are_refused():
+def test_scales_of_wide_sums_join_the_requantisation():
     nodes = [CONV, node("Mul", "c m", "y")]
-    with pytest.raises(HtvmError, match="behind a clip to 8 bits"):
-        import_model(model(nodes, {**LAYER, "m": [[[2.0]], [[1.0]], [[1.0]]]}))
+    module = check(model(nodes, {**LAYER, "m": [[[2.0]], [[-1.0]], [[7.0]]]}))
+    assert names(module) == ["conv2d", "requant"]
+    assert values(requants(module)[0].multiplier) == (2, -1, 7)

@@ -10,7 +10,7 @@ import pytest
 from lowering import use_target
 from networks import Net, apply, inputs_of, random_network, small_diana
 from xdsl.dialects.arith import ConstantOp
-from xdsl.dialects.builtin import DictionaryAttr, ModuleOp
+from xdsl.dialects.builtin import DictionaryAttr, ModuleOp, i32
 from xdsl.dialects.func import ReturnOp
 from xdsl.ir import Attribute, Operation
 
@@ -19,6 +19,7 @@ from htvm_ir.dialects.accel import CPU, DispatchOp, YieldOp, kernels
 from htvm_ir.interpreters.run import run
 from htvm_ir.passes.choices import unfit
 from htvm_ir.passes.dispatch import COSTS, Dispatch
+from htvm_ir.passes.pipeline import PIPELINE, pass_class
 from htvm_ir.passes.set_target import SetTarget
 from htvm_ir.passes.workloads import ANCHORS, block_workload, main_function, module_target
 
@@ -130,3 +131,35 @@ def test_an_engine_takes_one_requantisation_and_the_cpu_all() -> None:
         x = net.conv(net.arguments[0], 4, (3, 3), strides=strides)
         found = kernels(apply(net.module(net.requant(x, 1)), Dispatch()))
         assert [len(computing(d)) for d in found] == sizes
+
+
+@pytest.mark.parametrize("depthwise", [False, True])
+def test_a_computed_bias_keeps_a_convolution_on_the_cpu(depthwise: bool) -> None:
+    """No engine would see it: what it takes is packed when the network is compiled."""
+    net = Net((1, 4, 6, 5), (1, 4))
+    x, source = net.arguments
+    bias = net.emit(graph.ReshapeOp(net.requant(source, 1, -999, hi=999, element=i32), (4,)))
+    weights = net.constant(net.noise((4, 1 if depthwise else 4, 2, 3), 100))
+    groups = 4 if depthwise else 1
+    conv = net.emit(graph.Conv2dOp(x, weights, bias, (1, 1), (0, 1, 1, 1), groups=groups))
+    module = net.module(net.requant(conv, 9))
+    inputs = net.inputs()
+    (expected,) = run(module, inputs)
+    for name in PIPELINE:
+        apply(module, pass_class(name)())
+        (result,) = run(module, inputs)
+        np.testing.assert_array_equal(result, expected, name)
+
+
+def test_constant_results_are_copied() -> None:
+    """One that is folded, twice, beside a result that is computed and reads it as well."""
+    net = Net((1, 4))
+    folded = net.emit(graph.AddOp(*(net.constant(net.noise((1, 4), 100)) for _ in range(2))))
+    total = net.emit(graph.AddOp(net.arguments[0], folded))
+    module = net.module(folded, total, folded)
+    inputs = net.inputs()
+    expected = run(module, inputs)
+    for name in PIPELINE:
+        apply(module, pass_class(name)())
+        for result, wanted in zip(run(module, inputs), expected, strict=True):
+            np.testing.assert_array_equal(result, wanted, name)

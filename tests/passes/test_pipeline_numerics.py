@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import networks
@@ -29,7 +29,9 @@ from htvm_ir.dialects.attributes import integers, values
 from htvm_ir.dialects.dma import StartOp, WaitOp
 from htvm_ir.dialects.tiled import NestOp, PlanAttr, WindowAttr
 from htvm_ir.interpreters.run import run
+from htvm_ir.passes.constants import constant_array
 from htvm_ir.passes.fold_constants import constant
+from htvm_ir.passes.fold_dead_channels import plan
 from htvm_ir.passes.fuse_requant import only_clips
 from htvm_ir.passes.intervals import interval
 from htvm_ir.passes.pipeline import PIPELINE, pass_class
@@ -37,12 +39,11 @@ from htvm_ir.passes.plan_memory import OFFSET
 from htvm_ir.passes.plan_tiles import check_plan
 from htvm_ir.passes.workloads import (
     block_workload,
-    constant_array,
     layout_attr,
     main_function,
     module_target,
 )
-from htvm_ir.targets.target import Target
+from htvm_ir.targets.target import Host, Target
 from htvm_ir.targets.workload import dimensions, tiles
 
 
@@ -68,6 +69,7 @@ CASES = {
     "outputs": Case(networks.outputs, small_diana(1900, 4096), {"cpu add": 1, "digital conv2d": 1, "cpu conv2d": 1}),
     "leftovers": Case(networks.leftovers, small_diana(1500, 4096), {"digital conv2d": 2, "cpu conv2d": 1}),
     "clips": Case(networks.clips, small_diana(2560, 4096), {"digital conv2d": 2, "cpu requant": 1}),
+    "dead": Case(networks.dead, small_diana(2560, 4096), {"digital conv2d": 3}),
     "double-buffered": Case(networks.residual, overlapping(small_diana(5120, 4096)), RESIDUAL),
 }
 
@@ -75,6 +77,10 @@ CASES = {
 def nothing_is_constant(module: ModuleOp, case: Case) -> None:
     for op in main_function(module).body.block.ops:
         assert not op.operands or any(not isinstance(v.owner, ConstantOp) for v in op.operands)
+
+
+def no_channel_is_dead(module: ModuleOp, case: Case) -> None:
+    assert not plan(main_function(module).body.block)
 
 
 def requants_stand_alone(module: ModuleOp, case: Case) -> None:
@@ -143,6 +149,7 @@ def every_buffer_has_an_address(module: ModuleOp, case: Case) -> None:
 
 INTENTIONS: dict[str, Callable[[ModuleOp, Case], None]] = {
     "fold-constants": nothing_is_constant,
+    "fold-dead-channels": no_channel_is_dead,
     "fuse-requant": requants_stand_alone,
     "split-clips": what_engines_compute_clips_to_its_type,
     "legalize-convs": nothing_is_constant,
@@ -198,7 +205,8 @@ def test_every_pass_keeps_the_result(name: str, monkeypatch: pytest.MonkeyPatch)
 @pytest.mark.parametrize("seed", [0, 1, 2, 3, 6, 10, 75, 79])
 def test_random_networks_keep_their_result(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Down to addresses; what the CPU computes stays tensor ops."""
-    use_target(monkeypatch, small_diana(1000, 4096))
+    slow = Host(per_mac=1000, per_element={"convert_layout": 1, "other": 1000})
+    use_target(monkeypatch, replace(small_diana(1000, 4096), host=slow))
     module = networks.random_network(seed)
     inputs = inputs_of(module)
     expected = run(module, inputs)
@@ -215,6 +223,14 @@ def one_weight(module: ModuleOp) -> None:
     changed = array.copy()
     changed[0, 0, 0, 0] ^= 1
     weights.owner.properties["value"] = constant(changed).value
+
+
+def one_bias(module: ModuleOp) -> None:
+    bias = [op.bias for op in module.walk() if isinstance(op, graph.Conv2dOp)][-1]
+    assert bias is not None and isinstance(bias.owner, ConstantOp)
+    array = constant_array(bias)
+    assert array is not None
+    bias.owner.properties["value"] = constant(array + 1000).value
 
 
 def one_shift(module: ModuleOp) -> None:
@@ -302,6 +318,7 @@ def one_address_for_two(module: ModuleOp) -> None:
 
 MUTATIONS = [
     ("fold-constants", "leftovers", one_weight),
+    ("fold-dead-channels", "dead", one_bias),
     ("fuse-requant", "leftovers", one_shift),
     ("split-clips", "clips", no_clip),
     ("legalize-convs", "keywords", padding_moved_up),

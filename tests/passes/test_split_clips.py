@@ -17,9 +17,9 @@ def ranges(module: ModuleOp) -> list[tuple[int, int]]:
     return [(op.lo.value.data, op.hi.value.data) for op in module.walk() if isinstance(op, graph.RequantOp)]
 
 
-def clipped(lo: int, hi: int, shift: int = 9, **options: int) -> ModuleOp:
+def clipped(lo: int, hi: int, shift: int = 9, zero_point: int = 0) -> ModuleOp:
     net = Net((1, 3, 8, 8))
-    return net.module(net.requant(net.accumulate(net.arguments[0], 4, (3, 3)), shift, lo, hi=hi, **options))
+    return net.module(net.requant(net.accumulate(net.arguments[0], 4, (3, 3)), shift, lo, hi=hi, zero_point=zero_point))
 
 
 @pytest.mark.parametrize(

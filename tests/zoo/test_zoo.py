@@ -22,6 +22,7 @@ MACS = {
     "dae": 264_192,
     "dscnn-htvm": 2_616_768,
     "resnet8-mixed": 12_501_632,
+    "resnet8-ternary": 12_501_632,
     "dscnn-mixed": 2_656_768,
 }
 SHAPES = {
@@ -31,6 +32,7 @@ SHAPES = {
     "dae": ((1, 640), (1, 640)),
     "dscnn-htvm": ((1, 1, 10, 49), (1, 12)),
     "resnet8-mixed": ((1, 3, 32, 32), (1, 10)),
+    "resnet8-ternary": ((1, 3, 32, 32), (1, 10)),
     "dscnn-mixed": ((1, 1, 49, 10), (1, 12)),
 }
 every_network = pytest.mark.parametrize("name", zoo.names())

@@ -4,6 +4,8 @@
 
 "test.op"() {
   sizes = #tiled.plan<y = 12, k = 32>,
+  whole = #tiled.plan<_>,
+  double = #tiled.plan<_ buffers [2, 2] latency 7>,
   buffered = #tiled.plan<y = 12 buffers [2, 1]>,
   solved = #tiled.plan<y = 12, k = 32 buffers [2, 2] latency 1234 proven>,
   grid = #tiled.grid<y = 32 by 12, k = 64 by 64>,
@@ -11,6 +13,8 @@
 } : () -> ()
 // CHECK: "test.op"() {
 // CHECK-SAME: sizes = #tiled.plan<y = 12, k = 32>,
+// CHECK-SAME: whole = #tiled.plan<_>,
+// CHECK-SAME: double = #tiled.plan<_ buffers [2, 2] latency 7>,
 // CHECK-SAME: buffered = #tiled.plan<y = 12 buffers [2, 1]>,
 // CHECK-SAME: solved = #tiled.plan<y = 12, k = 32 buffers [2, 2] latency 1234 proven>,
 // CHECK-SAME: grid = #tiled.grid<y = 32 by 12, k = 64 by 64>,

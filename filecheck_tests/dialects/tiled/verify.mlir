@@ -6,6 +6,12 @@
 // -----
 // CHECK: {{// ?-----}}
 
+"test.op"() {a = #tiled.plan<_ = 4>} : () -> ()
+// CHECK: '>' expected
+
+// -----
+// CHECK: {{// ?-----}}
+
 "test.op"() {a = #tiled.plan<y = 4, k = 2, y = 8>} : () -> ()
 // CHECK: dimension 'y' is given twice
 

@@ -11,12 +11,20 @@ from xdsl.ir import Attribute, Operation, SSAValue
 
 from htvm_ir.dialects.graph import tensor_type
 from htvm_ir.errors import HtvmError
+from htvm_ir.passes.constants import constant_array
 from htvm_ir.passes.host_loops.arithmetic import Value
 from htvm_ir.passes.host_loops.buffers import Buffer, Constants
 from htvm_ir.passes.host_loops.emitter import Emitter
-from htvm_ir.passes.workloads import constant_array, layout_of
+from htvm_ir.passes.workloads import layout_of
 
-ROLES = {"weight": "weights", "bias": "bias", "multiplier": "multipliers", "shift": "shifts", "table": "table"}
+ROLES = {
+    "weight": "weights",
+    "bias": "bias",
+    "multiplier": "multipliers",
+    "addend": "addends",
+    "shift": "shifts",
+    "table": "table",
+}
 """Name of a constant by the name of its elements."""
 
 Index = tuple[Value, ...]

@@ -1,4 +1,4 @@
-"""``clamp(zero_point + R(x * multiplier, shift), lo, hi)`` with shifts and additions only.
+"""``clamp(zero_point + R(x * multiplier + addend, shift), lo, hi)`` with shifts and additions only.
 
 The reference for every step is ``htvm_ir.arithmetic.scale``. All divisions are by powers of two and shifts of
 negative numbers are arithmetic. With ``half = 2**s / 2`` and ``p`` the product, rounding to nearest is a floor of ``p``
@@ -24,7 +24,8 @@ from htvm_ir.dialects.graph import RequantOp, tensor_type
 from htvm_ir.passes.host_loops.arithmetic import Value
 from htvm_ir.passes.host_loops.emitter import Emitter
 from htvm_ir.passes.host_loops.kernel import Index, Kernel, integer_type
-from htvm_ir.passes.host_loops.ranges import Range, fits, requant_limits, scaled_range, value_range
+from htvm_ir.passes.host_loops.ranges import fits, requant_limits, scaled_range
+from htvm_ir.passes.intervals import Interval, interval
 
 DOUBLING_SHIFT = 31
 """gemmlowp's high multiply keeps the upper half of a doubled 64-bit product."""
@@ -48,8 +49,8 @@ def requant(kernel: Kernel, op: Operation, index: Index) -> SSAValue:
     return _clamp(kernel.emit, op, scaled, bounds)
 
 
-def _scale(kernel: Kernel, op: RequantOp, x: SSAValue, channel: Value) -> tuple[SSAValue, Range]:
-    """``R(x * multiplier, shift)`` and its bounds; in 32 bits where nothing can overflow."""
+def _scale(kernel: Kernel, op: RequantOp, x: SSAValue, channel: Value) -> tuple[SSAValue, Interval]:
+    """``R(x * multiplier + addend, shift)`` and its bounds; in 32 bits where nothing can overflow."""
     emit, rounding = kernel.emit, op.rounding.data
     product_range, bounds = requant_limits(op)
     multipliers, shifts = values(op.multiplier), values(op.shift)
@@ -58,8 +59,9 @@ def _scale(kernel: Kernel, op: RequantOp, x: SSAValue, channel: Value) -> tuple[
     product = emit.mul(
         emit.cast(x, work, "wide"), _parameter(kernel, multipliers, channel, "multiplier", work), "product"
     )
+    product = emit.add(product, _parameter(kernel, op.addends, channel, "addend", work), "product")
     if not isinstance(product, SSAValue):
-        return emit.constant(0, work), bounds
+        product = emit.constant(product, work)
     if rounding == "gemmlowp":
         return _gemmlowp(kernel, op, product, channel), bounds
     # A floor by more than the width is the sign.
@@ -68,8 +70,8 @@ def _scale(kernel: Kernel, op: RequantOp, x: SSAValue, channel: Value) -> tuple[
     return _divide(emit, product, Shift(amount, work, min(shifts) == 0), rounding), bounds
 
 
-def _fits_narrow(product: Range, shifts: Sequence[int], rounding: str) -> bool:
-    """Whether product and what rounding adds to it fit 32 bits."""
+def _fits_narrow(product: Interval, shifts: Sequence[int], rounding: str) -> bool:
+    """Whether product, addend and what rounding adds fit 32 bits."""
     half = 0 if rounding == "floor" else (1 << max(shifts)) >> 1
     return fits((product[0] - 1, product[1] + half), 32)
 
@@ -77,7 +79,7 @@ def _fits_narrow(product: Range, shifts: Sequence[int], rounding: str) -> bool:
 def _gemmlowp(kernel: Kernel, op: RequantOp, product: SSAValue, channel: Value) -> SSAValue:
     emit = kernel.emit
     high = _divide(emit, product, Shift(DOUBLING_SHIFT, i64), "half_up")
-    high_range = scaled_range(value_range(op.input), values(op.multiplier), (DOUBLING_SHIFT,), "gemmlowp")
+    high_range = scaled_range(interval(op.input), values(op.multiplier), (DOUBLING_SHIFT,), "gemmlowp")
     product_range, _ = requant_limits(op)
     if product_range[1] == 2**62:  # both factors are -2**31: saturate
         high = emit.min(high, 2**31 - 1, "high")
@@ -121,15 +123,18 @@ def _half(emit: Emitter, by: Shift) -> Value:
 
 
 def _parameter(kernel: Kernel, numbers: Sequence[int], channel: Value, role: str, type_: IntegerType) -> Value:
-    """The parameter of a channel: a number if all agree, else an element of a global of 32 (shifts: 8) bits."""
+    """The parameter of a channel: a number if all agree, else an element of a global.
+
+    It has 8 bits (shifts), 32, or as many as the calculation (addends).
+    """
     if len(set(numbers)) == 1:
         return numbers[0]
-    element = i8 if role == "shift" else i32
+    element = {"shift": i8, "addend": type_}.get(role, i32)
     array = DenseIntOrFPElementsAttr.from_list(TensorType(element, [len(numbers)]), list(numbers))
     return kernel.emit.cast(kernel.array(array, (channel,), role), type_, role)
 
 
-def _clamp(emit: Emitter, op: RequantOp, scaled: SSAValue, bounds: Range) -> SSAValue:
+def _clamp(emit: Emitter, op: RequantOp, scaled: SSAValue, bounds: Interval) -> SSAValue:
     """Zero point, limits that can be reached, result type; in 32 bits where that is enough."""
     zero_point, lo, hi = op.zero_point.value.data, op.lo.value.data, op.hi.value.data
     low, high = bounds[0] + zero_point, bounds[1] + zero_point

@@ -12,7 +12,8 @@ from htvm_ir.dialects.graph import Conv2dOp, DenseOp, PoolOp, element_limits, nu
 from htvm_ir.passes.host_loops.arithmetic import Value
 from htvm_ir.passes.host_loops.emitter import Emitter
 from htvm_ir.passes.host_loops.kernel import Index, Kernel, integer_type
-from htvm_ir.passes.host_loops.ranges import fits, value_range
+from htvm_ir.passes.host_loops.ranges import fits
+from htvm_ir.passes.intervals import interval
 
 UNROLL = 4
 """Copies of the body of a long loop of single products: the loop's own cost is as large as that of a product."""
@@ -47,8 +48,12 @@ class Window:
     @property
     def interior(self) -> tuple[int, int]:
         """The outputs whose window touches no padding: from the first to the one after the last."""
-        low = -(-self.before // self.stride)
-        room = self.extent - (self.size - 1) * self.dilation + self.before
+        return self.inside(0, self.extent)
+
+    def inside(self, first: int, end: int) -> tuple[int, int]:
+        """The outputs whose window lies in ``first`` to ``end`` (exclusive), in the same form."""
+        low = -(-(self.before + first) // self.stride)
+        room = end - (self.size - 1) * self.dilation + self.before
         return low, max(low, min(self.outputs, -(-room // self.stride)))
 
     def _taps_up_to(self, emit: Emitter, distance: Value) -> Value:
@@ -163,7 +168,7 @@ def pool(kernel: Kernel, op: Operation, index: Index) -> SSAValue:
 
 def _pool_type(op: PoolOp) -> IntegerType:
     """32 bits where the sum and the steps of the division fit, else 64."""
-    lo, hi = value_range(op.input)
+    lo, hi = interval(op.input)
     fy, fx = values(op.kernel)
     reach = 1 if op.kind.data == "max" else 4 * fy * fx
     return i32 if fits((lo * reach, hi * reach), 32) else i64
@@ -176,7 +181,7 @@ def _mean(kernel: Kernel, op: PoolOp, total: SSAValue, count: Value) -> SSAValue
     ``total`` made non-negative by the smallest element: ``floor(total / count) = (total - lo * count) / count + lo``.
     """
     emit, work = kernel.emit, integer_type(total.type)
-    lo = min(value_range(op.input)[0], 0)
+    lo = min(interval(op.input)[0], 0)
     if isinstance(count, SSAValue):
         count = emit.index_to(count, work, "count")
     if op.rounding.data == "half_away":

@@ -8,11 +8,26 @@ from typing import Any
 
 from htvm_ir.targets.diana.analog import Analog
 from htvm_ir.targets.diana.digital import Digital
+from htvm_ir.targets.diana.host import MeasuredHost
+from htvm_ir.targets.diana.host_costs import HOST_COSTS, SCALED
 from htvm_ir.targets.diana.parameters import DIANA, Parameters
 from htvm_ir.targets.soc import Soc
-from htvm_ir.targets.target import Channel, Host, Memory, Target
+from htvm_ir.targets.target import Channel, Memory, Target
 
-HOST_CYCLES = {"conv2d": 15, "convert_layout": 5, "pool": 3, "requant": 11, "add": 16, "other": 6}
+HOST_CYCLES = {
+    "conv2d": 15,
+    "convert_layout": 5,
+    "pool": 3,
+    "requant": 11,
+    "add": 16,
+    "sub": 20,
+    "mul": 20,
+    "lookup": 5,
+    "concat": 6,
+    "pad": 10,
+    "reshape": 8,
+    "other": 3,
+}
 """Cycles an element on the CPU, measured on the virtual SoC: packaged clang at -O2, operands of both arrays."""
 
 
@@ -58,14 +73,14 @@ def diana(parameters: Parameters = DIANA, **changes: Any) -> Target:
         ),
         engines=(Digital(p), Analog(p)),
         host_memory="L2",
-        host=Host(per_element=HOST_CYCLES),
+        host=MeasuredHost(per_element=HOST_CYCLES, table=HOST_COSTS, scaled=SCALED),
         headers=("diana_digital.h", "diana_analog.h"),
         soc=partial(_soc, p),
         parameters=asdict(p),
     )
 
 
-def _soc(parameters: Parameters) -> Soc:
+def _soc(parameters: Parameters, **changes: Any) -> Soc:
     from htvm_ir.targets.diana.soc import diana_soc
 
-    return diana_soc(parameters)
+    return diana_soc(replace(parameters, **changes))

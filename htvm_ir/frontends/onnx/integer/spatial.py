@@ -43,15 +43,15 @@ def convert_reduce_mean(net: IntegerNet, node: Node) -> None:
 
 def floor_of_mean(net: IntegerNet, node: Node, x: Tensor, win: Window) -> Tensor:
     """A pool, and a reshape if one lies between the mean and ``node``, its Floor."""
-    half = x.value.offset % 1
-    if x.value.scale != 1 or half not in (0, Fraction(1, 2)):
+    half = x.value.offsets[0] % 1
+    if not x.value.is_uniform or half not in (0, Fraction(1, 2)) or x.value.scale != 1:
         raise node.error(f"'{x.name}' must be an average, or one plus 1/2, without a factor")
     rounding = "half_up" if half else "floor"
     op = PoolOp("average", x.source, win.kernel, win.strides, win.pads, rounding)
     source = net.emit.append(node, op, node.output)
     if x.shape != shape_of(source):
         source = net.emit.append(node, ReshapeOp(source, x.shape), node.output)
-    value = replace(x.value.floor(), offset=x.value.offset - half, floored=False)
+    value = replace(x.value.floor(), offsets=(x.value.offset - half,), floored=False)
     return Tensor(node.output, source, value, x.shape)
 
 
