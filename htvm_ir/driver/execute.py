@@ -21,6 +21,7 @@ from htvm_ir.driver.harness import Board, KernelReturn
 from htvm_ir.driver.samples import Samples
 from htvm_ir.errors import HtvmError
 from htvm_ir.interpreters.run import Runner
+from htvm_ir.passes.fold_dead_channels import kept_indices, kept_part
 from htvm_ir.passes.workloads import kernel_types, layout_of
 
 if TYPE_CHECKING:
@@ -146,6 +147,7 @@ class _LayerCheck:
         self.board, self.counts = board, counts
         self.kernels = {f.sym_name.data: f for f in module.ops if isinstance(f, FuncOp) and f.sym_name.data != "main"}
         self.expected: Mapping[str, Array] | None = None
+        self.kept = kept_indices(module)
         self.seen: dict[str, Array] = {}
 
     def expect(self, expected: Mapping[str, Array] | None) -> None:
@@ -184,7 +186,8 @@ class _LayerCheck:
             else:
                 self.counts.layers_skipped += 1
 
-    def _count(self, name: str, got: Array, expected: Array, what: str) -> None:
+    def _count(self, name: str, got: Array, whole: Array, what: str) -> None:
+        expected = kept_part(whole, self.kept.get(name))
         self.counts.layers_checked += 1
         wrong = expected.size if got.shape != expected.shape else int((got != expected).sum())
         if wrong:

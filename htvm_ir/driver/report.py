@@ -14,6 +14,7 @@ from htvm_ir.dialects.dma import StartOp, transfer_shape
 from htvm_ir.dialects.graph import NAME
 from htvm_ir.dialects.tiled import PlanAttr
 from htvm_ir.passes.dispatch import COSTS
+from htvm_ir.passes.fold_dead_channels import network_macs
 from htvm_ir.passes.plan_memory import ARENA, BOUND, bytes_of, table_bytes
 from htvm_ir.passes.workloads import block_workload
 from htvm_ir.targets.target import Job, Target
@@ -33,10 +34,13 @@ class Recorder:
     def __init__(self, target: Target):
         self.target = target
         self.layers: list[dict[str, Any]] = []
+        self._network_macs = 0
         self._bounds = {"compute_bound": 0, "transfer_bound": 0}
 
     def after(self, name: str, module: ModuleOp) -> None:
         """Called after each pass."""
+        if name == "fold-dead-channels":
+            self._network_macs = network_macs(module)
         if name == "plan-tiles":
             self.layers = [self._layer(dispatch) for dispatch in kernels(module)]
         if name == "explicit-dma":
@@ -47,6 +51,7 @@ class Recorder:
         predicted = sum(layer["cycles"] for layer in self.layers)
         constants = _constant_bytes(module)
         arena, bound = _numbers(module, ARENA), _numbers(module, BOUND)
+        executed = sum(layer["macs"] for layer in self.layers)
         parts = (arena, constants, table_bytes(module, self.target))
         used = {m.name: sum(part.get(m.name, 0) for part in parts) for m in self.target.memories}
         return {
@@ -55,6 +60,7 @@ class Recorder:
             "target": self.target.name,
             "compile_seconds": 0.0,
             "layers": self.layers,
+            "macs": {"network": self._network_macs, "executed": executed},
             "cycles": {"predicted": predicted, **self._bounds},
             "memory": {
                 m.name: {"used": used[m.name], "size": m.size, "fits": used[m.name] <= m.size}

@@ -11,6 +11,7 @@ from xdsl.passes import ModulePass
 
 PIPELINE = (
     "fold-constants",  # graph: what does not depend on the input
+    "fold-dead-channels",  # graph: channels that are constant or not read
     "fuse-requant",  # graph: one requantisation after each operator
     "split-clips",  # graph: clips no engine has, after the op
     "legalize-convs",  # graph: kernels no engine has, rewritten into some they have

@@ -53,8 +53,8 @@ def layers(report: Report, measured: Mapping[str, int] | None = None) -> str:
 
 
 def totals(report: Report) -> str:
-    """Memories and arenas."""
-    lines = [""]
+    """Multiply-accumulates, memories and arenas."""
+    lines = ["", macs(report)]
     for name, memory in report["memory"].items():
         verdict = "fits" if memory["fits"] else "DOES NOT FIT"
         arena = report["arena"].get(name)
@@ -65,6 +65,12 @@ def totals(report: Report) -> str:
         lines.append(f"{name}: {memory['used']:,} of {memory['size']:,} bytes{note}: {verdict}")
     lines.append(f"weights: {report['weights_bytes']:,} bytes; compiled in {report['compile_seconds']:.2f} s")
     return "\n".join(lines)
+
+
+def macs(report: Report) -> str:
+    """What folding dead channels left to be computed; zeros that grow a kernel for an engine count as well."""
+    counts = report["macs"]
+    return f"MACs: {counts['network']:,} in the network, {counts['executed']:,} executed"
 
 
 def run(report: Report) -> str:

@@ -118,6 +118,7 @@ class Engine(ABC):
         load, store: names of the channels that fill and drain ``local``.
         wait: C function that returns when the last started job is done.
         buffers: how many tiles of each operand have room in ``local`` at one time (2 = double buffering).
+        kinds: the kinds of workload it computes at all; ``match`` says which of them.
     """
 
     name: str
@@ -127,6 +128,7 @@ class Engine(ABC):
     store: str
     wait: str
     buffers: int = 1
+    kinds: tuple[str, ...]
 
     @abstractmethod
     def match(self, workload: Workload) -> str | None:

@@ -161,7 +161,11 @@ def explain(arguments: argparse.Namespace) -> int:
     from htvm_ir.driver.package import report_text
 
     compiled = _compile(arguments)
-    print(report_text(compiled.report) if arguments.json else tables.reasons(compiled.report))
+    if arguments.json:
+        print(report_text(compiled.report), end="")
+    else:
+        print(tables.reasons(compiled.report))
+        print(tables.macs(compiled.report))
     return 0
 
 
@@ -176,6 +180,19 @@ def targets(arguments: argparse.Namespace) -> int:
     target = load_target(arguments.name)
     facts = tables.target_facts(target)
     print(json.dumps(facts, indent=2) if arguments.json else tables.target(facts))
+    return 0
+
+
+def ops(arguments: argparse.Namespace) -> int:
+    """``htvm ops``."""
+    from htvm_ir.report import operators
+    from htvm_ir.targets.registry import load_target
+
+    target = load_target(arguments.target)
+    if arguments.json:
+        print(json.dumps({"target": target.name, "conventions": operators.facts(target)}, indent=2))
+    else:
+        print(operators.markdown(target) if arguments.markdown else operators.text(target))
     return 0
 
 

@@ -205,6 +205,10 @@ CONVENTION: dict[str, tuple[Callable[[], onnx.ModelProto], str]] = {
         lambda: layer(node("Div", "x div", "d"), node("Cast", "d", "k", to=TensorProto.INT32), *requant("k", "y")),
         "Div 'y.div': needs integers, but 'k' is not provably one: it is rounded towards zero",
     ),
+    "scales per channel": (
+        lambda: layer(node("QuantizeLinear", "x w", "y")),
+        "QuantizeLinear 'y': scales per channel are supported for weights only",
+    ),
 }
 
 

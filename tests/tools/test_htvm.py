@@ -399,7 +399,7 @@ def test_verbose_times_the_passes(folder: Path, capsys: pytest.CaptureFixture[st
     assert main(["compile", str(folder / "net.onnx"), "-v", "--json"]) == 0
     out, err = capsys.readouterr()
     assert json.loads(out)["schema"] == 1
-    assert [line.split()[-1] for line in err.splitlines()][:2] == ["fold-constants", "fuse-requant"]
+    assert [line.split()[-1] for line in err.splitlines()][:2] == ["fold-constants", "fold-dead-channels"]
 
 
 def test_progress_is_for_terminals(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

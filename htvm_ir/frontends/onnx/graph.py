@@ -97,7 +97,10 @@ class Input:
 
 @dataclass
 class Graph:
-    """``nodes`` are sorted and all of them are needed for ``outputs``; what is constant is folded."""
+    """``nodes`` are sorted and all of them are needed for ``outputs``; what is constant is folded.
+
+    ``opsets`` gives the version of each domain whose operators the file uses.
+    """
 
     name: str
     inputs: list[Input]
@@ -105,6 +108,7 @@ class Graph:
     nodes: list[Node]
     constants: dict[str, Array]
     declared: dict[str, Declared | None]
+    opsets: dict[str, int] = field(default_factory=dict[str, int])
 
     def __post_init__(self) -> None:
         self._readers: dict[str, list[Node]] = {}

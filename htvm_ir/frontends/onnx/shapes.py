@@ -97,17 +97,24 @@ def pool_window(node: Node, shape: Shape) -> Window:
     result = window(node, shape, None)
     if result.dilations != (1, 1):
         raise node.error("dilated pooling is not supported")
+    if node.integer("ceil_mode", 0):
+        result = _with_partial_windows(result, shape[2:])
     if any(max(result.pads[i], result.pads[i + 2]) >= result.kernel[i] for i in (0, 1)):
         raise node.error(f"pads {list(result.pads)} must be smaller than kernel {list(result.kernel)}")
-    if node.integer("ceil_mode", 0) and _has_remainder(result, shape[2:]):
-        raise node.error("ceil_mode that adds windows is not supported; pad explicitly")
     if node.integer("count_include_pad", 0) and any(result.pads):
         raise node.error("count_include_pad is not supported; the mean must leave the padding out")
     return result
 
 
-def _has_remainder(win: Window, size: Shape) -> bool:
-    return any((size[i] + win.pads[i] + win.pads[i + 2] - win.kernel[i]) % win.strides[i] for i in (0, 1))
+def _with_partial_windows(win: Window, size: Shape) -> Window:
+    """``win`` with the windows that ceil_mode adds: padding at the ends, unless one would begin there."""
+    ends: list[int] = []
+    for before, after, n, kernel, stride in zip(win.pads[:2], win.pads[2:], size, win.kernel, win.strides, strict=True):
+        last = -(-(n + before + after - kernel) // stride) * stride
+        if last >= n + before:
+            last -= stride
+        ends.append(max(after, last + kernel - n - before))
+    return replace(win, pads=(*win.pads[:2], *ends))
 
 
 def _integers(node: Node, array: Array) -> list[int]:

@@ -46,6 +46,7 @@ class Analog(Engine):
     load: str = "analog_in"
     store: str = "analog_out"
     wait: str = "diana_analog_wait"
+    kinds: tuple[str, ...] = ("conv2d",)
 
     def match(self, workload: Workload) -> str | None:
         return next(self._refusals(workload), None)
@@ -121,7 +122,7 @@ class Analog(Engine):
 
     def _refusals(self, workload: Workload) -> Iterator[str]:
         """Every reason against the workload, the most telling first."""
-        if workload.kind != "conv2d":
+        if workload.kind not in self.kinds:
             yield f"the analog array has no {workload.kind}; it computes conv2d"
             return
         if any(tensor.dtype != "i8" for tensor in (*workload.inputs, workload.output)):

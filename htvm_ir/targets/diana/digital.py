@@ -42,6 +42,7 @@ class Digital(Engine):
     load: str = "digital_in"
     store: str = "digital_out"
     wait: str = "diana_digital_wait"
+    kinds: tuple[str, ...] = ("conv2d", "dense", "add")
 
     def match(self, workload: Workload) -> str | None:
         return next(self._refusals(workload), None)
@@ -177,7 +178,7 @@ class Digital(Engine):
 
     def _refusals(self, workload: Workload) -> Iterator[str]:
         """Every reason against the workload, the most telling first."""
-        if workload.kind not in ("conv2d", "dense", "add"):
+        if workload.kind not in self.kinds:
             yield f"the digital array has no {workload.kind}; it computes conv2d, dense and add"
             return
         if len(workload.output.shape) not in (2, 4) or workload.output.shape[0] != 1:

@@ -286,7 +286,7 @@ class Planned:
 
 def dispatched(model: onnx.ModelProto) -> ModuleOp:
     """A model on DIANA up to the decision which engine computes what."""
-    names = ("fold-constants", "fuse-requant", "legalize-convs", "dispatch")
+    names = ("fold-constants", "fold-dead-channels", "fuse-requant", "legalize-convs", "dispatch")
     return run_passes(import_model(model), [SetTarget(), *(pass_class(name)() for name in names)])
 
 

@@ -20,6 +20,7 @@ from htvm_ir.frontends.onnx.integer.layers import convert_channel_scale, is_chan
 from htvm_ir.frontends.onnx.integer.net import IntegerNet, Tensor
 from htvm_ir.frontends.onnx.integer.proof import Value
 from htvm_ir.frontends.onnx.integer.spatial import floor_of_mean
+from htvm_ir.frontends.onnx.operators import check_inference
 
 
 def convert_add(net: IntegerNet, node: Node) -> None:
@@ -87,6 +88,7 @@ def convert_floor(net: IntegerNet, node: Node) -> None:
 def convert_copy(net: IntegerNet, node: Node) -> None:
     """Identity, Dropout, and a Cast; one to integers cuts a fraction off."""
     x = net.operand(node)
+    check_inference(net.graph, node)
     if x.mean is None and node.integer("to", 0) in INTEGERS:
         x = replace(x, value=x.value.cut())
     if not keeps(node, x.value if x.mean is None else None):

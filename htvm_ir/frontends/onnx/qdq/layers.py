@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from math import prod
 
 import numpy as np
 from numpy.typing import NDArray
 from xdsl.ir import Operation, SSAValue
 
-from htvm_ir.dialects.graph import Conv2dOp, DenseOp, ReshapeOp
+from htvm_ir.dialects.graph import Conv2dOp, DenseOp, ReshapeOp, TransposeOp
 from htvm_ir.frontends.onnx.accumulate import narrowed
 from htvm_ir.frontends.onnx.graph import INT32, Array, Node, Shape
 from htvm_ir.frontends.onnx.quantised.net import QuantisedNet
 from htvm_ir.frontends.onnx.quantised.quantise import affine
-from htvm_ir.frontends.onnx.quantised.tensors import Accumulated, Affine, Move, Parameter
+from htvm_ir.frontends.onnx.quantised.tensors import Accumulated, Affine, Integers, Move, Parameter, Real
 from htvm_ir.frontends.onnx.shapes import lifted, window
 
 _SAME_SCALE = 1e-5
@@ -89,21 +90,53 @@ def check_gemm(node: Node) -> None:
 
 
 def product(net: QuantisedNet, node: Node, x: Affine, weights: Parameter, transposed: bool) -> Accumulated:
-    """The sums of ``x`` [1, C] times weights, [K, C] if ``transposed``, else [C, K]; without bias."""
-    if len(x.shape) != 2 or weights.integers.ndim != 2 or x.shape[1] != weights.shape[1 if transposed else 0]:
+    """The sums of ``x`` [..., C] times weights, [K, C] if ``transposed``, else [C, K]; without bias."""
+    rank = len(x.shape)
+    if weights.integers.ndim != 2 or rank < 2 or x.shape[-1] != weights.shape[1 if transposed else 0]:
         raise node.error(
-            f"operands of shapes {list(x.shape)} and {list(weights.shape)}; only [1, C] times a matrix is supported"
+            f"operands of shapes {list(x.shape)} and {list(weights.shape)}; only [..., C] times a matrix is supported"
         )
     if not transposed:
         parts = (weights.integers.T, weights.scale.T, weights.zero_point.T)
         weights = Parameter(weights.name, *parts)
     matrix = np.ascontiguousarray(weights.centred)
+    if rank > 2 or x.shape[0] > 1:
+        return _product_of_rows(net, node, x, weights, matrix)
     constant = net.emit.constant(weights.name, "" if transposed else "transposed", narrowed(matrix))
 
     def make(bias: SSAValue | None) -> Operation:
         return DenseOp(x.source, constant, bias, x.format.zero_point)
 
     return _layer(node, make, (1, matrix.shape[0]), x, weights, matrix, "single")
+
+
+def _product_of_rows(net: QuantisedNet, node: Node, x: Affine, weights: Parameter, matrix: Array) -> Accumulated:
+    """A matrix [..., C] times one [K, C] transposed, as the 1x1 convolution whose pixels are the rows."""
+    (*rows, depth), outputs = x.shape, len(matrix)
+    count = prod(rows)
+
+    def reshape(shape: Shape) -> Move:
+        return Move(node, lambda value, _: ReshapeOp(value, shape), shape)
+
+    def transpose(order: Shape, shape: Shape) -> Move:
+        return Move(node, lambda value, _: TransposeOp(value, order), shape)
+
+    image: Integers | Real = x
+    for move, what in (
+        (reshape((1, 1, count, depth)), "rows"),
+        (transpose((0, 3, 1, 2), (1, depth, 1, count)), "image"),
+    ):
+        image = net.moved(image, move, f"{node.output}.{what}")
+    assert isinstance(image, Affine)
+    source, zero_point = image.source, x.format.zero_point
+    constant = net.emit.constant(weights.name, "pointwise", narrowed(matrix.reshape(outputs, depth, 1, 1)))
+
+    def make(bias: SSAValue | None) -> Operation:
+        return Conv2dOp(source, constant, bias, (1, 1), (0, 0, 0, 0), zero_point=zero_point)
+
+    shape = (*rows, outputs)
+    layer = _layer(node, make, shape, x, weights, matrix, "single")
+    return replace(layer, moves=(transpose((0, 2, 3, 1), (1, 1, count, outputs)), reshape(shape)))
 
 
 def _layer(

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 from xdsl.ir import Operation, SSAValue
 
 from htvm_ir.dialects.graph import ConcatOp, PadOp, ReshapeOp, SliceOp, TransposeOp
 from htvm_ir.frontends.onnx.graph import Array, Node, Shape
+from htvm_ir.frontends.onnx.operators import check_inference
 from htvm_ir.frontends.onnx.quantised.net import QuantisedNet
 from htvm_ir.frontends.onnx.quantised.quantise import affine
 from htvm_ir.frontends.onnx.quantised.tensors import (
@@ -33,6 +35,7 @@ def _apply(net: QuantisedNet, node: Node, x: Integers | Real, move: Move) -> Non
 def convert_copy(net: QuantisedNet, node: Node) -> None:
     """Identity, Dropout, and a Cast to a type that holds the numbers."""
     tensor = net.tensors.get(node.operand(0)) or net.operand(node)
+    check_inference(net.graph, node)
     if node.op == "Cast" and isinstance(tensor, Integers):
         raise node.error("casts quantised integers; use DequantizeLinear")
     net.define(node, tensor)
@@ -195,6 +198,32 @@ def convert_slice(net: QuantisedNet, node: Node) -> None:
         offsets[axis], sizes[axis], strides[axis] = indices.start, len(indices), step
     shape = tuple(sizes)
     _apply(net, node, x, Move(node, lambda value, _: SliceOp(value, offsets, sizes, strides), shape))
+
+
+def convert_split(net: QuantisedNet, node: Node) -> None:
+    """Split into constant sizes, or into equal parts, the last of which may be smaller."""
+    x = _movable(net, node)
+    rank, axis = len(x.shape), node.integer("axis", 0)
+    if not -rank <= axis < rank:
+        raise node.error(f"axis {axis} does not fit rank {rank}")
+    axis %= rank
+    extent, count = x.shape[axis], len(node.outputs)
+    each = -(-extent // count)
+    equal = [min(each, extent - i * each) for i in range(count)]
+    parts = _numbers(net, node, 1, "sizes", node.integers("split", equal))
+    if len(parts) != count or sum(parts) != extent or min(parts) < 1:
+        raise node.error(f"sizes {parts} do not split axis {axis} of shape {list(x.shape)} into {count}")
+    for index, size in enumerate(parts):
+        if not net.graph.is_used(node.outputs[index]):
+            continue
+        offsets = tuple(sum(parts[:index]) if i == axis else 0 for i in range(rank))
+        sizes = tuple(size if i == axis else n for i, n in enumerate(x.shape))
+        part = Move(node, partial(_slice, offsets, sizes), sizes)
+        net.define(node, net.moved(x, part, node.outputs[index]), index)
+
+
+def _slice(offsets: Shape, sizes: Shape, value: SSAValue, _: Format) -> Operation:
+    return SliceOp(value, offsets, sizes, (1,) * len(sizes))
 
 
 def _numbers(net: QuantisedNet, node: Node, index: int, what: str, default: Sequence[int]) -> list[int]:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from xdsl.ir import Operation, SSAValue
 
-from htvm_ir.dialects.graph import PoolOp, ReshapeOp
+from htvm_ir.dialects.graph import PadOp, PoolOp, ReshapeOp
 from htvm_ir.frontends.onnx.graph import Node, Shape
 from htvm_ir.frontends.onnx.quantised.net import QuantisedNet
 from htvm_ir.frontends.onnx.quantised.quantise import affine
 from htvm_ir.frontends.onnx.quantised.tables import is_monotone
 from htvm_ir.frontends.onnx.quantised.tensors import Affine, Format, Integers, Mean, Move, Real, Table
-from htvm_ir.frontends.onnx.shapes import Window, global_window, lifted, pool_window
+from htvm_ir.frontends.onnx.shapes import Window, global_window, lifted, pool_window, window
 
 
 def convert_max_pool(net: QuantisedNet, node: Node) -> None:
@@ -41,7 +43,25 @@ def average(net: QuantisedNet, node: Node, x: Affine) -> Mean:
     """The averages over the windows of pool ``node``."""
     planar, image = _planar(net, node, x)
     assert isinstance(image, Affine)
+    if node.integer("count_include_pad", 0):
+        planar, image = _padded(net, planar, image)
     return _mean(node, image, pool_window(planar, image.shape), len(x.shape), reduced=False)
+
+
+def _padded(net: QuantisedNet, node: Node, x: Affine) -> tuple[Node, Affine]:
+    """A pool whose padding counts as one without padding on a map with zeros around it."""
+    added, zero_point = window(node, x.shape, None).pads, x.format.zero_point
+    whole = pool_window(replace(node, attributes={**node.attributes, "count_include_pad": 0}), x.shape).pads
+    # windows that ceil_mode adds reach beyond the padding, and what they find there does not count
+    beyond = tuple(end - start for end, start in zip(whole, added, strict=True))
+    before, after = ((0, 0, *added[:2]), (0, 0, *added[2:]))
+    shape = tuple(low + n + high for low, n, high in zip(before, x.shape, after, strict=True))
+    zeros = Move(node, lambda value, _: PadOp(value, before, after, zero_point), shape)
+    image = net.moved(x, zeros, f"{node.output}.padded") if any(added) else x
+    assert isinstance(image, Affine)
+    plain = {"pads": beyond, "auto_pad": "NOTSET", "count_include_pad": 0, "ceil_mode": 0}
+    attributes = {**node.attributes, **plain}
+    return replace(node, attributes=attributes), image
 
 
 def convert_reduce_mean(net: QuantisedNet, node: Node) -> None:

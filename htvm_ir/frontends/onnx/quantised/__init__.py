@@ -13,19 +13,26 @@ from xdsl.dialects.builtin import ModuleOp
 from htvm_ir.errors import HtvmError
 from htvm_ir.frontends.onnx.folding import fold
 from htvm_ir.frontends.onnx.graph import Graph, Node
-from htvm_ir.frontends.onnx.qdq import HANDLERS as QDQ
-from htvm_ir.frontends.onnx.qoperator import HANDLERS as QOPERATOR
+from htvm_ir.frontends.onnx.operators import operator_of
+from htvm_ir.frontends.onnx.qdq import OPERATORS as QDQ
 from htvm_ir.frontends.onnx.qoperator import MICROSOFT
-from htvm_ir.frontends.onnx.quantised.edges import add_input, make_output
+from htvm_ir.frontends.onnx.qoperator import OPERATORS as QOPERATOR
+from htvm_ir.frontends.onnx.quantised.edges import ELEMENTS, add_input, make_output
 from htvm_ir.frontends.onnx.quantised.net import QuantisedNet
+from htvm_ir.frontends.onnx.quantised.tensors import Integers
+from htvm_ir.frontends.onnx.typed import OPERATORS as TYPED
 
 _DOMAINS = {"": {**QDQ, **QOPERATOR}, "com.microsoft": MICROSOFT}
+_TYPED = {"": TYPED}
 _MARKS = {"QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear", *QOPERATOR}
 
 
 def is_quantised(graph: Graph) -> bool:
-    """Whether the network states its quantisation with operators made for it."""
-    return any(node.op in _MARKS or (node.domain == "com.microsoft" and node.op in MICROSOFT) for node in graph.nodes)
+    """Whether the network states its quantisation with operators made for it, or with the types of its tensors."""
+    if any(node.op in _MARKS or (node.domain == "com.microsoft" and node.op in MICROSOFT) for node in graph.nodes):
+        return True
+    are_bytes = all(item.element in ELEMENTS for item in graph.inputs)
+    return are_bytes and all(node.domain == "" and node.op in TYPED for node in graph.nodes)
 
 
 def import_quantised(graph: Graph, rounding: str, input_ranges: Mapping[str, tuple[int, int]]) -> ModuleOp:
@@ -48,16 +55,8 @@ def _convert(net: QuantisedNet, node: Node) -> None:
         raise node.error("has no operands or no result")
     if _folded(net, node):
         return
-    handler = _DOMAINS.get(node.domain, {}).get(node.op)
-    if handler is None:
-        domain = f" of domain '{node.domain}'" if node.domain else ""
-        raise node.error(
-            f"operator{domain} is not supported in a quantised network; supported are {', '.join(sorted(_DOMAINS['']))}"
-            f" and of com.microsoft {', '.join(sorted(MICROSOFT))}"
-        )
-    if any(net.graph.is_used(name) for name in node.outputs[1:]):
-        raise node.error("only its first result is supported")
-    handler(net, node)
+    is_typed = node.op in TYPED and any(isinstance(net.tensors.get(name), Integers) for name in node.inputs)
+    operator_of(net.graph, node, _TYPED if is_typed else _DOMAINS, "a quantised network").convert(net, node)
 
 
 def _folded(net: QuantisedNet, node: Node) -> bool:

@@ -15,19 +15,20 @@ from htvm_ir.frontends.onnx.quantised.requantise import accumulators
 from htvm_ir.frontends.onnx.quantised.tensors import Accumulated, Affine, Format, Integers, Table, Tail
 
 _MOVES = ("Reshape", "Transpose", "Flatten", "Squeeze", "Unsqueeze", "Identity", "Pad", "Slice")
-_ELEMENTS = {"INT8": i8, "UINT8": ui8}
+ELEMENTS = {"INT8": i8, "UINT8": ui8}
+"""Element types of integer inputs."""
 
 
 def add_input(net: QuantisedNet, item: Input) -> None:
     """Adds the argument of a graph input: 8-bit integers in the format of the network's first quantisation."""
     if item.element == "FLOAT":
         form = _quantised_input(net, item)
-    elif item.element in _ELEMENTS:
+    elif item.element in ELEMENTS:
         found = {net.format(node, 1, 2) for node in _ends(net, item.name) if _states_format(net, node)}
         form = next(iter(found)) if len(found) == 1 else None
     else:
         raise HtvmError(f"input '{item.name}' holds {item.element}; use float32, int8 or uint8")
-    element = _ELEMENTS[item.element] if form is None or item.element in _ELEMENTS else form.element
+    element = ELEMENTS[item.element] if form is None or item.element in ELEMENTS else form.element
     limits = Format(1.0, 0, element).limits
     edge = Edge(item.name, *((1.0, 0) if form is None else (form.scale, form.zero_point)))
     edge.extra[ROUNDING] = StringAttr("half_away" if net.follows_tflite else "half_even")
