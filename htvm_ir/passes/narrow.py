@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 from xdsl.dialects.builtin import TensorType
 from xdsl.ir import Operation, SSAValue
 from xdsl.rewriter import InsertPoint, Rewriter
+from xdsl.utils.hints import isa
 
 from htvm_ir.dialects import graph
-from htvm_ir.dialects.attributes import integer, integers, values
+from htvm_ir.dialects.attributes import Integers, integer, integers, values
 from htvm_ir.passes.channel_uses import Contraction, Uses, is_grouped
 from htvm_ir.passes.constants import constant_array
 from htvm_ir.passes.fold_constants import constant
@@ -59,10 +60,8 @@ class Narrowing:
             case graph.Conv2dOp() | graph.DenseOp():
                 self._contraction(op)
             case graph.RequantOp():
-                op.multiplier, op.shift = (
-                    integers(np.take(numbers, self.result[1]).tolist()) if len(numbers := values(old)) > 1 else old
-                    for old in (op.multiplier, op.shift)
-                )
+                for name in ("multiplier", "addend", "shift"):
+                    _narrow_parameter(op, name, self.result[1])
             case graph.SliceOp():
                 self._slice(op)
             case graph.ConcatOp():
@@ -93,6 +92,13 @@ class Narrowing:
         first = [start + offset for start, offset in zip(starts, values(op.offsets), strict=True)]
         where = [np.searchsorted(axis, index) for axis, index in zip(self.activations[0], first, strict=True)]
         op.offsets, op.sizes = integers([int(w) for w in where]), integers([len(axis) for axis in self.result])
+
+
+def _narrow_parameter(op: graph.RequantOp, name: str, channels: Array) -> None:
+    """Keep the numbers of ``channels``, where a requantisation has one for each."""
+    numbers = op.properties.get(name)
+    if isa(numbers, Integers) and len(values(numbers)) > 1:
+        op.properties[name] = integers(np.take(values(numbers), channels).tolist())
 
 
 def activations(op: Operation) -> Sequence[SSAValue]:

@@ -117,7 +117,10 @@ class RandomNet(Net):
         shift = self.random.integers(34, 40, count).tolist()
         zero_point = int(self.random.integers(-20, 20))
         element = element or self.pick(i8, i8, ui8)
-        return self.requant(acc, element, rounding=rounding, multiplier=multiplier, shift=shift, zero_point=zero_point)
+        reach = 1 << 40 if rounding == "floor" else 0
+        addend = self.random.integers(-reach, reach, self.pick(1, channels), endpoint=True).tolist()
+        options = {"rounding": rounding, "zero_point": zero_point, "addend": addend}
+        return self.requant(acc, element, multiplier=multiplier, shift=shift, **options)
 
     def window(self, x: SSAValue, size: tuple[int, int]) -> dict[str, Any]:
         """Stride, padding and zero point; padding as wide as it takes for one output at least."""

@@ -43,7 +43,7 @@ from htvm_ir.frontends.onnx.operators import Operator, operator_of
 __all__ = ["import_integer"]
 
 _POOL = "N, C, H, W; no dilation"
-_TYPES = ("float32", "int8")
+_TYPES = ("float32", "int8", "uint8")
 _ENDS = "a Floor follows"
 
 
@@ -55,7 +55,7 @@ def _entry(
 
 _RESHAPE = _entry(convert_reshape, "reshape", limits="shape and axes constant")
 _CLIP = _entry(convert_clip, "requant", limits="bounds constant numbers")
-_FACTOR = _entry(convert_factor, "requant", limits="with a positive constant number", since=7)
+_FACTOR = _entry(convert_factor, "requant", limits="with constant numbers, one or one for each channel", since=7)
 
 OPERATORS: Mapping[str, Operator[IntegerNet]] = {
     "Conv": _entry(convert_conv, "conv2d", limits="2-D, any groups; constant integer weights and bias"),
@@ -66,14 +66,20 @@ OPERATORS: Mapping[str, Operator[IntegerNet]] = {
     "Add": Operator(
         convert_add,
         ("add", "requant"),
-        "one shape, or a constant number, or a layer's bias",
+        "one shape, or constant numbers, one or one for each channel, or a layer's bias",
         _TYPES,
         computed=None,
         since=7,
     ),
-    "Floor": _entry(convert_floor, "requant", limits="of integers over a power of two, or of an average"),
+    "Floor": _entry(
+        convert_floor, "requant", limits="of integers times integers over a power of two, or of an average"
+    ),
     "Mul": _entry(
-        convert_factor, "requant", "conv2d", limits="with a positive constant number, or integers per channel", since=7
+        convert_factor,
+        "requant",
+        "conv2d",
+        limits="with constant numbers, one or one for each channel",
+        since=7,
     ),
     "Div": _FACTOR,
     "GlobalAveragePool": _entry(convert_average, "pool", limits=f"N, C, H, W; {_ENDS}"),
@@ -82,7 +88,7 @@ OPERATORS: Mapping[str, Operator[IntegerNet]] = {
     "MaxPool": _entry(convert_max_pool, "pool", limits=f"{_POOL}; first result only"),
     "GlobalMaxPool": _entry(convert_max_pool, "pool", limits="N, C, H, W"),
     "Shape": _entry(convert_shape, limits="a constant: every shape is known"),
-    "Gather": _entry(convert_gather, "slice", "reshape", limits="constant indices at equal distances"),
+    "Gather": _entry(convert_gather, "slice", "concat", "reshape", limits="constant indices"),
     "Transpose": _entry(convert_transpose, "transpose"),
     "Identity": _entry(convert_copy),
     "Dropout": _entry(convert_copy, limits="as at inference", since=7),
@@ -136,9 +142,10 @@ def _convert(net: IntegerNet, node: Node) -> None:
     _settle(net, node)
 
 
-def _domains(node: Node) -> Mapping[str, Mapping[str, Operator[IntegerNet]]]:
-    standard = {"": {**OPERATORS, **EXPORTED}}
-    return {**standard, node.domain: EXPORTED} if node.domain else standard
+def _domains(node: Node) -> dict[str, Mapping[str, Operator[IntegerNet]]]:
+    """The operators by domain; a domain of the node's own may hold what exporters put anywhere."""
+    domains: dict[str, Mapping[str, Operator[IntegerNet]]] = {"": {**OPERATORS, **EXPORTED}}
+    return {**domains, node.domain: EXPORTED} if node.domain else domains
 
 
 def _folded(net: IntegerNet, node: Node) -> bool:
