@@ -52,16 +52,8 @@ def test_entries_name_ops_that_exist() -> None:
     [("Conv", ["digital", "analog", "cpu"]), ("Gemm", ["digital", "cpu"]), ("Floor", ["cpu"]), ("Shape", [])],
 )
 def test_engines_of_integer_nets(capsys: pytest.CaptureFixture[str], operator: str, engines: list[str]) -> None:
-<<<<<<< HEAD
     conventions = json.loads(printed(capsys, "--json"))["conventions"]
     rows = next(c["operators"] for c in conventions if c["convention"] == "integer nets")
-=======
-    (rows,) = [
-        c["operators"]
-        for c in json.loads(printed(capsys, "--json"))["conventions"]
-        if c["convention"] == "integer nets" and c["domain"] == ""
-    ]
->>>>>>> issue3-qdq
     assert next(row["engines"] for row in rows if row["operator"] == operator) == engines
 
 

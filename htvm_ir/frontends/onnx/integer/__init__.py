@@ -143,14 +143,9 @@ def _convert(net: IntegerNet, node: Node) -> None:
 
 
 def _domains(node: Node) -> dict[str, Mapping[str, Operator[IntegerNet]]]:
-<<<<<<< HEAD
     """The operators by domain; a domain of the node's own may hold what exporters put anywhere."""
     domains: dict[str, Mapping[str, Operator[IntegerNet]]] = {"": {**OPERATORS, **EXPORTED}}
     return {**domains, node.domain: EXPORTED} if node.domain else domains
-=======
-    standard: dict[str, Mapping[str, Operator[IntegerNet]]] = {"": {**OPERATORS, **EXPORTED}}
-    return {**standard, node.domain: EXPORTED} if node.domain else standard
->>>>>>> issue3-qdq
 
 
 def _folded(net: IntegerNet, node: Node) -> bool:
