@@ -52,12 +52,9 @@ def test_entries_name_ops_that_exist() -> None:
     [("Conv", ["digital", "analog", "cpu"]), ("Gemm", ["digital", "cpu"]), ("Floor", ["cpu"]), ("Shape", [])],
 )
 def test_engines_of_integer_nets(capsys: pytest.CaptureFixture[str], operator: str, engines: list[str]) -> None:
-    (rows,) = [
-        c["operators"]
-        for c in json.loads(printed(capsys, "--json"))["conventions"]
-        if c["convention"] == "integer nets"
-    ]
-    assert next(row["engines"] for row in rows if row["operator"] == operator) == engines
+    conventions = json.loads(printed(capsys, "--json"))["conventions"]
+    rows = [row for c in conventions if c["convention"] == "integer nets" for row in c["operators"]]
+    assert [row["engines"] for row in rows if row["operator"] == operator] == [engines]
 
 
 def test_engines_name_the_kinds_they_match() -> None:

@@ -135,7 +135,7 @@ def _convert(net: IntegerNet, node: Node) -> None:
 
 
 def _domains(node: Node) -> dict[str, Mapping[str, Operator[IntegerNet]]]:
-    standard = {"": {**OPERATORS, **EXPORTED}}
+    standard: dict[str, Mapping[str, Operator[IntegerNet]]] = {"": {**OPERATORS, **EXPORTED}}
     return {**standard, node.domain: EXPORTED} if node.domain else standard
 
 
