@@ -14,9 +14,9 @@ from xdsl.passes import ModulePass
 from xdsl.universe import Universe
 from xdsl.utils.target import Target
 
-from htvm_ir.passes.pipeline import PIPELINE, pass_class
+from htvm_ir.passes.pipeline import NUMERICS, PIPELINE, pass_class
 
-PASS_NAMES = ("set-target", *PIPELINE)
+PASS_NAMES = ("set-target", *PIPELINE, *(name for names in NUMERICS.values() for name in names))
 """Every pass, in the order the pipeline uses them."""
 
 

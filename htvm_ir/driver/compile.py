@@ -13,6 +13,7 @@ from htvm_ir.errors import HtvmError
 if TYPE_CHECKING:
     from xdsl.dialects.builtin import ModuleOp
 
+    from htvm_ir.driver.quantize import Quantized
     from htvm_ir.frontends.onnx import Rounding
     from htvm_ir.targets.target import Target
 
@@ -22,18 +23,25 @@ class Options:
     """What the user can choose.
 
     engines: None = all of the target's; empty = CPU only.
+    numerics: ``exact``; ``pow2``: the model is converted, see ``calibration``; ``analog``: engines may also compute
+        convolutions they cannot compute exactly.
     plan: tile sizes by kernel or layer name (JSON form of the plan attribute).
     rounding: whose results a QDQ or QOperator network is to have, see ``import_model``.
     input_ranges: least and greatest value of inputs that the model does not quantise.
+    calibration: an npz; the float or QDQ model is converted to DIANA's number format on it (``--numerics=pow2``).
+    calibration_samples: use only so many of it.
     """
 
     target: str = "diana"
     engines: tuple[str, ...] | None = None
+    numerics: str = "exact"
     module_name: str = "default"
     solver_seconds: float | None = None
     plan: Mapping[str, Mapping[str, int]] | None = None
     rounding: Rounding = "onnx"
     input_ranges: Mapping[str, tuple[int, int]] = field(default_factory=dict[str, tuple[int, int]])
+    calibration: Path | None = None
+    calibration_samples: int | None = None
 
 
 @dataclass
@@ -42,6 +50,8 @@ class Compiled:
 
     source: the network at level 1, what the interpreter runs as reference. module: the last IR.
     files: path in the package -> text. report: the JSON report.
+    exact: the network at level 1 before ``approximate-convs`` changed its meaning; None if nothing did.
+    quantized: the conversion before, if there was one.
     """
 
     target: Target
@@ -49,6 +59,8 @@ class Compiled:
     module: ModuleOp
     files: dict[str, str]
     report: dict[str, Any]
+    exact: ModuleOp | None = None
+    quantized: Quantized | None = None
 
 
 def load_model(model: str, options: Options) -> ModuleOp:
@@ -81,19 +93,21 @@ def compile_model(
     from htvm_ir.backend.c.package import render
     from htvm_ir.driver.edges import edges
     from htvm_ir.driver.report import Recorder
-    from htvm_ir.passes.pipeline import default_passes, run_passes
+    from htvm_ir.passes.pipeline import APPROXIMATE, default_passes, run_passes
     from htvm_ir.passes.set_target import SetTarget
     from htvm_ir.passes.workloads import module_target
 
     options = options or Options()
     started = time.perf_counter()
     engines = ("none",) if options.engines == () else options.engines
-    source = load_model(model, options)
+    quantized = _quantized(model, options)
+    source = load_model(model, options) if quantized is None else _import(quantized, model, options)
     module = source.clone()
     run_passes(module, [SetTarget(options.target, engines)])
     target = module_target(module)
     recorder = Recorder(target)
-    observers = [recorder.after]
+    snapshot = _Snapshot(APPROXIMATE)
+    observers = [recorder.after, snapshot.after]
     if options.plan is not None:
         observers.insert(0, _Plans(options.plan).after)
     if watch is not None:
@@ -103,14 +117,46 @@ def compile_model(
         for observer in observers:
             observer(name, module)
 
-    run_passes(module, list(default_passes(options.solver_seconds)), after)
+    run_passes(module, list(default_passes(options.solver_seconds, options.numerics)), after)
     files = render(module, options.module_name)
     report = recorder.report(model, module)
     inputs, outputs = edges(module)
+    report["numerics"] = options.numerics
     report["inputs"] = [edge.as_json() for edge in inputs]
     report["outputs"] = [edge.as_json() for edge in outputs]
+    if quantized is not None:
+        report["quantization"] = quantized.report
     report["compile_seconds"] = round(time.perf_counter() - started, 3)
-    return Compiled(target, source, module, files, report)
+    if snapshot.module is None or not report["approximated"]:
+        return Compiled(target, source, module, files, report, quantized=quantized)
+    return Compiled(target, snapshot.module, module, files, report, exact=source)
+
+
+class _Snapshot:
+    """Keeps the module as one pass left it."""
+
+    def __init__(self, name: str):
+        self.name = name
+        self.module: ModuleOp | None = None
+
+    def after(self, name: str, module: ModuleOp) -> None:
+        """Called after each pass."""
+        if name == self.name:
+            self.module = module.clone()
+
+
+def _quantized(model: str, options: Options) -> Quantized | None:
+    if options.calibration is None:
+        return None
+    from htvm_ir.driver.quantize import quantize_model
+
+    return quantize_model(model, options.calibration, options.calibration_samples)
+
+
+def _import(quantized: Quantized, model: str, options: Options) -> ModuleOp:
+    from htvm_ir.frontends.onnx import import_model
+
+    return import_model(quantized.model, name=Path(model).stem, input_ranges=options.input_ranges)
 
 
 class _Stopwatch:

@@ -23,8 +23,17 @@ def _half_away(values: Array) -> Array:
     return whole + np.where(np.abs(values - whole) >= 0.5, np.copysign(1, values), 0)
 
 
-ROUND: Mapping[str, Callable[[Array], Array]] = {"floor": np.floor, "half_even": np.rint, "half_away": _half_away}
-"""How the caller rounds, by the name in the IR and the report; ties go to even or away from zero."""
+def _half_up(values: Array) -> Array:
+    return np.floor(values + np.float32(0.5))
+
+
+ROUND: Mapping[str, Callable[[Array], Array]] = {
+    "floor": np.floor,
+    "half_up": _half_up,
+    "half_even": np.rint,
+    "half_away": _half_away,
+}
+"""How the caller rounds, by the name in the IR and the report; ties go up, to even or away from zero."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +44,7 @@ class Edge:
     scale: the real number is ``scale * (integer - zero_point)``; None = the network does not say.
     rounding: how real numbers become integers, one of ROUND. tail: float operators behind an output, which are
     left to the caller.
+    offset: where in the arena of the host memory the caller may put it; None = the arena has no room.
     """
 
     names: tuple[str, ...]
@@ -46,6 +56,7 @@ class Edge:
     zero_point: int = 0
     rounding: str = "floor"
     tail: tuple[str, ...] = ()
+    offset: int | None = None
 
     @property
     def name(self) -> str:
@@ -91,6 +102,7 @@ def edges(module: ModuleOp) -> tuple[list[Edge], list[Edge]]:
             zero_point.value.data if isinstance(zero_point, IntegerAttr) else 0,
             rounding.data if isinstance(rounding, StringAttr) else "floor",
             _strings(attributes.get(TAIL)),
+            None if argument.place is None else argument.place[1],
         )
         found[argument.is_output].append(edge)
     return found

@@ -13,11 +13,15 @@ from htvm_ir.dialects.accel import CPU, DispatchOp, LaunchOp, kernels
 from htvm_ir.dialects.dma import StartOp, transfer_shape
 from htvm_ir.dialects.graph import NAME
 from htvm_ir.dialects.tiled import PlanAttr
+from htvm_ir.passes.approximate_convs import approximated
 from htvm_ir.passes.dispatch import COSTS
 from htvm_ir.passes.fold_dead_channels import network_macs
-from htvm_ir.passes.plan_memory import ARENA, BOUND, bytes_of, table_bytes
-from htvm_ir.passes.workloads import block_workload
+from htvm_ir.passes.memory_fit import Fixed, bytes_of
+from htvm_ir.passes.pipeline import APPROXIMATE
+from htvm_ir.passes.plan_memory import ARENA, BOUND
+from htvm_ir.passes.workloads import block_workload, layout_of
 from htvm_ir.targets.target import Job, Target
+from htvm_ir.targets.workload import Workload
 
 SCHEMA = 1
 
@@ -35,12 +39,15 @@ class Recorder:
         self.target = target
         self.layers: list[dict[str, Any]] = []
         self._network_macs = 0
+        self.approximated: list[str] = []
         self._bounds = {"compute_bound": 0, "transfer_bound": 0}
 
     def after(self, name: str, module: ModuleOp) -> None:
         """Called after each pass."""
         if name == "fold-dead-channels":
             self._network_macs = network_macs(module)
+        if name == APPROXIMATE:
+            self.approximated = approximated(module)
         if name == "plan-tiles":
             self.layers = [self._layer(dispatch) for dispatch in kernels(module)]
         if name == "explicit-dma":
@@ -52,8 +59,7 @@ class Recorder:
         constants = _constant_bytes(module)
         arena, bound = _numbers(module, ARENA), _numbers(module, BOUND)
         executed = sum(layer["macs"] for layer in self.layers)
-        parts = (arena, constants, table_bytes(module, self.target))
-        used = {m.name: sum(part.get(m.name, 0) for part in parts) for m in self.target.memories}
+        used = {m.name: m.size - Fixed.of(module, m, self.target).room + arena[m.name] for m in self.target.memories}
         return {
             "schema": SCHEMA,
             "model": model,
@@ -61,6 +67,7 @@ class Recorder:
             "compile_seconds": 0.0,
             "layers": self.layers,
             "macs": {"network": self._network_macs, "executed": executed},
+            "approximated": self.approximated,
             "cycles": {"predicted": predicted, **self._bounds},
             "memory": {
                 m.name: {"used": used[m.name], "size": m.size, "fits": used[m.name] <= m.size}
@@ -91,10 +98,14 @@ class Recorder:
             "costs": costs,
             "refused": dispatch.reasons,
             "macs": workload.macs,
-            "cycles": self.target.host.cycles(workload) if plan is None else plan.latency.data,
+            "cycles": self._host_cycles(dispatch, workload) if plan is None else plan.latency.data,
             "tile": None if plan is None else plan.tile,
             "proven_optimal": None if plan is None else bool(plan.proven.data),
         }
+
+    def _host_cycles(self, dispatch: DispatchOp, workload: Workload) -> int:
+        layouts = [layout_of(value.type) for value in (*dispatch.inputs, *dispatch.results_)]
+        return self.target.host.cycles(workload, layouts)
 
     def _count(self, module: ModuleOp) -> dict[str, int]:
         """Cycles the engines compute and cycles the channels move data, each alone."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +10,9 @@ import numpy as np
 
 from htvm_ir.driver.edges import Array, Edge
 from htvm_ir.errors import HtvmError
+
+Preparation = Callable[[Path, Mapping[str, Array]], dict[str, Array]]
+"""(file, its arrays) -> the arrays to use."""
 
 REFERENCES = ("logits", "output")
 """Keys that hold the reference of a single output, the first that is there counts; then the outputs' own names."""
@@ -48,8 +51,10 @@ def read_npz(path: Path) -> dict[str, Array]:
     return {name: values for name, values in arrays.items() if isinstance(values, np.ndarray)}
 
 
-def load_samples(source: str, edges: Sequence[Edge], outputs: Sequence[Edge], count: int | None) -> Samples:
-    """Samples from a file or from ``random[:SEED]``.
+def load_samples(
+    source: str, edges: Sequence[Edge], outputs: Sequence[Edge], count: int | None, prepare: Preparation | None = None
+) -> Samples:
+    """Samples from a file or from ``random[:SEED]``; ``prepare`` brings a file's arrays into the network's convention.
 
     Raises:
         HtvmError: a missing name, or an array of the wrong type or shape.
@@ -58,6 +63,8 @@ def load_samples(source: str, edges: Sequence[Edge], outputs: Sequence[Edge], co
         return _random(source, edges, 1 if count is None else count)
     path = Path(source)
     arrays = read_npz(path)
+    if prepare is not None:
+        arrays = prepare(path, arrays)
     taken = [_take(path, arrays, edge, len(edges) == 1) for edge in edges]
     total = {len(values) for values in taken}
     if len(total) != 1:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import combinations
+from itertools import combinations, product
 
 from xdsl.dialects.func import FuncOp, ReturnOp
 from xdsl.ir import Operation, SSAValue, Use
@@ -83,22 +83,46 @@ def candidates(function: FuncOp, target: Target, seconds: float) -> list[Candida
             requant = following_requant(op) if isinstance(op, ANCHORS) else None
             taken |= {requant} if requant is not None else set()
             found.append(_candidate(f"{len(found)}", op, requant, target, seconds))
+    for candidate in found:
+        candidate.cycles[CPU] = target.host.cycles(candidate.workload, _likely_layouts(candidate, found))
     return found
 
 
+def _likely_layouts(candidate: Candidate, found: Sequence[Candidate]) -> list[Layout]:
+    """The layouts of an op's inputs and result on the CPU, if its neighbours run on the first engine they can."""
+    owner = {c.result: c for c in found}
+    layouts: list[Layout] = []
+    for value in computed_inputs(candidate.op):
+        written = list(owner[value].layouts.values()) if value in owner else []
+        layouts.append(written[0][-1] if written else _row_major(value))
+    wanted = next(iter(_readers(candidate.result, found)), _row_major(candidate.result))
+    return [*layouts, wanted]
+
+
+def _row_major(value: SSAValue) -> Layout:
+    return Layout.row_major(len(graph.shape_of(value)))
+
+
 def _candidate(name: str, op: Operation, requant: graph.RequantOp | None, target: Target, seconds: float) -> Candidate:
-    candidate = Candidate(name, op, requant, workload_of(op, requant))
-    workload = candidate.workload
+    workload = workload_of(op, requant)
+    cycles, refused = prices(workload, target, seconds)
+    layouts = {engine.name: engine.layouts(workload) for engine in target.engines if engine.name in cycles}
+    return Candidate(name, op, requant, workload, cycles, refused, layouts)
+
+
+def prices(workload: Workload, target: Target, seconds: float) -> tuple[dict[str, int], dict[str, str]]:
+    """Predicted cycles on each engine that takes a workload, the CPU last, and why others do not."""
+    cycles: dict[str, int] = {}
+    refused: dict[str, str] = {}
     for engine in target.engines:
         reason = refusal(engine, workload, target)
         solution = None if reason else solve(engine.problem(workload, target), seconds)
         if solution is None or isinstance(solution, Infeasible):
-            candidate.refused[engine.name] = reason or "no tile fits its memories"
-            continue
-        candidate.cycles[engine.name] = solution.latency
-        candidate.layouts[engine.name] = engine.layouts(workload)
-    candidate.cycles[CPU] = target.host.cycles(workload)
-    return candidate
+            refused[engine.name] = reason or "no tile fits its memories"
+        else:
+            cycles[engine.name] = solution.latency
+    cycles[CPU] = target.host.cycles(workload)
+    return cycles, refused
 
 
 def kernels(found: Sequence[Candidate]) -> list[Kernel]:
@@ -174,20 +198,30 @@ def _conversions(
     value: SSAValue, source: Candidate | None, found: Sequence[Candidate], target: Target
 ) -> Iterator[Joint]:
     """What converting a tensor costs: from the caller's layout, between engines, and back to the caller."""
-    cycles = target.host.cycles(_copy(value))
-    wanted = _readers(value, found)
-    for layout, readers in wanted.items():
-        if source is None:
-            yield Joint(cycles, (readers,))
-            continue
-        others = frozenset((source.name, e) for e, own in source.layouts.items() if own[-1] != layout)
-        yield Joint(cycles, (others, readers))
+    rows, wanted = _row_major(value), _readers(value, found)
+
+    def cycles(before: Layout, after: Layout) -> int:
+        return target.host.cycles(_copy(value), (before, after))
+
     if source is None:
+        yield from (Joint(cycles(rows, layout), (readers,)) for layout, readers in wanted.items())
         return
+    written = _writers(source)
+    for (before, writers), (after, readers) in product(written.items(), wanted.items()):
+        if before != after:
+            yield Joint(cycles(before, after), (writers, readers))
     if any(isinstance(use.operation, ReturnOp) for use in value.uses):
-        yield Joint(cycles, (frozenset((source.name, e) for e in source.layouts),))
-    for first, second in combinations(wanted.values(), 2):  # the CPU writes the layout of one of them
-        yield Joint(cycles, (frozenset({(source.name, CPU)}), first, second))
+        yield from (Joint(cycles(before, rows), (writers,)) for before, writers in written.items())
+    for (before, first), (after, second) in combinations(wanted.items(), 2):  # the CPU writes one of the layouts
+        yield Joint(cycles(before, after), (frozenset({(source.name, CPU)}), first, second))
+
+
+def _writers(source: Candidate) -> dict[Layout, frozenset[Choice]]:
+    """The layouts a tensor may be written in, and by which engines."""
+    written: dict[Layout, set[Choice]] = {}
+    for engine, layouts in source.layouts.items():
+        written.setdefault(layouts[-1], set()).add((source.name, engine))
+    return {layout: frozenset(writers) for layout, writers in written.items()}
 
 
 def _readers(value: SSAValue, found: Sequence[Candidate]) -> dict[Layout, frozenset[Choice]]:

@@ -28,6 +28,12 @@ PIPELINE = (
 """Everything between ``set-target`` and C, in order."""
 
 
+APPROXIMATE = "approximate-convs"
+NUMERICS: dict[str, tuple[str, ...]] = {"exact": (), "pow2": (), "analog": (APPROXIMATE,)}
+"""What runs before ``dispatch`` by the user's choice of numerics: passes that change the network's meaning
+(``pow2`` has changed it before the import)."""
+
+
 def pass_class(name: str) -> type[ModulePass]:
     """The class of one of this package's passes: ``plan-tiles`` is ``PlanTiles`` in ``passes/plan_tiles.py``."""
     module = import_module("htvm_ir.passes." + name.replace("-", "_"))
@@ -52,9 +58,15 @@ def run_passes(
     return module
 
 
-def default_passes(seconds: float | None = None) -> Iterator[ModulePass]:
-    """The passes of PIPELINE; ``seconds`` limits the search of each solver run."""
-    for name in PIPELINE:
+def pipeline(numerics: str = "exact") -> tuple[str, ...]:
+    """The names of all passes, in order."""
+    place = PIPELINE.index("dispatch")
+    return (*PIPELINE[:place], *NUMERICS[numerics], *PIPELINE[place:])
+
+
+def default_passes(seconds: float | None = None, numerics: str = "exact") -> Iterator[ModulePass]:
+    """The passes of :func:`pipeline`; ``seconds`` limits the search of each solver run."""
+    for name in pipeline(numerics):
         cls = pass_class(name)
         limited = seconds is not None and "seconds" in getattr(cls, "__dataclass_fields__", {})
         yield cls(**({"seconds": seconds} if limited else {}))

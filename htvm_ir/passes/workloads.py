@@ -166,6 +166,17 @@ def workload_of(anchor: Operation, requant: graph.RequantOp | None) -> Workload:
             )
         case graph.DenseOp():
             return replace(workload, **_constants(anchor), zero_point=graph.number(anchor.zero_point))
+        case graph.RequantOp():
+            return replace(workload, requant=requant_of(anchor))
+        case graph.PoolOp():
+            window, strides, pads = (values(a) for a in (anchor.kernel, anchor.strides, anchor.pads))
+            return replace(
+                workload,
+                window=(window[0], window[1]),
+                mode=anchor.kind.data,
+                strides=(strides[0], strides[1]),
+                pads=(pads[0], pads[1], pads[2], pads[3]),
+            )
         case _:
             return workload
 

@@ -90,7 +90,25 @@ def run(report: Report) -> str:
     lines.append(f"code: {report['code_bytes']:,} bytes; stack: {report['stack_bytes']:,} bytes")
     if "check" in report:
         lines += _checks(report["check"])
+    if report["numerics"] != "exact":
+        lines.append(_approximated(report))
+    if "output_error" in report:
+        lines.append(_output_error(report))
     return "\n".join(lines)
+
+
+def _approximated(report: Report) -> str:
+    names = ", ".join(report["approximated"])
+    return f"approximated: {names or 'nothing, since all is computed exactly at least as fast'}"
+
+
+def _output_error(report: Report) -> str:
+    error = report["output_error"]
+    return (
+        f"output error against the exact result: {error['samples']} samples, {error['wrong']} of {error['values']} "
+        f"values differ, by {error['max_abs']} at most and {error['mean_abs']} on average; the greatest output is the "
+        f"same in {error['argmax_agreement']:.1%}"
+    )
 
 
 def _checks(check: Report) -> list[str]:
@@ -111,6 +129,36 @@ def _checks(check: Report) -> list[str]:
     return lines
 
 
+def quantization(report: Report) -> str:
+    """What a conversion to DIANA's number format chose for each layer, and what it cost on the calibration data."""
+    header = ["layer", "op", "scale", "offset", "weight scale", "shift", "clip", "SNR dB"]
+    rows: list[list[str]] = []
+    for layer in report["layers"]:
+        weights = layer["weight_exponent"]
+        rows.append(
+            [
+                layer["name"],
+                layer["op"],
+                f"2^{layer['exponent']}",
+                str(layer["offset"] or ""),
+                "" if weights is None else f"2^{weights}",
+                str(layer["shift"] or ""),
+                "..".join(map(str, layer["clip"])),
+                "exact" if layer["snr_db"] is None else f"{layer['snr_db']:.1f}",
+            ]
+        )
+    lines = [table(header, rows, right=(2, 3, 4, 5, 7)), ""]
+    lines += [f"input {name}: scale {scale:g}" for name, scale in report["input_scales"].items()]
+    lines.append(f"channels equalised: {'yes' if report['equalised'] else 'no, it did not help'}")
+    if report["left_to_caller"]:
+        lines.append(f"left to the caller: {', '.join(report['left_to_caller'])}; outputs are what it would read")
+    cost = f"on {report['samples']} calibration samples: outputs differ from the float network's by "
+    lines.append(f"{cost}{report['relative_error']:.2%} of their size")
+    if report["agreement"] is not None:
+        lines[-1] += f", the largest output is the same in {report['agreement']:.1%}"
+    return "\n".join(lines)
+
+
 def reasons(report: Report) -> str:
     """Each op's engine, its predicted cycles wherever it could run, and why the other engines refuse it."""
     engines = list(dict.fromkeys(name for layer in report["layers"] for name in (*layer["refused"], *layer["costs"])))
@@ -126,7 +174,10 @@ def reasons(report: Report) -> str:
         for layer in report["layers"]
     ]
     header = ["layer", "op", "runs on", *(f"on {name}" for name in engines), "refusals"]
-    return table(header, rows, right=range(3, 3 + len(engines)))
+    text = table(header, rows, right=range(3, 3 + len(engines)))
+    if "output_error" in report:
+        return f"{text}\n\n{_approximated(report)}\n{_output_error(report)}, by interpreter on random inputs"
+    return text if report["numerics"] == "exact" else f"{text}\n\n{_approximated(report)}"
 
 
 def names(described: Mapping[str, str]) -> str:

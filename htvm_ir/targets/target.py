@@ -8,14 +8,14 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from htvm_ir.settings import Setting
 from htvm_ir.targets.layout import Layout
 from htvm_ir.targets.soc import Soc
-from htvm_ir.targets.workload import Tile, Workload
+from htvm_ir.targets.workload import Approximation, Tile, Workload
 from htvm_ir.tiling.problem import Problem
 
 Bytes = NDArray[np.uint8]
@@ -134,6 +134,11 @@ class Engine(ABC):
     def match(self, workload: Workload) -> str | None:
         """None if the engine computes the workload bit-exactly, else the reason in words and what would change it."""
 
+    def approximate(self, workload: Workload) -> Approximation | str:
+        """How to compute a refused convolution with an error, or why not even that is possible."""
+        del workload
+        return f"the {self.name} engine computes exactly or not at all"
+
     @abstractmethod
     def layouts(self, workload: Workload) -> tuple[Layout, ...]:
         """Stored layout of each activation input, then of the output."""
@@ -190,8 +195,9 @@ class Host:
         default_factory=lambda: {"convert_layout": 3, "pool": 3, "add": 16, "other": 6}
     )
 
-    def cycles(self, workload: Workload) -> int:
-        """Predicted cycles of a kernel."""
+    def cycles(self, workload: Workload, layouts: Sequence[Layout] = ()) -> int:
+        """Predicted cycles of a kernel; ``layouts`` of its inputs and its output, none = row-major."""
+        del layouts
         read = () if workload.kind == "slice" else workload.inputs  # of a slice only what is written
         elements = max(tensor.size for tensor in (*read, workload.output))
         each = self.per_element.get(workload.kind, self.per_element["other"])
@@ -203,8 +209,9 @@ class Target:
     """One system on chip.
 
     host_memory: where activations live between kernels. engines: in order of preference.
-    headers: C headers of the run-time library. soc: the virtual SoC, if there is one.
-    parameters: what ``htvm targets NAME`` prints besides.
+    headers: C headers of the run-time library. soc: makes the virtual SoC, if there is one; keyword arguments replace
+    ``parameters`` of its devices. parameters: numbers and switches that ``--target NAME,PARAMETER=VALUE`` changes (see
+    ``registry.GROUP``), with their values.
     """
 
     name: str
@@ -216,8 +223,8 @@ class Target:
     host_memory: str
     host: Host = Host()
     headers: tuple[str, ...] = ()
-    soc: Callable[[], Soc] | None = None
-    parameters: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    soc: Callable[..., Soc] | None = None
+    parameters: Mapping[str, Setting] = field(default_factory=dict[str, Setting])
 
     def memory(self, name: str) -> Memory:
         """The memory called ``name``; KeyError if there is none."""

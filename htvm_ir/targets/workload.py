@@ -60,6 +60,7 @@ class Workload:
     ranges: proven least and greatest element of each input; empty = nothing is known but the types.
     zero_point: of the input of a conv2d or dense, which multiplies ``x - zero_point``; pads hold it.
     bias_is_computed: there is a bias, but it is not constant.
+    window, mode: height and width of a pooling window, and whether it is ``max`` or ``average``.
     """
 
     kind: str
@@ -75,6 +76,8 @@ class Workload:
     ranges: tuple[Interval, ...] = ()
     zero_point: int = 0
     bias_is_computed: bool = False
+    window: tuple[int, int] = (1, 1)
+    mode: str = ""
 
     @property
     def kernel(self) -> tuple[int, int]:
@@ -94,6 +97,36 @@ class Workload:
         if self.weights is None:
             return 0
         return self.output.size * prod(self.weights.shape[1:])
+
+
+@dataclass(frozen=True)
+class Approximation:
+    """How an engine could compute a convolution that it cannot compute exactly.
+
+    The input channels are cut into ``parts`` (ranges); the sum over each is brought to few bits by ``requant`` (floor,
+    multiplier 1, one shift), and what is left of them is added up.
+    """
+
+    parts: tuple[Range, ...]
+    requant: Requant
+
+    @property
+    def shift(self) -> int:
+        return self.requant.shift[0]
+
+
+def converted_part(workload: Workload, channels: Range, requant: Requant) -> Workload:
+    """The convolution over some input channels, without bias, requantised to 8 bits."""
+    start, size = channels
+    source = workload.inputs[0]
+    return replace(
+        workload,
+        inputs=(replace(source, shape=(source.shape[0], size, *source.shape[2:])),),
+        output=replace(workload.output, dtype="i8"),
+        weights=as_array(workload.weights)[:, start : start + size],
+        bias=None,
+        requant=requant,
+    )
 
 
 @dataclass(frozen=True)

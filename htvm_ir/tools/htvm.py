@@ -11,11 +11,10 @@ from collections.abc import Sequence
 from htvm_ir.errors import HtvmError
 
 UNFINISHED = {
-    "tiler": ("optimal", ("dory", "none")),
-    "numerics": ("exact", ("pow2", "analog")),
-    "io": ("integer", ("float",)),
+    "tiler": (("optimal",), ("dory", "none")),
+    "io": (("integer",), ("float",)),
 }
-"""Option -> the value that is there, and those that are planned and refused until they are."""
+"""Option -> the values that are there, the default first, and those that are planned and refused until they are."""
 
 
 class Parser(argparse.ArgumentParser):
@@ -31,6 +30,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = top.parse_args(arguments)
     if options.command == "zoo" and (options.name is None) != (options.output is None):
         top.error("zoo NAME -o FILE writes a network; without both it lists them")
+    if options.command in ("compile", "run", "explain") and (options.numerics == "pow2") != bool(options.calibration):
+        top.error("--numerics=pow2 and --calibration X.npz go together")
     try:
         _check_options(options)
         from htvm_ir.tools import commands
@@ -67,6 +68,15 @@ def parser() -> Parser:
     compile_.add_argument("-o", "--output", metavar="DIR", help="folder for the package (none: only report)")
     _add_run_options(run)
 
+    quantize = commands.add_parser("quantize", help="convert a float or QDQ model to DIANA's number format")
+    quantize.add_argument(
+        "model", metavar="MODEL", help="an .onnx file: float, or with QuantizeLinear/DequantizeLinear"
+    )
+    quantize.add_argument("--calibration", required=True, metavar="X.npz", help="inputs to convert on")
+    _add_calibration_samples(quantize)
+    quantize.add_argument("-o", "--output", required=True, metavar="OUT.onnx", help="where to write the integer net")
+    quantize.add_argument("--json", action="store_true", help="print one JSON object")
+
     targets = commands.add_parser("targets", help="what targets there are, or what one is made of")
     targets.add_argument("name", nargs="?", help="print this one's memories, engines and parameters")
     targets.add_argument("--json", action="store_true", help="print one JSON object")
@@ -84,13 +94,22 @@ def _add_model_options(command: argparse.ArgumentParser) -> None:
     command.add_argument("model", metavar="MODEL", help="an .onnx file, zoo:NAME, or (run) a compiled folder")
     command.add_argument("--target", default="diana", help="see htvm targets (default: diana)")
     command.add_argument("--engines", help="comma-separated engines that may be used, or none")
-    for name, (default, planned) in UNFINISHED.items():
-        command.add_argument(f"--{name}", default=default, choices=(default, *planned), help=f"default: {default}")
+    for name, (there, planned) in UNFINISHED.items():
+        command.add_argument(f"--{name}", default=there[0], choices=(*there, *planned), help=f"default: {there[0]}")
+    command.add_argument("--calibration", metavar="X.npz", help="inputs on which --numerics=pow2 converts the model")
+    _add_calibration_samples(command)
     command.add_argument(
         "--rounding",
         default="onnx",
         choices=("onnx", "tflite"),
         help="whose results a QDQ or QOperator network has: onnxruntime's (default) or TFLite's reference kernels'",
+    )
+    command.add_argument(
+        "--numerics",
+        default="exact",
+        choices=("exact", "pow2", "analog"),
+        help="exact; pow2: convert the model on --calibration data; analog: ternary convolutions may go through "
+        "converters that clip (the latter two report the error)",
     )
     command.add_argument(
         "--input-range",
@@ -106,6 +125,10 @@ def _add_model_options(command: argparse.ArgumentParser) -> None:
     command.add_argument("-v", "--verbose", action="store_true", help="show the passes and their times")
 
 
+def _add_calibration_samples(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--calibration-samples", type=_count, metavar="N", help="only the first N calibration samples")
+
+
 def _add_run_options(command: argparse.ArgumentParser) -> None:
     command.add_argument("--input", default="random", metavar="X.npz|random[:SEED]", help="default: random")
     command.add_argument("--samples", type=_count, metavar="N", help="only the first N samples (random: 1)")
@@ -113,20 +136,33 @@ def _add_run_options(command: argparse.ArgumentParser) -> None:
     command.add_argument("--check-layers", action="store_true", help="compare every kernel's result as well")
     command.add_argument("--layers", metavar="Y.npz", help="stored tensors of sample 0 to compare with")
     command.add_argument("--outputs", metavar="Y.npz", help="save the outputs")
+    command.add_argument(
+        "--analog-noise",
+        type=_noise,
+        metavar="SIGMA[,SEED]",
+        help="error of the analog converters in their steps, normally distributed (reports the output error)",
+    )
     command.add_argument("--compiler", metavar="CC", help="C cross compiler (default: the packaged clang)")
 
 
 def _check_options(options: argparse.Namespace) -> None:
-    for name, (default, _) in UNFINISHED.items():
-        value = getattr(options, name, default)
-        if value != default:
-            raise HtvmError(f"--{name} {value} is not implemented yet; only --{name} {default} is")
+    for name, (there, _) in UNFINISHED.items():
+        value = getattr(options, name, there[0])
+        if value not in there:
+            raise HtvmError(f"--{name} {value} is not implemented yet; only {', '.join(there)} can be chosen")
 
 
 def _seconds(text: str) -> float:
     if not re.fullmatch(r"\d{1,5}(\.\d+)?", text) or float(text) == 0:
         raise argparse.ArgumentTypeError(f"{text} is not a positive number of seconds")
     return float(text)
+
+
+def _noise(text: str) -> dict[str, float | int]:
+    found = re.fullmatch(r"(\d{1,3}(?:\.\d+)?)(?:,(\d{1,9}))?", text)
+    if not found or float(found[1]) == 0:
+        raise argparse.ArgumentTypeError(f"{text} is not SIGMA[,SEED], as in 0.5 or 0.5,1 (SIGMA above 0)")
+    return {"analog_noise": float(found[1]), "analog_seed": int(found[2] or 0)}
 
 
 def _count(text: str) -> int:

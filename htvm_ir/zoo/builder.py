@@ -57,6 +57,22 @@ class NetBuilder:
         weight = self._weight(channels, self.activations[x].shape[1], *kernel)
         return self._conv(name, x, weight, stride=stride, pads=pads, relu=relu, hi=hi)
 
+    def ternary(
+        self,
+        name: str,
+        x: str,
+        channels: int,
+        kernel: tuple[int, int],
+        *,
+        stride: int = 1,
+        relu: bool = True,
+        hi: int = INT8_MAX,
+    ) -> str:
+        """Convolution with weights of -1, 0 and 1 and nothing of the analog array in its meaning; SAME padding."""
+        shape = (channels, self.activations[x].shape[1], *kernel)
+        weight = self._rng.integers(-1, 2, shape).astype(np.float32)
+        return self._conv(name, x, weight, stride=stride, pads=None, relu=relu, hi=hi)
+
     def depthwise(self, name: str, x: str, kernel: tuple[int, int], *, stride: int = 1, hi: int = INT8_MAX) -> str:
         """Depthwise convolution, padded as TensorFlow's SAME, with ReLU."""
         weight = self._weight(self.activations[x].shape[1], 1, *kernel)

@@ -10,6 +10,9 @@ from collections.abc import Callable
 from htvm_ir.zoo.arithmetic import INT7_MAX
 from htvm_ir.zoo.builder import NetBuilder
 
+_PIXELS = 8 * 128 * 128
+"""What calibration takes at most of large images (model choice)."""
+
 
 def resnet8(name: str) -> NetBuilder:
     """Three residual blocks; the last two halve the map and so convolve their shortcut 1x1."""
@@ -33,6 +36,19 @@ def resnet8_mixed(name: str) -> NetBuilder:
         y = net.analog(f"block{block}.conv2", y, channels, (3, 3), relu=False)
         if stride != 1:
             x = net.analog(f"block{block}.skip", x, channels, (1, 1), stride=stride, relu=False)
+        x = net.add(f"block{block}.sum", x, y, hi=INT7_MAX)
+    return _classify(net, x, classes=10)
+
+
+def resnet8_ternary(name: str) -> NetBuilder:
+    """ResNet-8 with ternary weights but for the first and last layer; sums are exact, activations have 7 bits."""
+    net = NetBuilder(name, (3, 32, 32), scale=1 / 64)
+    x = net.conv("conv1", net.input, 16, (3, 3), hi=INT7_MAX)
+    for block, (channels, stride) in enumerate(((16, 1), (32, 2), (64, 2)), start=1):
+        y = net.ternary(f"block{block}.conv1", x, channels, (3, 3), stride=stride, hi=INT7_MAX)
+        y = net.ternary(f"block{block}.conv2", y, channels, (3, 3), relu=False)
+        if stride != 1:
+            x = net.ternary(f"block{block}.skip", x, channels, (1, 1), stride=stride, relu=False)
         x = net.add(f"block{block}.sum", x, y, hi=INT7_MAX)
     return _classify(net, x, classes=10)
 
@@ -61,13 +77,18 @@ def dscnn_htvm(name: str) -> NetBuilder:
     return _keyword(net, x)
 
 
-def mobilenetv1(name: str) -> NetBuilder:
-    """MobileNetV1 with a quarter of the channels."""
-    net = NetBuilder(name, (3, 96, 96), scale=1 / 64)
-    x = net.conv("conv1", net.input, 8, (3, 3), stride=2)
-    blocks = ((16, 1), (32, 2), (32, 1), (64, 2), (64, 1), (128, 2), *((128, 1),) * 5, (256, 2))
-    for block, (channels, stride) in enumerate((*blocks, (256, 1)), start=1):
-        x = _separable(net, f"block{block}", x, channels, stride)
+def mobilenetv1(name: str, *, width: float = 0.25, resolution: int = 96) -> NetBuilder:
+    """MobileNetV1 with `width` times the channels, at least 8 (as Keras has it), for square images."""
+    samples = max(1, min(8, _PIXELS // resolution**2))
+    net = NetBuilder(name, (3, resolution, resolution), scale=1 / 64, samples=samples)
+
+    def scaled(channels: int) -> int:
+        return max(8, int(channels * width))
+
+    x = net.conv("conv1", net.input, scaled(32), (3, 3), stride=2)
+    blocks = ((64, 1), (128, 2), (128, 1), (256, 2), (256, 1), (512, 2), *((512, 1),) * 5, (1024, 2), (1024, 1))
+    for block, (channels, stride) in enumerate(blocks, start=1):
+        x = _separable(net, f"block{block}", x, scaled(channels), stride)
     return _classify(net, x, classes=2)
 
 
@@ -99,7 +120,7 @@ def _classify(net: NetBuilder, x: str, *, classes: int) -> NetBuilder:
     return net
 
 
-NETWORKS: dict[str, Callable[[str], NetBuilder]] = {
+NETWORKS: dict[str, Callable[..., NetBuilder]] = {
     "resnet8": resnet8,
     "dscnn": dscnn,
     "mobilenetv1": mobilenetv1,
@@ -107,4 +128,5 @@ NETWORKS: dict[str, Callable[[str], NetBuilder]] = {
     "dscnn-htvm": dscnn_htvm,
     "resnet8-mixed": resnet8_mixed,
     "dscnn-mixed": dscnn_mixed,
+    "resnet8-ternary": resnet8_ternary,
 }

@@ -111,3 +111,11 @@ def test_random_samples_stay_in_the_stated_range(seed: int, count: int) -> None:
     assert found.inputs[1].min() >= 0 and found.inputs[1].max() <= 100
     again = load_samples(f"random:{seed}", [IMAGE, RAW], [LOGITS], count)
     assert all((a == b).all() for a, b in zip(found.inputs, again.inputs, strict=True))
+
+
+def test_edges_round_as_they_say() -> None:
+    values = np.array([-0.8, -0.75, -0.25, 0.0, 0.25, 0.5, 99.0], np.float32)
+    floor = Edge(("x",), (1,), INT8, (-128, 127), scale=0.5)
+    half_up = Edge(("x",), (1,), INT8, (-128, 127), scale=0.5, rounding="half_up")
+    assert floor.quantize(values).tolist() == [-2, -2, -1, 0, 0, 1, 127]
+    assert half_up.quantize(values).tolist() == [-2, -1, 0, 0, 1, 1, 127]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import networks
@@ -43,7 +43,7 @@ from htvm_ir.passes.workloads import (
     main_function,
     module_target,
 )
-from htvm_ir.targets.target import Target
+from htvm_ir.targets.target import Host, Target
 from htvm_ir.targets.workload import dimensions, tiles
 
 
@@ -205,7 +205,8 @@ def test_every_pass_keeps_the_result(name: str, monkeypatch: pytest.MonkeyPatch)
 @pytest.mark.parametrize("seed", [0, 1, 2, 3, 6, 10, 75, 79])
 def test_random_networks_keep_their_result(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Down to addresses; what the CPU computes stays tensor ops."""
-    use_target(monkeypatch, small_diana(1000, 4096))
+    slow = Host(per_mac=1000, per_element={"convert_layout": 1, "other": 1000})
+    use_target(monkeypatch, replace(small_diana(1000, 4096), host=slow))
     module = networks.random_network(seed)
     inputs = inputs_of(module)
     expected = run(module, inputs)

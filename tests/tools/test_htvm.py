@@ -22,6 +22,7 @@ from small_nets import OUTPUTS, SHAPE, net, save
 from htvm_ir.frontends.onnx import import_model
 from htvm_ir.interpreters.run import Runner
 from htvm_ir.tools.htvm import main
+from htvm_ir.zoo.builder import NetBuilder
 
 MODEL = net()
 SAMPLES = np.random.default_rng(1).integers(-128, 128, (2, *SHAPE)).astype(np.int8)
@@ -53,6 +54,8 @@ COMPILE_FIELDS: dict[str, Any] = {
     },
     "inputs": [{"name": str, "shape": list, "dtype": str, "scale": float, "zero_point": int, "range": list}],
     "outputs": [{"name": str, "shape": list, "dtype": str, "scale": float, "zero_point": int}],
+    "numerics": str,
+    "approximated": list,
     "weights_bytes": int,
     "code_bytes": (int, type(None)),
 }
@@ -155,7 +158,7 @@ def test_json_of_compile_tells_the_truth(folder: Path) -> None:
     assert pool["engine"] == "cpu" and pool["reason"].startswith("digital: ")
     assert found["inputs"][0] == {
         "name": "input", "shape": [1, *SHAPE], "dtype": "int8", "scale": 1 / 16, "zero_point": 0,
-        "range": [-128, 127], "range_assumed": False,
+        "range": [-128, 127], "range_assumed": False, "rounding": "floor",
     }  # fmt: skip
     assert all(memory["fits"] == (memory["used"] <= memory["size"]) for memory in found["memory"].values())
     assert all(arena["lower_bound"] <= arena["bytes"] for arena in found["arena"].values())
@@ -389,6 +392,7 @@ def test_targets() -> None:
 def test_zoo(folder: Path, tmp_path: Path) -> None:
     assert [line.split()[0] for line in htvm("zoo").splitlines()] == [
         "resnet8", "dscnn", "mobilenetv1", "dae", "dscnn-htvm", "resnet8-mixed", "dscnn-mixed",
+        "resnet8-ternary",
     ]  # fmt: skip
     htvm("zoo", "dscnn-htvm", "-o", tmp_path / "net.onnx")
     onnx.checker.check_model(onnx.load(tmp_path / "net.onnx"), full_check=True)
@@ -443,3 +447,40 @@ def test_help_imports_nothing_heavy(arguments: list[str]) -> None:
     status, _, loaded = done.stdout.rpartition("CODE ")[2].partition(" LOADED ")
     assert status == "0"
     assert not {"numpy", "xdsl", "onnx", "ortools", "unicorn", "ziglang"} & set(loaded.split())
+
+
+@pytest.mark.parametrize("text", ["0", "-1", "loud", "0.5,x", "1000"])
+def test_noise_that_is_none_is_wrong_usage(text: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        main(["run", "zoo:dscnn-mixed", f"--analog-noise={text}"])
+    assert end.value.code == 2
+    assert "is not SIGMA[,SEED]" in capsys.readouterr().err
+
+
+def test_noise_and_approximation_are_reported(tmp_path: Path) -> None:
+    model = tmp_path / "ternary.onnx"
+    net = NetBuilder("ternary", (4, 8, 8), scale=1 / 4)
+    x = net.ternary("body", net.conv("head", net.input, 16, (1, 1), hi=63), 16, (3, 3), hi=63)
+    net.output(net.dense("logits", net.global_average("pool", x), 5, relu=False), 1 / 4)
+    model.write_bytes(net.model().SerializeToString())
+    options = ("--engines", "analog", "--numerics", "analog")
+    exact = report("explain", model, "--engines", "analog")
+    assert exact["numerics"] == "exact"
+    assert exact["approximated"] == []
+    assert "output_error" not in exact
+    assert report("explain", model, *options)["output_error"]["samples"] == 8
+    text = htvm("explain", model, *options)
+    assert "approximated: body.conv" in text
+    assert "output error against the exact result: 8 samples" in text
+    run = report("run", model, *options, "--check")
+    assert run["check"]["interpreter_mismatches"] == 0
+    assert run["output_error"]["samples"] == 1
+    noisy = report("run", model, *options, "--check", "--analog-noise", "2,7")
+    assert "check" not in noisy
+    assert noisy["output_error"] != run["output_error"]
+    assert "output error" in htvm("run", model, *options, "--analog-noise", "2,7")
+
+
+def test_all_exact_is_said_too() -> None:
+    text = htvm("explain", "zoo:dscnn", "--numerics", "analog")
+    assert "approximated: nothing, since all is computed exactly at least as fast" in text

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from math import prod
 
 import numpy as np
 
-from htvm_ir.targets.diana import analog_datapath, analog_packing, costs
+from htvm_ir.targets.diana import analog_approximation, analog_datapath, analog_packing, costs
 from htvm_ir.targets.diana.analog_instruction import CONFIG_WORDS, GAIN_ONE, ROW, AnalogInstruction, config, program
 from htvm_ir.targets.diana.analog_packing import K_LAYOUT
 from htvm_ir.targets.diana.analog_tiles import (
@@ -21,7 +22,7 @@ from htvm_ir.targets.diana.analog_tiles import (
 from htvm_ir.targets.diana.parameters import DIANA, Parameters
 from htvm_ir.targets.layout import Layout
 from htvm_ir.targets.target import Bytes, Call, Data, Engine, Job, Loops, Target
-from htvm_ir.targets.workload import Tile, Workload, as_array
+from htvm_ir.targets.workload import Approximation, Tile, Workload, as_array, converted_part
 from htvm_ir.tiling.problem import Problem
 
 MAX_SHIFT = 15
@@ -30,6 +31,10 @@ MAX_PAD = 3
 MAX_SIDE = 1023
 MAX_CHANNELS = 960
 """Fields of the instruction: two bits of padding, ten of extents, four of blocks of 64 input channels."""
+
+ONLY = "put the converters into the network, or --numerics=analog"
+ANYWAY = ", or --numerics=analog"
+"""What lets a convolution onto the array all the same."""
 
 GEOMETRY = ("c", "k", "cx", "cy", "fx", "fy", "ox", "oy", "stride")
 PADS = ("pad_top", "pad_left", "pad_bottom", "pad_right")
@@ -50,6 +55,20 @@ class Analog(Engine):
 
     def match(self, workload: Workload) -> str | None:
         return next(self._refusals(workload), None)
+
+    def approximate(self, workload: Workload) -> Approximation | str:
+        if workload.kind != "conv2d" or workload.weights is None:
+            return self.match(workload) or "the analog array computes it exactly"
+        limit = min(self.parameters.analog_rows // prod(workload.kernel), MAX_CHANNELS)
+        reason = "no group of input channels fits the array"
+        for size in (limit, *range(limit // 32 * 32, 0, -32)):  # multiples of 32 can always be transferred
+            parts = analog_approximation.parts(workload, size)
+            requant = analog_approximation.converters(workload, parts, MAX_SHIFT)
+            reasons = (self.match(converted_part(workload, where, requant)) for where in parts)
+            reason = next(filter(None, reasons), None)
+            if reason is None:
+                return Approximation(parts, requant)
+        return reason
 
     def layouts(self, workload: Workload) -> tuple[Layout, ...]:
         return (K_LAYOUT, K_LAYOUT)
@@ -134,9 +153,9 @@ class Analog(Engine):
             yield "the weights are not constant; the array is loaded with prepacked weights"
             return
         if np.abs(workload.weights.astype(np.int64)).max(initial=0) > 1:
-            yield "weights are 8-bit; the analog array takes ternary ones (-1, 0, 1)"
+            yield "weights are 8-bit; the analog array takes ternary ones (train with weights of -1, 0 and 1)"
         if workload.bias is not None and workload.bias.any():
-            yield "a bias; the analog array has none (add it after the converters)"
+            yield f"a bias; the analog array has none (add it behind the converters{ANYWAY})"
         yield from _converter_refusals(workload)
         yield from self._shape_refusals(workload)
 
@@ -144,21 +163,24 @@ class Analog(Engine):
         p, (fy, fx), (sy, sx) = self.parameters, workload.kernel, workload.strides
         channels, sizes = workload.inputs[0].shape[1], (*workload.inputs[0].shape[2:], *workload.output.shape[2:])
         if workload.groups != 1:
-            yield f"{workload.groups} groups: the analog array computes dense kernels over all channels"
+            yield (
+                f"{workload.groups} groups: the analog array sums over all channels "
+                "(write a convolution for each group)"
+            )
         if fy not in p.kernels or fx not in p.kernels:
-            yield f"kernel {fy}x{fx}: the array supports kernel dimensions {', '.join(map(str, p.kernels))}"
+            yield f"kernel {fy}x{fx}: the array supports {', '.join(map(str, p.kernels))} (grow the kernel by zeros)"
         if sy != sx or sy not in (1, 2):
-            yield f"stride {sy}x{sx}: the array supports 1 and 2, equal in both directions"
+            yield f"stride {sy}x{sx}: the array supports 1 and 2, equal in both directions (move pixels into channels)"
         if workload.dilations != (1, 1):
-            yield "dilation: the array computes dense kernels only"
+            yield "dilation: the array computes dense kernels only (write out the zeros between the taps)"
         if max(workload.pads) > MAX_PAD:
-            yield f"padding {list(workload.pads)}: an instruction holds at most {MAX_PAD}"
+            yield f"padding {list(workload.pads)}: an instruction holds at most {MAX_PAD} (pad in an op of its own)"
         if channels > MAX_CHANNELS or max(sizes) > MAX_SIDE:
             yield f"{channels} input channels, a side of {max(sizes)}: fields end at {MAX_CHANNELS} and {MAX_SIDE}"
         if channels * fy * fx > p.analog_rows:
             yield (
                 f"{channels * fy * fx} inputs of a kernel: the array has {p.analog_rows} rows (split the channels "
-                "into convolutions that are converted alone and summed)"
+                f"into convolutions that are converted alone and summed{ANYWAY})"
             )
         if (fault := granule_fault(workload, p)) is not None:
             yield fault
@@ -172,14 +194,17 @@ def _converter_refusals(workload: Workload) -> Iterator[str]:
     requant = workload.requant
     first, last = analog_datapath.ADC_LOW, analog_datapath.ADC_HIGH
     if requant is None:
-        yield f"results leave the array through its converters, floor(sum / 2^s) clipped to {first} to {last}"
+        yield f"results leave the array through its converters, floor(sum / 2^s) clipped to {first} to {last} ({ONLY})"
         return
     if requant.rounding != "floor" and any(requant.shift):
-        yield f"rounding {requant.rounding}: the converters round down"
+        yield f"rounding {requant.rounding}: the converters round down ({ONLY})"
     moved = requant.zero_point or any(requant.addend)
     if any(m != 1 for m in requant.multiplier) or len(set(requant.shift)) != 1 or moved:
-        yield "multiplier, shift for each channel, addend or zero point: the converters have one power-of-two gain"
+        yield (
+            "multiplier, shift for each channel, addend or zero point: the converters have one power-of-two gain "
+            f"(scale behind them{ANYWAY})"
+        )
     if (requant.lo, requant.hi) != (first, last):
-        yield f"range {requant.lo} to {requant.hi}: the converters clip to {first} to {last}"
+        yield f"range {requant.lo} to {requant.hi}: the converters clip to {first} to {last} ({ONLY})"
     if max(requant.shift) > MAX_SHIFT:
         yield f"shift {max(requant.shift)}: the gain is at most 2^{MAX_SHIFT}"

@@ -208,15 +208,18 @@ class Digital(Engine):
         (fy, fx), (sy, sx) = workload.kernel, workload.strides
         if fy not in self.parameters.kernels or fx not in self.parameters.kernels:
             sizes = ", ".join(map(str, self.parameters.kernels))
-            yield f"kernel {fy}x{fx}: the array supports kernel dimensions {sizes}"
+            yield f"kernel {fy}x{fx}: the array supports kernel dimensions {sizes} (grow the kernel by zeros)"
         if sy != sx or sy not in (1, 2):
-            yield f"stride {sy}x{sx}: the array supports 1 and 2, equal in both directions"
+            yield f"stride {sy}x{sx}: the array supports 1 and 2, equal in both directions (move pixels into channels)"
         if workload.dilations != (1, 1):
-            yield "dilation: the array computes dense kernels only"
+            yield "dilation: the array computes dense kernels only (write out the zeros between the taps)"
         if workload.groups != 1 and not workload.is_depthwise:
-            yield f"{workload.groups} groups: the array takes 1 group or one for each channel"
+            yield (
+                f"{workload.groups} groups: the array takes 1 group or one for each channel "
+                "(write a convolution for each group)"
+            )
         if max(workload.pads) > 15:
-            yield f"padding {list(workload.pads)}: an instruction holds at most 15"
+            yield f"padding {list(workload.pads)}: an instruction holds at most 15 (pad in an op of its own)"
         if workload.output.shape[3] < 1 or workload.inputs[0].shape[2] < 1:
             yield "an empty feature map"
         yield from self._size_refusals(workload)
@@ -227,7 +230,10 @@ class Digital(Engine):
         if not workload.is_depthwise:
             block = self._block_bytes(workload)
         if block > limit:
-            yield f"16 output channels need {block} bytes of weights, the weight memory holds {limit}"
+            yield (
+                f"16 output channels need {block} bytes of weights, the weight memory holds {limit} "
+                "(fewer input channels or a smaller kernel)"
+            )
 
 
 def _execute(l1: Bytes, instruction: DigitalInstruction, weights: bytes) -> None:
@@ -252,21 +258,24 @@ def _channel_job(first: DigitalInstruction, channel: int, weights: bytes) -> tup
 def _requant_refusals(workload: Workload, parameters: Parameters) -> Iterator[str]:
     requant = workload.requant
     if requant is None:
-        yield "the 32-bit result leaves the array only requantised to 8 bits"
+        yield "the 32-bit result leaves the array only requantised to 8 bits (add a clip)"
         return
     if requant.rounding != "floor" and any(requant.shift):
         yield f"rounding {requant.rounding}: the array rounds down (use --numerics=pow2 or fold 1/2 into the bias)"
     if any(m != 1 for m in requant.multiplier):
-        yield "a multiplier other than 1: the array only shifts (power-of-two scales needed)"
+        yield "a multiplier other than 1: the array only shifts (power-of-two scales needed, as --numerics=pow2 gives)"
     if any(requant.addend):
         yield "an addend behind the multiplier: the array adds a bias only (fold it into the bias)"
     if len(set(requant.shift)) != 1:
-        yield "a shift for each channel: the array has one for the layer"
+        yield "a shift for each channel: the array has one for the layer (scale all channels alike)"
     if max(requant.shift) > parameters.max_shift:
-        yield f"shift {max(requant.shift)}: the array shifts by at most {parameters.max_shift}"
+        yield (
+            f"shift {max(requant.shift)}: the array shifts by at most {parameters.max_shift} "
+            "(shift the rest in an op of its own)"
+        )
     if requant.zero_point:
-        yield f"zero point {requant.zero_point}: the array is symmetric"
+        yield f"zero point {requant.zero_point}: the array is symmetric (--numerics=pow2 makes the network so)"
     if requant.hi != 127 or requant.lo not in (-128, 0):
-        yield f"range {requant.lo} to {requant.hi}: the array clips to -128 or 0 and to 127"
+        yield f"range {requant.lo} to {requant.hi}: the array clips to -128 or 0 and to 127 (clip in an op of its own)"
     if requant.lo == 0 and workload.kind == "add" and not parameters.sum_relu:
-        yield "ReLU after a sum: the driver's sum does not clip at 0"
+        yield "ReLU after a sum: the driver's sum does not clip at 0 (clip in an op of its own)"

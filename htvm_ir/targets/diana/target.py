@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
+from typing import Any
 
 from htvm_ir.targets.diana.analog import Analog
 from htvm_ir.targets.diana.digital import Digital
+from htvm_ir.targets.diana.host import MeasuredHost
+from htvm_ir.targets.diana.host_costs import HOST_COSTS, SCALED
 from htvm_ir.targets.diana.parameters import DIANA, Parameters
 from htvm_ir.targets.soc import Soc
-from htvm_ir.targets.target import Channel, Host, Memory, Target
+from htvm_ir.targets.target import Channel, Memory, Target
 
 HOST_CYCLES = {
     "conv2d": 15,
@@ -28,9 +31,9 @@ HOST_CYCLES = {
 """Cycles an element on the CPU, measured on the virtual SoC: packaged clang at -O2, operands of both arrays."""
 
 
-def diana(parameters: Parameters = DIANA) -> Target:
-    """DIANA with the given numbers; every choice that is not DIANA's own is a parameter."""
-    p = parameters
+def diana(parameters: Parameters = DIANA, **changes: Any) -> Target:
+    """DIANA with the given numbers, and changes to some; every choice that is not DIANA's own is a parameter."""
+    p = replace(parameters, **changes)
 
     def channel(engine: str, way: str, source: str, destination: str) -> Channel:
         return Channel(
@@ -70,14 +73,14 @@ def diana(parameters: Parameters = DIANA) -> Target:
         ),
         engines=(Digital(p), Analog(p)),
         host_memory="L2",
-        host=Host(per_element=HOST_CYCLES),
+        host=MeasuredHost(per_element=HOST_CYCLES, table=HOST_COSTS, scaled=SCALED),
         headers=("diana_digital.h", "diana_analog.h"),
         soc=partial(_soc, p),
         parameters=asdict(p),
     )
 
 
-def _soc(parameters: Parameters) -> Soc:
+def _soc(parameters: Parameters, **changes: Any) -> Soc:
     from htvm_ir.targets.diana.soc import diana_soc
 
-    return diana_soc(parameters)
+    return diana_soc(replace(parameters, **changes))

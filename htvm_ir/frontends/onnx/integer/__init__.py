@@ -36,6 +36,7 @@ from htvm_ir.frontends.onnx.integer.spatial import (
     convert_reduce_mean,
     convert_reshape,
     convert_shape,
+    convert_transpose,
 )
 from htvm_ir.frontends.onnx.operators import Operator, operator_of
 
@@ -88,6 +89,7 @@ OPERATORS: Mapping[str, Operator[IntegerNet]] = {
     "GlobalMaxPool": _entry(convert_max_pool, "pool", limits="N, C, H, W"),
     "Shape": _entry(convert_shape, limits="a constant: every shape is known"),
     "Gather": _entry(convert_gather, "slice", "concat", "reshape", limits="constant indices"),
+    "Transpose": _entry(convert_transpose, "transpose"),
     "Identity": _entry(convert_copy),
     "Dropout": _entry(convert_copy, limits="as at inference", since=7),
     "Cast": _entry(convert_copy, limits="to a type that holds the numbers; to integers it cuts fractions off", since=6),
@@ -140,10 +142,10 @@ def _convert(net: IntegerNet, node: Node) -> None:
     _settle(net, node)
 
 
-def _domains(node: Node) -> dict[str, Mapping[str, Operator[IntegerNet]]]:
+def _domains(node: Node) -> Mapping[str, Mapping[str, Operator[IntegerNet]]]:
     """The operators by domain; a domain of the node's own may hold what exporters put anywhere."""
-    domains: dict[str, Mapping[str, Operator[IntegerNet]]] = {"": {**OPERATORS, **EXPORTED}}
-    return {**domains, node.domain: EXPORTED} if node.domain else domains
+    standard = {"": {**OPERATORS, **EXPORTED}}
+    return {**standard, node.domain: EXPORTED} if node.domain else standard
 
 
 def _folded(net: IntegerNet, node: Node) -> bool:

@@ -9,10 +9,10 @@ from xdsl.dialects.builtin import ArrayAttr, IntegerType, StringAttr, i8
 from xdsl.ir import BlockArgument, SSAValue
 
 from htvm_ir.errors import HtvmError
-from htvm_ir.frontends.onnx.emit import TAIL, Edge
+from htvm_ir.frontends.onnx.emit import ROUNDING, TAIL, Edge
 from htvm_ir.frontends.onnx.graph import INT8, UINT8, Graph, Input, Node
 from htvm_ir.frontends.onnx.integer.conventions import unstated_range
-from htvm_ir.frontends.onnx.integer.elementwise import CLIPS, COPIES, FACTORS, clip_bounds, keeps, scaled
+from htvm_ir.frontends.onnx.integer.elementwise import CLIPS, COPIES, FACTORS, clip_bounds, keeps, scaled, split
 from htvm_ir.frontends.onnx.integer.net import IntegerNet, Tensor, ui8
 from htvm_ir.frontends.onnx.integer.proof import Value
 
@@ -26,7 +26,7 @@ _RANGES = {"INT8": INT8, "UINT8": UINT8}
 class _InputEdge:
     """``clip(floor(real / scale))`` with elements in ``low`` to ``high``, done by ``nodes``.
 
-    ``tensor`` names the integer tensor the nodes make of the graph input.
+    ``tensor`` names the integer tensor the nodes make of the graph input. With ``half``, 1/2 is added before the floor.
     """
 
     scale: Fraction
@@ -34,10 +34,11 @@ class _InputEdge:
     high: int
     tensor: str
     nodes: tuple[Node, ...]
+    half: bool
 
 
 def _input_edge(graph: Graph, name: str) -> _InputEdge | None:
-    """The leading ``[Div] -> Floor -> Max, Min`` of a graph input, ``None`` if it has no Floor.
+    """The leading ``[Div] -> [Add 1/2] -> Floor -> Max, Min`` of a graph input, ``None`` if it has no Floor.
 
     Raises HtvmError if the chain floors but does not clip on both sides.
     """
@@ -56,7 +57,7 @@ def _input_edge(graph: Graph, name: str) -> _InputEdge | None:
             "add Max and Min with the bounds of 8 bits"
         )
     low, high = value.interval
-    return _InputEdge(1 / value.scale, low, high, tensor, tuple(nodes))
+    return _InputEdge(1 / value.scale, low, high, tensor, tuple(nodes), value.offset != 0)
 
 
 def _step(graph: Graph, node: Node, value: Value) -> Value | None:
@@ -65,8 +66,12 @@ def _step(graph: Graph, node: Node, value: Value) -> Value | None:
         return None
     if node.op in COPIES:
         return value if keeps(node, value) else None
-    if node.op in FACTORS and not value.floored:
+    if node.op in FACTORS and not value.floored and not value.offset:
         return _scaled_input(graph, node, value)
+    if node.op == "Add" and not value.floored and not value.offset:
+        constants = split(graph, node)[1]
+        is_half = len(constants) == 1 and graph.scalar(constants[0]) == Fraction(1, 2)
+        return value.plus(Fraction(1, 2)) if is_half else None
     if node.op == "Floor" and not value.floored:
         # the scale is the caller's, so the integers themselves are the new unit
         return value.floor()
@@ -98,6 +103,8 @@ def add_input(net: IntegerNet, item: Input, stated: tuple[int, int] | None) -> N
     edge, name = Edge(item.name), item.name
     if found is not None:
         edge, name = Edge(item.name, float(found.scale), aliases=[found.tensor]), found.tensor
+        if found.half:
+            edge.extra[ROUNDING] = StringAttr("half_up")
         net.handled.update(node.output for node in found.nodes)
     assumed = found is None and stated is None and item.element == "FLOAT"
     source = net.emit.argument(item.shape, edge, (low, high), assumed, element)

@@ -1,0 +1,190 @@
+"""Kernels of the CPU on the virtual DIANA, one operator each, in every layout: what ``targets/diana/host_costs.py`` is.
+
+Each operator stands between neighbours that hand tensors over in the layout asked for: an array's, or the caller's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from xdsl.context import Context
+from xdsl.dialects.arith import ConstantOp
+from xdsl.dialects.builtin import ModuleOp, StringAttr, TensorType, i8
+from xdsl.dialects.func import FuncOp, ReturnOp
+from xdsl.ir import Block, Operation, Region, SSAValue
+from xdsl.rewriter import Rewriter
+
+from htvm_ir.backend.c.package import render
+from htvm_ir.dialects import graph
+from htvm_ir.dialects.accel import CPU, kernels
+from htvm_ir.driver.edges import edges
+from htvm_ir.driver.harness import Board
+from htvm_ir.passes.dispatch import wrap
+from htvm_ir.passes.fold_constants import constant
+from htvm_ir.passes.pipeline import PIPELINE, pass_class, run_passes
+from htvm_ir.passes.set_target import SetTarget
+from htvm_ir.passes.workloads import ANCHORS, block_workload, following_requant, layout_of, module_target, workload_of
+from htvm_ir.targets.layout import Layout
+from htvm_ir.targets.target import Target
+from htvm_ir.targets.workload import Workload
+
+Shape = tuple[int, ...]
+ROWS, DIGITAL, ANALOG = "rows", "digital", "analog"
+
+
+@dataclass(frozen=True)
+class Case:
+    """An operator: its kind ("" = none), its input, what else it needs, and who writes and reads its tensors."""
+
+    kind: str
+    shape: Shape
+    channels: int = 0
+    kernel: tuple[int, int] = (1, 1)
+    stride: int = 1
+    source: str = ROWS
+    reader: str = ROWS
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A kernel of the CPU and the cycles it took."""
+
+    workload: Workload
+    layouts: tuple[Layout, ...]
+    cycles: int
+
+
+class Builder:
+    """A network of independent cases; weights are noise."""
+
+    def __init__(self, cases: Sequence[Case]):
+        self.random = np.random.default_rng(0)
+        shapes = [case.shape for case in cases for _ in range(1 + (case.kind == "add"))]
+        self.block = Block(arg_types=[TensorType(i8, shape) for shape in shapes])
+        self.tested: set[Operation] = set()
+        arguments = iter(self.block.args)
+        results = [self.case(case, arguments) for case in cases]
+        self.block.add_op(ReturnOp(*results))
+        types = (self.block.arg_types, [value.type for value in results])
+        self.module = ModuleOp([FuncOp("main", types, Region(self.block))])
+
+    def case(self, case: Case, arguments: Iterator[SSAValue]) -> SSAValue:
+        """The operator between its neighbours."""
+        inputs = [self.neighbour(next(arguments), case.source) for _ in range(1 + (case.kind == "add"))]
+        before = set(self.block.ops)
+        result = self.operator(case, inputs)
+        self.tested |= set(self.block.ops) - before
+        return self.neighbour(result, case.reader)
+
+    def operator(self, case: Case, inputs: Sequence[SSAValue]) -> SSAValue:
+        """The operator and its requantisation; results have 7 bits if the analog array reads them."""
+        x, hi = inputs[0], 63 if case.reader == ANALOG else 127
+        pads = (case.kernel[0] // 2, case.kernel[1] // 2) * 2
+        match case.kind:
+            case "conv2d" | "depthwise":
+                groups = graph.shape_of(x)[1] if case.kind == "depthwise" else 1
+                channels = case.channels or graph.shape_of(x)[1]
+                weights = self.noise((channels, graph.shape_of(x)[1] // groups, *case.kernel), 100)
+                bias = self.noise((channels,), 1000, np.int32)
+                strides = (case.stride, case.stride)
+                acc = self.emit(graph.Conv2dOp(x, weights, bias, strides, pads, (1, 1), groups))
+                return self.requant(acc, 9, 0, hi)
+            case "dense":
+                weights = self.noise((case.channels, graph.shape_of(x)[1]), 100)
+                bias = self.noise((case.channels,), 1000, np.int32)
+                return self.requant(self.emit(graph.DenseOp(x, weights, bias)), 9, -128, hi)
+            case "max" | "average":
+                strides = (case.stride, case.stride)
+                return self.emit(graph.PoolOp(case.kind, x, case.kernel, strides, (0, 0, 0, 0), "floor"))
+            case "add":
+                return self.requant(self.emit(graph.AddOp(*inputs)), 1, -hi - 1, hi)
+            case "requant":
+                return self.requant(x, 1, -hi // 2, hi // 2)
+            case _:  # a conversion: between neighbours that disagree the compiler puts it
+                return x
+
+    def neighbour(self, x: SSAValue, engine: str) -> SSAValue:
+        """A kernel of an engine that reads or writes the tensor; none for the caller."""
+        shape = graph.shape_of(x)
+        if engine == ROWS:
+            return x
+        if len(shape) == 2:
+            return self.requant(self.emit(graph.DenseOp(x, self.noise((shape[1], shape[1]), 9), None)), 7, -128, 127)
+        if engine == DIGITAL:
+            weights = self.noise((shape[1], 1, 1, 1), 100)
+            conv = graph.Conv2dOp(x, weights, None, (1, 1), (0, 0, 0, 0), (1, 1), shape[1])
+            return self.requant(self.emit(conv), 7, -128, 127)
+        if isinstance(x.owner, Block):
+            x = self.requant(x, 0, -64, 63)
+        conv = graph.Conv2dOp(x, self.noise((shape[1], shape[1], 1, 1), 1), None, (1, 1), (0, 0, 0, 0))
+        return self.requant(self.emit(conv), 4, -32, 31)
+
+    def requant(self, x: SSAValue, shift: int, lo: int, hi: int) -> SSAValue:
+        return self.emit(graph.RequantOp(x, i8, shift=(shift,), lo=lo, hi=hi))
+
+    def noise(self, shape: Shape, limit: int, dtype: Any = np.int8) -> SSAValue:
+        self.block.add_op(op := constant(self.random.integers(-limit, limit + 1, shape).astype(dtype)))
+        return op.result
+
+    def emit(self, op: Operation) -> SSAValue:
+        op.attributes[graph.NAME] = StringAttr("t")
+        self.block.add_op(op)
+        return op.results[0]
+
+
+def measure(cases: Sequence[Case]) -> list[Measured]:
+    """Every kernel of the CPU in one network of the cases: their operators, and conversions at the edges."""
+    builder = Builder(cases)
+    SetTarget().apply(Context(), builder.module)
+    assign_by_hand(builder)
+    found: dict[str, tuple[Workload, tuple[Layout, ...]]] = {}
+
+    def after(name: str, module: ModuleOp) -> None:
+        for dispatch in kernels(module) if name == "plan-tiles" else ():
+            if dispatch.engine_name == CPU:
+                layouts = tuple(layout_of(value.type) for value in (*dispatch.inputs, *dispatch.results_))
+                found[dispatch.kernel.data] = block_workload(dispatch.body.block), layouts
+
+    rest = PIPELINE[PIPELINE.index("assign-layouts") :]
+    run_passes(builder.module, [pass_class(name)() for name in rest], after)
+    cycles = run(builder.module)
+    return [Measured(*facts, cycles[name]) for name, facts in found.items()]
+
+
+def assign_by_hand(builder: Builder) -> None:
+    """Neighbours to the engine that takes them, the tested operators to the CPU."""
+    target, block = module_target(builder.module), builder.block
+    count = 0
+    for op in list(block.ops):
+        if op.parent is not block or not op.name.startswith("graph."):
+            continue
+        requant = following_requant(op) if isinstance(op, ANCHORS) else None
+        ops = [op] if requant is None else [op, requant]
+        wrap(ops, CPU if op in builder.tested else engine_of(op, requant, target), f"kernel{count}", {})
+        count += 1
+    for op in list(block.ops):
+        if isinstance(op, ConstantOp) and not op.result.uses:
+            Rewriter.erase_op(op)
+
+
+def engine_of(op: Operation, requant: graph.RequantOp | None, target: Target) -> str:
+    """The first engine that takes an op, else the CPU."""
+    workload = workload_of(op, requant)
+    return next((engine.name for engine in target.engines if engine.match(workload) is None), CPU)
+
+
+def run(module: ModuleOp) -> dict[str, int]:
+    """Cycles of each kernel of a lowered module."""
+    inputs, outputs = edges(module)
+    random, ends = np.random.default_rng(0), list[tuple[str, int]]()
+    with Board.build(module_target(module), render(module, "default"), "default", inputs, outputs) as board:
+        for function in module.ops:
+            if isinstance(function, FuncOp) and function.sym_name.data != "main":
+                board.watch(function.sym_name.data)
+        board.run([random.integers(-60, 60, edge.shape).astype(edge.dtype) for edge in inputs])
+        ends = [("", 0), *((event.kernel, event.cycle) for event in board.returns)]
+    return {name: cycle - before for (_, before), (name, cycle) in pairwise(ends)}

@@ -1,0 +1,100 @@
+"""The CPU's cost model: what it counts, and that it still predicts what kernels take on the virtual core."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from benchmarks.host_costs import fit
+from benchmarks.host_kernels import ANALOG, DIGITAL, ROWS, Case, Measured, measure
+from htvm_ir.targets.diana.host import LoopCosts, MeasuredHost, counts, key_of
+from htvm_ir.targets.diana.target import diana
+from htvm_ir.targets.layout import Layout
+from htvm_ir.targets.workload import Requant, Tensor, Workload
+
+FLAT = Layout.row_major(4)
+SWAPPED = Layout((0, 1, 2, 3), (1, 1, 1, 16), xor=3)
+CHANNELS = Layout((0, 2, 3, 1), (1, 16, 1, 1), xor=3)
+
+
+def conv(size: int, kernel: int, channels: int = 2, groups: int = 1) -> Workload:
+    weights = np.ones((channels, channels // groups, kernel, kernel), np.int8)
+    shape = (1, channels, size, size)
+    pad = kernel // 2
+    return Workload("conv2d", (Tensor(shape),), Tensor(shape), weights, pads=(pad, pad, pad, pad), groups=groups)
+
+
+def test_taps_in_the_padding_do_not_count():
+    assert counts(conv(1, 3), FLAT, 8)[-3:] == (4, 4, 4)
+    assert counts(conv(4, 3), FLAT, 8)[-3:] == (2 * 2 * 16, 2 * 2 * 10 * 4, 2 * 2 * 100)
+
+
+@pytest.mark.parametrize(
+    ("size", "layout", "expected"),
+    [
+        (8, FLAT, (1, 128, 0, 0, 0, 16, 0)),
+        (5, FLAT, (1, 0, 50, 0, 0, 10, 0)),
+        (12, SWAPPED, (1, 0, 0, 288, 0, 24, 96)),
+        (9, SWAPPED, (1, 0, 0, 0, 162, 18, 126)),
+        (4, CHANNELS, (1, 0, 32, 0, 0, 16, 224)),
+    ],
+)
+def test_outputs_count_by_the_length_of_the_inner_loop(size: int, layout: Layout, expected: tuple[int, ...]):
+    shape = (1, 2, size, size)
+    workload = Workload("requant", (Tensor(shape),), Tensor(shape))
+    assert counts(workload, layout, 8) == (*expected, 0, 0, 0)
+
+
+def test_pooling_counts_its_windows():
+    pool = Workload("pool", (Tensor((1, 3, 8, 8)),), Tensor((1, 3, 4, 4)), strides=(2, 2), window=(2, 2), mode="max")
+    assert counts(pool, FLAT, 8)[-3:] == (48, 96, 192)
+    assert key_of(pool, (SWAPPED, CHANNELS)) == ("max", "swapped", "channels")
+
+
+def test_what_was_not_measured_costs_an_average():
+    loops = LoopCosts(8, (0, 5, 5, 5, 5, 0, 0, 0, 0, 0))
+    host = MeasuredHost(per_element={"lookup": 1, "other": 9}, table={("add", "rows", "rows"): loops}, scaled=7)
+    shape = (1, 2, 8, 8)
+    one = Workload("lookup", (Tensor(shape),), Tensor(shape))
+    two = Workload("add", (Tensor(shape),) * 2, Tensor(shape), requant=Requant("floor", (3,), (1,), 0, 0, 9))
+    assert host.cycles(one) == 128
+    assert host.cycles(two) == 128 * (5 + 7)
+
+
+def test_the_fit_finds_the_costs_of_a_machine_that_has_such_costs():
+    true = LoopCosts(8, (50, 2, 3, 6, 7, 4, 1, 0, 0, 0))
+    group: list[Measured] = []
+    for size in (3, 4, 5, 7, 8, 9, 10, 16, 20, 24, 25, 33):
+        shape = (1, 4, size, size)
+        workload = Workload("requant", (Tensor(shape),), Tensor(shape))
+        cycles = sum(a * b for a, b in zip(true.cycles, counts(workload, SWAPPED, 8), strict=True))
+        group.append(Measured(workload, (SWAPPED, SWAPPED), round(cycles)))
+    found = fit(group)
+    host = MeasuredHost(table={("requant", "swapped", "swapped"): found})
+    for m in group:
+        assert host.cycles(m.workload, m.layouts) == pytest.approx(m.cycles, rel=0.05)
+
+
+CASES = (
+    Case("conv2d", (1, 24, 9, 9), 8, (3, 3), 1, DIGITAL, DIGITAL),
+    Case("conv2d", (1, 48, 12, 12), 16, (1, 1), 1, ROWS, ROWS),
+    Case("depthwise", (1, 24, 14, 14), 0, (3, 3), 1, DIGITAL, DIGITAL),
+    Case("depthwise", (1, 192, 1, 1), 0, (3, 3), 1, DIGITAL, DIGITAL),
+    Case("average", (1, 96, 6, 6), 0, (6, 6), 1, DIGITAL, ROWS),
+    Case("max", (1, 24, 12, 12), 0, (2, 2), 2, ROWS, ROWS),
+    Case("add", (1, 24, 12, 12), source=DIGITAL, reader=DIGITAL),
+    Case("requant", (1, 32, 24, 24), source=ANALOG, reader=DIGITAL),
+)
+"""Shapes the constants were not fitted on."""
+
+
+def test_predictions_agree_with_the_virtual_core():
+    host = diana().host
+    measured = measure(CASES)
+    assert len(measured) > len(CASES)  # conversions at the edges too
+    ratios = {
+        (key_of(m.workload, m.layouts), m.workload.output.shape): host.cycles(m.workload, m.layouts) / m.cycles
+        for m in measured
+    }
+    assert {key: ratio for key, ratio in ratios.items() if not 0.7 <= ratio <= 1.4} == {}
+    assert np.mean([abs(ratio - 1) for ratio in ratios.values()]) < 0.2
