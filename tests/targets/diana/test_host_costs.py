@@ -27,8 +27,8 @@ Ops = list[Operation]
 
 
 def wide(x: SSAValue) -> graph.RequantOp:
-    limits = {"lo": -(2**31), "hi": 2**31 - 1}
-    return graph.RequantOp(x, i32, rounding="half_even", multiplier=(3 << 20,), shift=(20,), **limits)
+    lo, hi = -(2**31), 2**31 - 1
+    return graph.RequantOp(x, i32, rounding="half_even", multiplier=(3 << 20,), shift=(20,), lo=lo, hi=hi)
 
 
 def narrow(x: SSAValue) -> graph.RequantOp:
