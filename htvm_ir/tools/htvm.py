@@ -92,7 +92,9 @@ def parser() -> Parser:
 
 def _add_model_options(command: argparse.ArgumentParser) -> None:
     command.add_argument("model", metavar="MODEL", help="an .onnx file, zoo:NAME, or (run) a compiled folder")
-    command.add_argument("--target", default="diana", help="see htvm targets (default: diana)")
+    command.add_argument(
+        "--target", default="diana", metavar="NAME[,PARAMETER=VALUE...]", help="see htvm targets (default: diana)"
+    )
     command.add_argument("--engines", help="comma-separated engines that may be used, or none")
     for name, (there, planned) in UNFINISHED.items():
         command.add_argument(f"--{name}", default=there[0], choices=(*there, *planned), help=f"default: {there[0]}")

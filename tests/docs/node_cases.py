@@ -87,7 +87,8 @@ def network(case: TestCase) -> Network:
     model.CopyFrom(case.model)
     graph = model.graph
     values, outputs = case.data_sets[0]
-    given = {info.name: np.asarray(v) for info, v in zip(graph.input, values, strict=True) if _is_tensor(v)}
+    arrays = [(info.name, _array(value)) for info, value in zip(graph.input, values, strict=True)]
+    given = {name: array for name, array in arrays if array is not None}
     computed = [name for name in _computed(graph) if name in given]
     infos = {info.name: info for info in graph.input}
     del graph.input[:]
@@ -98,13 +99,15 @@ def network(case: TestCase) -> Network:
             graph.initializer.append(numpy_helper.from_array(given[name], name))
         else:
             graph.input.append(info)
-    expected = [np.asarray(y) for y in outputs]
+    expected = [array for output in outputs if (array := _array(output)) is not None]
     return Network(case.name, model, [given[name] for name in computed], expected, case.rtol, case.atol)
 
 
-def _is_tensor(value: object) -> bool:
-    """Whether data of a case are one tensor, not a sequence or nothing."""
-    return isinstance(value, np.ndarray | np.generic)
+def _array(value: object) -> Array | None:
+    """Data of a case, ``None`` if they are no tensor but a sequence or nothing."""
+    if isinstance(value, onnx.TensorProto):
+        return numpy_helper.to_array(value)
+    return np.asarray(value) if isinstance(value, np.ndarray | np.generic) else None
 
 
 def _add_batched(graph: onnx.GraphProto, name: str, shape: Sequence[int], element: int) -> None:

@@ -242,7 +242,8 @@ def test_functions_at_the_end_are_left_to_the_caller() -> None:
 def test_float_inputs_are_rounded_as_the_reference_rounds() -> None:
     net = Network(dtype="float32").constant("p", [0, 0, 1, 2, 0, 0, 0, 1], "int64").op("Pad", "x p", "q")
     model = net.quantize("q", "m", 0.04, 5).op("Tanh", "m.f", "t").quantize("t", "y", 0.01).model()
-    for rounding, expected in (("onnx", "half_even"), ("tflite", "half_away")):
+    roundings: dict[Rounding, str] = {"onnx": "half_even", "tflite": "half_away"}
+    for rounding, expected in roundings.items():
         assert f'graph.edge_rounding = "{expected}"' in str(import_model(model, rounding=rounding))
     x = net.sample()
     codes = np.clip(np.rint(x / np.float32(0.04)) + 5, -128, 127).astype(np.int8)

@@ -142,10 +142,10 @@ def _convert(net: IntegerNet, node: Node) -> None:
     _settle(net, node)
 
 
-def _domains(node: Node) -> Mapping[str, Mapping[str, Operator[IntegerNet]]]:
+def _domains(node: Node) -> dict[str, Mapping[str, Operator[IntegerNet]]]:
     """The operators by domain; a domain of the node's own may hold what exporters put anywhere."""
-    standard = {"": {**OPERATORS, **EXPORTED}}
-    return {**standard, node.domain: EXPORTED} if node.domain else standard
+    domains: dict[str, Mapping[str, Operator[IntegerNet]]] = {"": {**OPERATORS, **EXPORTED}}
+    return {**domains, node.domain: EXPORTED} if node.domain else domains
 
 
 def _folded(net: IntegerNet, node: Node) -> bool:

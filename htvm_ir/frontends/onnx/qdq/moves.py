@@ -163,7 +163,7 @@ def convert_pad(net: QuantisedNet, node: Node) -> None:
     def make(source: SSAValue, form: Format) -> Operation:
         return PadOp(source, before, after, _padding(node, x, form, value))
 
-    _apply(net, node, x, Move(node, make, shape))
+    _apply(net, node, x, Move(node, make, shape, fills=True))
 
 
 def _padding(node: Node, x: Integers | Real, form: Format, value: float) -> int:

@@ -56,7 +56,7 @@ def _padded(net: QuantisedNet, node: Node, x: Affine) -> tuple[Node, Affine]:
     beyond = tuple(end - start for end, start in zip(whole, added, strict=True))
     before, after = ((0, 0, *added[:2]), (0, 0, *added[2:]))
     shape = tuple(low + n + high for low, n, high in zip(before, x.shape, after, strict=True))
-    zeros = Move(node, lambda value, _: PadOp(value, before, after, zero_point), shape)
+    zeros = Move(node, lambda value, _: PadOp(value, before, after, zero_point), shape, fills=True)
     image = net.moved(x, zeros, f"{node.output}.padded") if any(added) else x
     assert isinstance(image, Affine)
     plain = {"pads": beyond, "auto_pad": "NOTSET", "count_include_pad": 0, "ceil_mode": 0}

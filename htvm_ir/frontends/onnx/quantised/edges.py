@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from xdsl.dialects.builtin import ArrayAttr, StringAttr, i8
+from xdsl.dialects.builtin import ArrayAttr, StringAttr, i8, i32
 from xdsl.ir import BlockArgument, SSAValue
 
 from htvm_ir.errors import HtvmError
@@ -114,6 +114,10 @@ def _functions(net: QuantisedNet, name: str) -> list[str]:
 
 def _sums(net: QuantisedNet, node: Node, layer: Accumulated) -> SSAValue:
     """The 32-bit sums of a layer that ends the network without requantisation."""
-    if layer.scale.size > 1 or layer.moves or layer.is_clipped:
+    if layer.scale.size > 1 or layer.is_clipped or any(move.fills for move in layer.moves):
         raise node.error("ends the network without QuantizeLinear; quantise its result")
-    return accumulators(net, node, layer)
+    source = accumulators(net, node, layer)
+    for index, move in enumerate(layer.moves, 1):
+        name = node.output if index == len(layer.moves) else f"{node.output}.unmoved{index}"
+        source = net.emit.append(move.node, move.make(source, Format(float(layer.scale[0]), 0, i32)), name)
+    return source

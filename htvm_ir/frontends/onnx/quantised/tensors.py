@@ -98,12 +98,13 @@ class Tail:
 class Move:
     """A rearrangement by ``node`` to ``shape`` that commutes with monotone functions of the elements.
 
-    ``make`` is told what the elements of its operand stand for.
+    ``make`` is told what the elements of its operand stand for; ``fills`` says that it adds elements made from that.
     """
 
     node: Node
     make: Callable[[SSAValue, Format], Operation]
     shape: Shape
+    fills: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
