@@ -45,10 +45,10 @@ def order_of(layout: Layout) -> str:
     return "swapped" if layout.order == tuple(range(len(layout.order))) else "channels"
 
 
-def key_of(workload: Workload, layouts: Sequence[Layout]) -> tuple[str, str, str]:
-    """Under which the costs of a kernel are found: kind, orders of input and output."""
-    kind = kind_of(workload)
-    return kind, order_of(layouts[0]), "" if kind in WINDOWED else order_of(layouts[-1])
+def key_of(workload: Workload, layouts: Sequence[Layout]) -> str:
+    """Under which the costs of a kernel are found: its kind, and the order of the input and of the output."""
+    kind, source, result = kind_of(workload), order_of(layouts[0]), order_of(layouts[-1])
+    return f"{kind} {source}" if kind in WINDOWED else f"{kind} {source} {result}"
 
 
 def counts(workload: Workload, output: Layout, unrolled: int) -> tuple[int, ...]:
@@ -94,15 +94,13 @@ class MeasuredHost(Host):
     scaled: cycles of a requantised element more, if it takes a multiplication and a shift of 64 bits.
     """
 
-    table: Mapping[tuple[str, str, str], LoopCosts] = field(default_factory=dict[tuple[str, str, str], LoopCosts])
+    table: Mapping[str, LoopCosts] = field(default_factory=dict[str, LoopCosts])
     scaled: int = 0
 
     def cycles(self, workload: Workload, layouts: Sequence[Layout] = ()) -> int:
         tensors = (*workload.inputs, workload.output)
         layouts = layouts or [Layout.row_major(len(tensor.shape)) for tensor in tensors]
-        kind, source, result = key_of(workload, layouts)
-        known = (self.table.get(key) for key in ((kind, source, result), (kind, source, source)))
-        costs = next(filter(None, known), None)
+        costs = self.table.get(key_of(workload, layouts)) or self.table.get(key_of(workload, layouts[:1]))
         if costs is None:
             return super().cycles(workload)
         numbers = counts(workload, layouts[-1], costs.unrolled)
