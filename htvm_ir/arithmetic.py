@@ -17,6 +17,9 @@ IntArray = NDArray[Any]
 ROUNDINGS = ("floor", "half_up", "half_even", "half_away", "gemmlowp", "single")
 """How ``acc * multiplier`` is divided by ``2**shift``; the table in docs/numerics.md says who uses which."""
 
+LARGEST_ADDEND = 2**62 - 1
+"""What may be added to a product of two 32-bit numbers, at most 2**62: their sum fits 64 bits."""
+
 POOLS = ("average", "max", "sum")
 """What a window is reduced to."""
 
@@ -168,13 +171,17 @@ def _rounding_right_shift(value: IntArray, shift: IntArray) -> IntArray:
     return np.where(value < 0, -magnitude, magnitude)
 
 
-def scale(acc: IntArray, multiplier: IntArray, shift: IntArray, rounding: str) -> IntArray:
-    """``R(acc * multiplier, shift)`` with exact 64-bit products; ``rounding`` is one of ROUNDINGS.
+def scale(
+    acc: IntArray, multiplier: IntArray, shift: IntArray, rounding: str, addend: IntArray | None = None
+) -> IntArray:
+    """``R(acc * multiplier + addend, shift)``, exact in 64 bits; ``rounding`` is one of ROUNDINGS.
 
     ``gemmlowp`` is the rounding doubling high multiply of 32 x 32 bits followed by a rounding shift
     by ``shift - 31``; it needs ``shift >= 31``.
     """
     product = acc.astype(np.int64) * multiplier.astype(np.int64)
+    if addend is not None:
+        product = product + addend.astype(np.int64)
     shift = np.broadcast_to(shift.astype(np.int64), product.shape)
     half = np.where(shift > 0, np.int64(1) << np.maximum(shift - 1, 0), np.int64(0))
     match rounding:
@@ -204,12 +211,13 @@ def requantize(
     lo: int,
     hi: int,
     dtype: np.dtype[Any],
+    addend: Sequence[int] = (0,),
 ) -> IntArray:
-    """``clamp(zero_point + R(acc * multiplier, shift), lo, hi)``; one value or one per channel (axis 1)."""
+    """``clamp(zero_point + R(acc * multiplier + addend, shift), lo, hi)``; one value or one per channel (axis 1)."""
 
     def per_channel(values: Sequence[int]) -> IntArray:
         column = np.asarray(values, np.int64)
         return column.reshape((1, -1) + (1,) * (acc.ndim - 2)) if len(values) > 1 else column
 
-    scaled = scale(acc, per_channel(multiplier), per_channel(shift), rounding)
+    scaled = scale(acc, per_channel(multiplier), per_channel(shift), rounding, per_channel(addend))
     return np.clip(scaled + zero_point, lo, hi).astype(dtype)

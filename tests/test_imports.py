@@ -18,7 +18,7 @@ import htvm_ir
 
 PACKAGE = Path(htvm_ir.__file__).parent
 
-BASE = ("errors", "arithmetic")
+BASE = ("errors", "arithmetic", "settings")
 SOLVERS = ("cpsat", "tiling", "memory", "schedule")
 VOCABULARY = (*BASE, *SOLVERS, "dialects", "targets")
 
@@ -26,6 +26,7 @@ RULES: dict[str, tuple[str, ...]] = {
     "__init__": ("driver", *BASE),
     "errors": (),
     "arithmetic": ("errors",),
+    "settings": ("errors",),
     "cpsat": ("errors",),
     "tiling": ("errors", "cpsat"),
     "memory": ("errors", "cpsat"),
@@ -36,8 +37,9 @@ RULES: dict[str, tuple[str, ...]] = {
     "passes": VOCABULARY,
     "backend": VOCABULARY,
     "frontends": VOCABULARY,
+    "quantize": ("errors", "frontends"),
     "sim": (*BASE, "targets"),
-    "zoo": ("errors",),
+    "zoo": ("errors", "settings"),
     "integrations": ("*",),
     "report": ("*",),
     "driver": ("*",),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from htvm_ir.driver.execute import Execution, execute
 from htvm_ir.driver.samples import load_samples, read_npz
 
 ROOT = Path(__file__).parents[1]
-MODELS = ROOT.parent / "shared" / "models" / "diana"
+MODELS = Path(os.environ.get("HTVM_MODELS", ROOT.parent / "shared" / "models")) / "diana"
 DIGITS = ROOT / "examples" / "digits"
 NETWORKS = ("resnet8", "dscnn", "dae", "mobilenetv1")
 ENGINE_OPS = {"conv2d", "depthwise", "dense", "add"}

@@ -84,6 +84,29 @@ func.func @main(%x: tensor<1x16xi8>, %y: tensor<1x16xui8>) -> tensor<1x16xi8> {
 // -----
 // CHECK: {{// ?-----}}
 
+// A widening in two steps, as TFLite's sums have it, does not run with the op before it: no 32-bit tensor is stored.
+
+builtin.module attributes {accel.target = #accel.target<"diana">} {
+// CHECK: accel.dispatch @cpu "cpu_pool_0"
+// CHECK: graph.pool
+// CHECK-NEXT: accel.yield
+// CHECK: accel.dispatch @cpu "cpu_add_1"
+// CHECK: graph.requant "floor" {{.*}} multiplier [1048576]
+// CHECK: graph.requant "gemmlowp"
+// CHECK: graph.add
+// CHECK-NOT: accel.dispatch
+func.func @main(%x: tensor<1x2x4x4xi8>, %y: tensor<1x2x2x2xi32>) -> tensor<1x2x2x2xi32> {
+  %p = graph.pool "max" %x kernel [2, 2] strides [2, 2] pads [0, 0, 0, 0] rounding "floor" : tensor<1x2x4x4xi8> -> tensor<1x2x2x2xi8>
+  %w = graph.requant "floor" %p multiplier [1048576] shift [0] zero_point 0 range -2147483648 to 2147483647 : tensor<1x2x2x2xi8> -> tensor<1x2x2x2xi32>
+  %t = graph.requant "gemmlowp" %w multiplier [1100000000] shift [31] zero_point 0 range -2147483648 to 2147483647 : tensor<1x2x2x2xi32> -> tensor<1x2x2x2xi32>
+  %sum = graph.add %t, %y : tensor<1x2x2x2xi32>, tensor<1x2x2x2xi32> -> tensor<1x2x2x2xi32>
+  func.return %sum : tensor<1x2x2x2xi32>
+}
+}
+
+// -----
+// CHECK: {{// ?-----}}
+
 // Engines take constants that are packed beforehand.
 
 builtin.module attributes {accel.target = #accel.target<"diana">} {

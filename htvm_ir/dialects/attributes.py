@@ -55,6 +55,12 @@ class IntegerList(CustomDirective):
 
     list: AttributeVariable
 
+    def is_anchorable(self) -> bool:
+        return self.list.is_anchorable()
+
+    def is_present(self, op: IRDLOperation) -> bool:
+        return self.list.is_present(op)
+
     def parse(self, parser: Parser, state: ParsingState) -> None:
         parsed = parser.parse_comma_separated_list(
             parser.Delimiter.SQUARE, lambda: parser.parse_integer(allow_boolean=False)

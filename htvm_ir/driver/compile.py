@@ -13,6 +13,8 @@ from htvm_ir.errors import HtvmError
 if TYPE_CHECKING:
     from xdsl.dialects.builtin import ModuleOp
 
+    from htvm_ir.driver.quantize import Quantized
+    from htvm_ir.frontends.onnx import Rounding
     from htvm_ir.targets.target import Target
 
 
@@ -21,9 +23,13 @@ class Options:
     """What the user can choose.
 
     engines: None = all of the target's; empty = CPU only.
-    numerics: ``exact``, or ``analog``: engines may also compute convolutions they cannot compute exactly.
+    numerics: ``exact``; ``pow2``: the model is converted, see ``calibration``; ``analog``: engines may also compute
+        convolutions they cannot compute exactly.
     plan: tile sizes by kernel or layer name (JSON form of the plan attribute).
+    rounding: whose results a QDQ or QOperator network is to have, see ``import_model``.
     input_ranges: least and greatest value of inputs that the model does not quantise.
+    calibration: an npz; the float or QDQ model is converted to DIANA's number format on it (``--numerics=pow2``).
+    calibration_samples: use only so many of it.
     """
 
     target: str = "diana"
@@ -32,7 +38,10 @@ class Options:
     module_name: str = "default"
     solver_seconds: float | None = None
     plan: Mapping[str, Mapping[str, int]] | None = None
+    rounding: Rounding = "onnx"
     input_ranges: Mapping[str, tuple[int, int]] = field(default_factory=dict[str, tuple[int, int]])
+    calibration: Path | None = None
+    calibration_samples: int | None = None
 
 
 @dataclass
@@ -42,6 +51,7 @@ class Compiled:
     source: the network at level 1, what the interpreter runs as reference. module: the last IR.
     files: path in the package -> text. report: the JSON report.
     exact: the network at level 1 before ``approximate-convs`` changed its meaning; None if nothing did.
+    quantized: the conversion before, if there was one.
     """
 
     target: Target
@@ -50,6 +60,7 @@ class Compiled:
     files: dict[str, str]
     report: dict[str, Any]
     exact: ModuleOp | None = None
+    quantized: Quantized | None = None
 
 
 def load_model(model: str, options: Options) -> ModuleOp:
@@ -65,8 +76,8 @@ def load_model(model: str, options: Options) -> ModuleOp:
         from htvm_ir import zoo
 
         name = model.removeprefix("zoo:")
-        return import_model(zoo.build(name), name=name, input_ranges=ranges)
-    return import_model(Path(model), input_ranges=ranges)
+        return import_model(zoo.build(name), name=name, input_ranges=ranges, rounding=options.rounding)
+    return import_model(Path(model), input_ranges=ranges, rounding=options.rounding)
 
 
 def compile_model(
@@ -89,7 +100,8 @@ def compile_model(
     options = options or Options()
     started = time.perf_counter()
     engines = ("none",) if options.engines == () else options.engines
-    source = load_model(model, options)
+    quantized = _quantized(model, options)
+    source = load_model(model, options) if quantized is None else _import(quantized, model, options)
     module = source.clone()
     run_passes(module, [SetTarget(options.target, engines)])
     target = module_target(module)
@@ -112,10 +124,12 @@ def compile_model(
     report["numerics"] = options.numerics
     report["inputs"] = [edge.as_json() for edge in inputs]
     report["outputs"] = [edge.as_json() for edge in outputs]
+    if quantized is not None:
+        report["quantization"] = quantized.report
     report["compile_seconds"] = round(time.perf_counter() - started, 3)
     if snapshot.module is None or not report["approximated"]:
-        return Compiled(target, source, module, files, report)
-    return Compiled(target, snapshot.module, module, files, report, source)
+        return Compiled(target, source, module, files, report, quantized=quantized)
+    return Compiled(target, snapshot.module, module, files, report, exact=source)
 
 
 class _Snapshot:
@@ -129,6 +143,20 @@ class _Snapshot:
         """Called after each pass."""
         if name == self.name:
             self.module = module.clone()
+
+
+def _quantized(model: str, options: Options) -> Quantized | None:
+    if options.calibration is None:
+        return None
+    from htvm_ir.driver.quantize import quantize_model
+
+    return quantize_model(model, options.calibration, options.calibration_samples)
+
+
+def _import(quantized: Quantized, model: str, options: Options) -> ModuleOp:
+    from htvm_ir.frontends.onnx import import_model
+
+    return import_model(quantized.model, name=Path(model).stem, input_ranges=options.input_ranges)
 
 
 class _Stopwatch:

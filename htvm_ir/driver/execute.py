@@ -22,6 +22,7 @@ from htvm_ir.driver.output_error import OutputError
 from htvm_ir.driver.samples import Samples
 from htvm_ir.errors import HtvmError
 from htvm_ir.interpreters.run import Runner
+from htvm_ir.passes.fold_dead_channels import kept_indices, kept_part
 from htvm_ir.passes.workloads import kernel_types, layout_of
 
 if TYPE_CHECKING:
@@ -156,8 +157,8 @@ def _compare(counts: Check, index: int, got: list[Array], expected: list[Array],
     counts.interpreter_mismatches += wrong
     if wrong:
         counts.note(f"sample {index}: {wrong} output values differ from the interpreter")
-    if samples.reference is not None:
-        difference = np.abs(got[0].astype(np.int64)[0] - samples.reference[index].astype(np.int64))
+    for output, reference in zip(got, samples.reference or (), strict=samples.reference is not None):
+        difference = np.abs(output.astype(np.int64)[0] - reference[index].astype(np.int64))
         counts.mismatches += int((difference != 0).sum())
         counts.max_abs_diff = max(counts.max_abs_diff, int(difference.max(initial=0)))
         if difference.any():
@@ -171,6 +172,7 @@ class _LayerCheck:
         self.board, self.counts = board, counts
         self.kernels = {f.sym_name.data: f for f in module.ops if isinstance(f, FuncOp) and f.sym_name.data != "main"}
         self.expected: Mapping[str, Array] | None = None
+        self.kept = kept_indices(module)
         self.seen: dict[str, Array] = {}
 
     def expect(self, expected: Mapping[str, Array] | None) -> None:
@@ -209,7 +211,8 @@ class _LayerCheck:
             else:
                 self.counts.layers_skipped += 1
 
-    def _count(self, name: str, got: Array, expected: Array, what: str) -> None:
+    def _count(self, name: str, got: Array, whole: Array, what: str) -> None:
+        expected = kept_part(whole, self.kept.get(name))
         self.counts.layers_checked += 1
         wrong = expected.size if got.shape != expected.shape else int((got != expected).sum())
         if wrong:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from htvm_ir.backend.c.package import arena_symbol
 from htvm_ir.errors import HtvmError
 
 if TYPE_CHECKING:
@@ -30,25 +31,30 @@ MAIN = """\
 int main(void);
 int main(void)
 {{
-  struct tvmgen_{module}_inputs inputs = {{ {inputs} }};
-  struct tvmgen_{module}_outputs outputs = {{ {outputs} }};
+  struct tvmgen_{module}_inputs inputs = {inputs};
+  struct tvmgen_{module}_outputs outputs = {outputs};
   return (int)tvmgen_{module}_run(&inputs, &outputs);
 }}
 """
 
 
 def main_source(module: str, header: str, target: Target, inputs: Sequence[Edge], outputs: Sequence[Edge]) -> str:
-    """The C of ``main``: static buffers, one call."""
+    """The C of ``main``: static buffers, or the room the network has for them, and one call."""
+    mapped = in_arena(inputs, outputs)
     section = target.memory(target.host_memory).arena_section
     fields = {kind: _fields(header, f"tvmgen_{module}_{kind}") for kind in ("inputs", "outputs")}
     buffers = [
         f"uint8_t htvm_{kind}_{index}[{_bytes(edge)}] {section};"
         for kind, edges in (("inputs", inputs), ("outputs", outputs))
         for index, edge in enumerate(edges)
+        if not mapped
     ]
 
     def initialisers(kind: str) -> str:
-        return ", ".join(f".{name} = htvm_{kind}_{i}" for i, name in enumerate(fields[kind]))
+        if mapped:
+            return f"tvmgen_{module}_map_{kind}()"
+        members = ", ".join(f".{name} = htvm_{kind}_{i}" for i, name in enumerate(fields[kind]))
+        return f"{{ {members} }}"
 
     return MAIN.format(
         module=module,
@@ -57,6 +63,11 @@ def main_source(module: str, header: str, target: Target, inputs: Sequence[Edge]
         inputs=initialisers("inputs"),
         outputs=initialisers("outputs"),
     )
+
+
+def in_arena(inputs: Sequence[Edge], outputs: Sequence[Edge]) -> bool:
+    """Whether the network has room in its arena for the caller's buffers, because there is none beside it."""
+    return all(edge.offset is not None for edge in (*inputs, *outputs))
 
 
 def _fields(header: str, struct: str) -> list[str]:
@@ -168,12 +179,20 @@ class Board:
         self.machine.reset()
         for index, (edge, value) in enumerate(zip(self.inputs, inputs, strict=True)):
             data = np.ascontiguousarray(value, edge.dtype).tobytes()
-            self.machine.write_symbol(f"htvm_inputs_{index}", data)
+            self.machine.write(self._address("inputs", index, edge), data)
         result = self.machine.run()
         if result.exit_code != 0:
             raise HtvmError(f"the program ended with code {result.exit_code}, expected 0")
         outputs = [
-            np.frombuffer(self.machine.read_symbol(f"htvm_outputs_{index}"), edge.dtype).reshape(edge.shape)
+            np.frombuffer(self.machine.read(self._address("outputs", index, edge), _bytes(edge)), edge.dtype).reshape(
+                edge.shape
+            )
             for index, edge in enumerate(self.outputs)
         ]
         return outputs, result
+
+    def _address(self, kind: str, index: int, edge: Edge) -> int:
+        """Where a buffer of the caller's lies."""
+        if not in_arena(self.inputs, self.outputs) or edge.offset is None:
+            return self.machine.symbol(f"htvm_{kind}_{index}")[0]
+        return self.machine.symbol(arena_symbol(self.target.host_memory))[0] + edge.offset

@@ -15,8 +15,10 @@ from htvm_ir.dialects.graph import NAME
 from htvm_ir.dialects.tiled import PlanAttr
 from htvm_ir.passes.approximate_convs import approximated
 from htvm_ir.passes.dispatch import COSTS
+from htvm_ir.passes.fold_dead_channels import network_macs
+from htvm_ir.passes.memory_fit import Fixed, bytes_of
 from htvm_ir.passes.pipeline import APPROXIMATE
-from htvm_ir.passes.plan_memory import ARENA, BOUND, bytes_of, table_bytes
+from htvm_ir.passes.plan_memory import ARENA, BOUND
 from htvm_ir.passes.workloads import block_workload, layout_of
 from htvm_ir.targets.target import Job, Target
 from htvm_ir.targets.workload import Workload
@@ -36,11 +38,14 @@ class Recorder:
     def __init__(self, target: Target):
         self.target = target
         self.layers: list[dict[str, Any]] = []
+        self._network_macs = 0
         self.approximated: list[str] = []
         self._bounds = {"compute_bound": 0, "transfer_bound": 0}
 
     def after(self, name: str, module: ModuleOp) -> None:
         """Called after each pass."""
+        if name == "fold-dead-channels":
+            self._network_macs = network_macs(module)
         if name == APPROXIMATE:
             self.approximated = approximated(module)
         if name == "plan-tiles":
@@ -53,14 +58,15 @@ class Recorder:
         predicted = sum(layer["cycles"] for layer in self.layers)
         constants = _constant_bytes(module)
         arena, bound = _numbers(module, ARENA), _numbers(module, BOUND)
-        parts = (arena, constants, table_bytes(module, self.target))
-        used = {m.name: sum(part.get(m.name, 0) for part in parts) for m in self.target.memories}
+        executed = sum(layer["macs"] for layer in self.layers)
+        used = {m.name: m.size - Fixed.of(module, m, self.target).room + arena[m.name] for m in self.target.memories}
         return {
             "schema": SCHEMA,
             "model": model,
             "target": self.target.name,
             "compile_seconds": 0.0,
             "layers": self.layers,
+            "macs": {"network": self._network_macs, "executed": executed},
             "approximated": self.approximated,
             "cycles": {"predicted": predicted, **self._bounds},
             "memory": {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,17 +11,20 @@ import numpy as np
 from htvm_ir.driver.edges import Array, Edge
 from htvm_ir.errors import HtvmError
 
+Preparation = Callable[[Path, Mapping[str, Array]], dict[str, Array]]
+"""(file, its arrays) -> the arrays to use."""
+
 REFERENCES = ("logits", "output")
-"""Keys that hold a reference, the first that is there counts."""
+"""Keys that hold the reference of a single output, the first that is there counts; then the outputs' own names."""
 
 
 @dataclass(frozen=True)
 class Samples:
-    """inputs: for each network input [samples, ...]. reference and labels where the file has them."""
+    """inputs: for each network input [samples, ...]. reference (for each output) and labels where the file has them."""
 
     inputs: tuple[Array, ...]
     edge: str
-    reference: Array | None = None
+    reference: tuple[Array, ...] | None = None
     reference_name: str = ""
     labels: Array | None = None
 
@@ -48,8 +51,10 @@ def read_npz(path: Path) -> dict[str, Array]:
     return {name: values for name, values in arrays.items() if isinstance(values, np.ndarray)}
 
 
-def load_samples(source: str, edges: Sequence[Edge], outputs: Sequence[Edge], count: int | None) -> Samples:
-    """Samples from a file or from ``random[:SEED]``.
+def load_samples(
+    source: str, edges: Sequence[Edge], outputs: Sequence[Edge], count: int | None, prepare: Preparation | None = None
+) -> Samples:
+    """Samples from a file or from ``random[:SEED]``; ``prepare`` brings a file's arrays into the network's convention.
 
     Raises:
         HtvmError: a missing name, or an array of the wrong type or shape.
@@ -58,6 +63,8 @@ def load_samples(source: str, edges: Sequence[Edge], outputs: Sequence[Edge], co
         return _random(source, edges, 1 if count is None else count)
     path = Path(source)
     arrays = read_npz(path)
+    if prepare is not None:
+        arrays = prepare(path, arrays)
     taken = [_take(path, arrays, edge, len(edges) == 1) for edge in edges]
     total = {len(values) for values in taken}
     if len(total) != 1:
@@ -72,12 +79,12 @@ def load_samples(source: str, edges: Sequence[Edge], outputs: Sequence[Edge], co
     if available == 0:
         raise HtvmError(f"{path}: holds no samples")
     wanted = available if count is None else count
-    name, reference = _reference(path, arrays, outputs, available)
+    name, reference = _references(path, arrays, outputs, available)
     labels = _labels(path, arrays, available)
     return Samples(
         tuple(values[:wanted] for values in inputs),
         kind,
-        None if reference is None else reference[:wanted],
+        None if reference is None else tuple(values[:wanted] for values in reference),
         name,
         None if labels is None else labels[:wanted],
     )
@@ -120,22 +127,30 @@ def _take(path: Path, arrays: Mapping[str, Array], edge: Edge, alone: bool) -> A
     raise HtvmError(f"{path}: '{found}' is {values.dtype}, expected {edge.dtype} (or float32 at the float edge)")
 
 
-def _reference(
+def _references(
     path: Path, arrays: Mapping[str, Array], outputs: Sequence[Edge], samples: int
-) -> tuple[str, Array | None]:
-    name = next((key for key in REFERENCES if key in arrays), None)
-    if name is None or len(outputs) != 1:
+) -> tuple[str, tuple[Array, ...] | None]:
+    """The references of all outputs and their names in the file; none if one is missing."""
+    keys = REFERENCES if len(outputs) == 1 else ()
+    names = [next((key for key in (*keys, *edge.names) if key in arrays), None) for edge in outputs]
+    known = [name for name in names if name is not None]
+    if not known or len(known) < len(names):
         return "", None
-    reference, edge = arrays[name], outputs[0]
+    pairs = zip(known, outputs, strict=True)
+    return ", ".join(known), tuple(_reference(path, name, arrays[name], edge, samples) for name, edge in pairs)
+
+
+def _reference(path: Path, name: str, reference: Array, edge: Edge, samples: int) -> Array:
+    """The integers that output ``edge`` should hold."""
     if reference.shape != (samples, *edge.shape[1:]):
         raise HtvmError(
             f"{path}: reference '{name}' has shape {list(reference.shape)}, expected {[samples, *edge.shape[1:]]}"
         )
     if reference.dtype.kind == "f" and edge.scale is not None:
-        return name, np.rint(reference / np.float32(edge.scale)) + edge.zero_point
+        return np.rint(reference / np.float32(edge.scale)) + edge.zero_point
     if reference.dtype.kind not in "iu":
         raise HtvmError(f"{path}: reference '{name}' is {reference.dtype}, expected integers")
-    return name, reference
+    return reference
 
 
 def _labels(path: Path, arrays: Mapping[str, Array], samples: int) -> Array | None:

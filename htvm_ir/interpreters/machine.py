@@ -139,6 +139,15 @@ class Machine:
             self._arenas[memory] = np.full(size.value.data, POISON, np.uint8)
         return self._arenas[memory]
 
+    def place(self, memory: str, start: int, size: int) -> Bytes:
+        """Part of the arena; InterpretationError if it does not lie inside."""
+        arena = self.arena(memory)
+        if start < 0 or start + size > arena.size:
+            raise InterpretationError(
+                f"bytes {start} to {start + size} are outside the {arena.size} of {memory}'s arena"
+            )
+        return arena[start : start + size]
+
     def record(self, op: Operation, value: Array) -> None:
         """Show the tensor an op produced to whoever watches."""
         if self.capture is not None:

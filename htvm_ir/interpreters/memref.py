@@ -77,14 +77,7 @@ class MemRefFunctions(InterpreterFunctions):
         """A buffer at its place in the arena. What was there stays: a life begins with the first write."""
         if not isinstance(type_.memory_space, StringAttr) or not isinstance(offset, IntegerAttr):
             raise InterpretationError(f"a buffer {type_} without memory or {OFFSET}; plan the memory first")
-        memory = type_.memory_space.data
-        arena = self.machine.arena(memory)
-        start, size = offset.value.data, _bytes_in(type_)
-        if start < 0 or start + size > arena.size:
-            raise InterpretationError(
-                f"bytes {start} to {start + size} are outside the {arena.size} of {memory}'s arena"
-            )
-        return _typed(arena[start : start + size], type_)
+        return _typed(self.machine.place(type_.memory_space.data, offset.value.data, _bytes_in(type_)), type_)
 
     @impl(memref.DeallocOp)
     def run_dealloc(self, interpreter: Interpreter, op: memref.DeallocOp, args: tuple[Any, ...]) -> PythonValues:

@@ -64,7 +64,8 @@ class Runner:
     """A module prepared for many runs; the module must not change between them.
 
     order: when transfers and jobs take effect, and whether races are errors; see Order. overlay: planned buffers share
-    the bytes of one arena per memory. target: runs the jobs, None = the module's own.
+    the bytes of one arena per memory, inputs and outputs that have a place there included. target: runs the jobs,
+    None = the module's own.
 
     Raises:
         HtvmError: there is no such function.
@@ -95,13 +96,24 @@ class Runner:
             HtvmError: the inputs do not fit the function.
             InterpretationError: the program has no meaning (bad index, token misused, part of an output not written).
         """
-        values = bind(self.arguments, inputs)
-        outputs = [_poisoned(argument) for argument in self.arguments if argument.is_output]
         machine = Machine(self.module, self._order, self._overlay, self._target, capture)
+        given = [argument for argument in self.arguments if not argument.is_output]
+        values = [self._placed(machine, a, v) for a, v in zip(given, bind(self.arguments, inputs), strict=True)]
+        outputs = [self._placed(machine, a, None) for a in self.arguments if a.is_output]
         interpreter = Interpreter(self.module, listeners=(Watcher(machine),) if capture else ())
         register(interpreter, machine)
         results = interpreter.call_op(self.function, (*values, *outputs))
         return [np.array(value) for value in (*results, *outputs)]
+
+    def _placed(self, machine: Machine, argument: Argument, value: Array | None) -> Array:
+        """The buffer of an argument: in the arena if it has a place there. An output (None) is not written yet."""
+        if not self._overlay or argument.place is None:
+            return _poisoned(argument) if value is None else value
+        memory, offset = argument.place
+        buffer = machine.place(memory, offset, _bytes(argument)).view(argument.dtype).reshape(argument.shape)
+        if value is not None:
+            buffer[...] = value
+        return buffer
 
     def layers(self, inputs: Inputs) -> dict[str, Array]:
         """All named tensors of a run, inputs included, under each of their names."""
@@ -114,8 +126,11 @@ class Runner:
 
 
 def _poisoned(argument: Argument) -> Array:
-    size = int(np.prod(argument.shape)) * argument.dtype.itemsize
-    return np.full(size, POISON, np.uint8).view(argument.dtype).reshape(argument.shape)
+    return np.full(_bytes(argument), POISON, np.uint8).view(argument.dtype).reshape(argument.shape)
+
+
+def _bytes(argument: Argument) -> int:
+    return int(np.prod(argument.shape)) * argument.dtype.itemsize
 
 
 def run(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from xdsl.dialects.builtin import MemRefType, ModuleOp, TensorType
+from xdsl.dialects.builtin import IntegerAttr, MemRefType, ModuleOp, StringAttr, TensorType
 from xdsl.dialects.func import FuncOp
 from xdsl.ir import Attribute
 from xdsl.traits import SymbolTable
@@ -19,15 +19,22 @@ from htvm_ir.interpreters.numpy_types import Array, dtype_of, static_shape
 OUTPUT = "accel.output"
 """Argument attribute: the buffer is a result."""
 
+MEMORY, OFFSET = "accel.memory", "accel.offset"
+"""Argument attributes: the buffer may lie here in a memory's arena."""
+
 
 @dataclass(frozen=True)
 class Argument:
-    """A tensor or buffer at the boundary; ``names`` has at least one entry, the primary name first."""
+    """A tensor or buffer at the boundary; ``names`` has at least one entry, the primary name first.
+
+    place: a memory, and an offset in its arena, where the caller may put the buffer.
+    """
 
     names: tuple[str, ...]
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
     is_output: bool
+    place: tuple[str, int] | None = None
 
     def check(self, value: Array) -> Array:
         """The value, if it has the shape and element type of the argument."""
@@ -60,7 +67,11 @@ def _argument(index: int, type_: Attribute, attributes: dict[str, Attribute]) ->
     if not isinstance(type_, TensorType | MemRefType):
         raise HtvmError(f"argument {index} of type {type_} is neither a tensor nor a buffer")
     names = tensor_names(attributes) or (f"arg{index}",)
-    return Argument(names, static_shape(type_), dtype_of(type_.element_type), OUTPUT in attributes)
+    memory, offset = attributes.get(MEMORY), attributes.get(OFFSET)
+    place = None
+    if isinstance(memory, StringAttr) and isinstance(offset, IntegerAttr):
+        place = memory.data, offset.value.data
+    return Argument(names, static_shape(type_), dtype_of(type_.element_type), OUTPUT in attributes, place)
 
 
 def bind(arguments: Sequence[Argument], inputs: Sequence[Array] | Mapping[str, Array]) -> list[Array]:

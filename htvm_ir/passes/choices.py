@@ -11,6 +11,7 @@ from xdsl.ir import Operation, SSAValue, Use
 
 from htvm_ir.dialects import graph
 from htvm_ir.dialects.accel import CPU
+from htvm_ir.dialects.attributes import values
 from htvm_ir.passes.workloads import (
     ANCHORS,
     ELEMENTWISE,
@@ -165,9 +166,17 @@ def hosts(found: Sequence[Candidate]) -> dict[Candidate, Candidate]:
 
 
 def _followed(op: Operation) -> SSAValue | None:
-    """The tensor whose elements an op touches once, in some order: all it needs besides constants."""
+    """The tensor whose elements an op touches at most once, in some order: all it needs besides constants."""
     inputs = computed_inputs(op)
-    return inputs[0] if len(inputs) == 1 and isinstance(op, (*FOLLOWERS, *ELEMENTWISE)) else None
+    touches_once = isinstance(op, (*FOLLOWERS, *ELEMENTWISE)) or _has_separate_windows(op)
+    return inputs[0] if len(inputs) == 1 and touches_once else None
+
+
+def _has_separate_windows(op: Operation) -> bool:
+    """Whether no two windows of a pool overlap: then nothing is computed twice if the map before it is not stored."""
+    if not isinstance(op, graph.PoolOp):
+        return False
+    return all(step >= size for step, size in zip(values(op.strides), values(op.kernel), strict=True))
 
 
 def groups(found: Sequence[Candidate], engines: Mapping[str, str]) -> dict[Candidate, list[Operation]]:

@@ -56,7 +56,7 @@ def fuse(op: graph.RequantOp) -> None:
 
 def only_clips(op: graph.RequantOp) -> bool:
     """Whether ``op`` neither multiplies nor shifts, so that its rounding has nothing to round."""
-    return set(values(op.multiplier)) == {1} and set(values(op.shift)) == {0}
+    return set(values(op.multiplier)) == {1} and set(values(op.shift)) == {0} and not any(op.addends)
 
 
 def is_identity(op: graph.RequantOp) -> bool:
@@ -83,6 +83,7 @@ def merge_clip(first: graph.RequantOp, clip: graph.RequantOp) -> graph.RequantOp
         zero_point=first.zero_point.value.data + z,
         lo=min(max(first.lo.value.data + z, lo), hi),
         hi=min(max(first.hi.value.data + z, lo), hi),
+        addend=first.addends,
     )
     named_as(merged, clip)
     return merged

@@ -143,11 +143,18 @@ def _border(value: SSAValue) -> tuple[int, ...]:
 
     There the loop over the window's columns has a known length, and the C compiler unrolls it.
     """
+    low, high = _interior(value)
+    return (low, high) if low < high else ()
+
+
+def _interior(value: SSAValue) -> tuple[int, int]:
+    """The columns of a map whose windows touch no padding, nor do those of the map they lie on, if it is not stored."""
     producer, _ = _producer(value)
     if not isinstance(producer, graph.Conv2dOp | graph.PoolOp):
-        return ()
-    low, high = windows.windows_of(producer)[1].interior
-    return (low, high) if low < high else ()
+        return (0, 0)
+    window = windows.windows_of(producer)[1]
+    below = _interior(producer.input)
+    return window.inside(*below) if below[0] < below[1] else window.interior
 
 
 def _unroll(kernel: Kernel, output: Buffer, value: SSAValue) -> int:

@@ -11,6 +11,7 @@ from xdsl.passes import ModulePass
 
 PIPELINE = (
     "fold-constants",  # graph: what does not depend on the input
+    "fold-dead-channels",  # graph: channels that are constant or not read
     "fuse-requant",  # graph: one requantisation after each operator
     "split-clips",  # graph: clips no engine has, after the op
     "legalize-convs",  # graph: kernels no engine has, rewritten into some they have
@@ -28,8 +29,9 @@ PIPELINE = (
 
 
 APPROXIMATE = "approximate-convs"
-NUMERICS: dict[str, tuple[str, ...]] = {"exact": (), "analog": (APPROXIMATE,)}
-"""What runs before ``dispatch`` by the user's choice of numerics: passes that change the network's meaning."""
+NUMERICS: dict[str, tuple[str, ...]] = {"exact": (), "pow2": (), "analog": (APPROXIMATE,)}
+"""What runs before ``dispatch`` by the user's choice of numerics: passes that change the network's meaning
+(``pow2`` has changed it before the import)."""
 
 
 def pass_class(name: str) -> type[ModulePass]:

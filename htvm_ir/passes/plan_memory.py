@@ -2,28 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from math import prod
 
 from xdsl.context import Context
-from xdsl.dialects.builtin import DictionaryAttr, IntegerType, MemRefType, ModuleOp, StringAttr
+from xdsl.dialects.builtin import ArrayAttr, DictionaryAttr, MemRefType, ModuleOp, StringAttr
 from xdsl.dialects.func import FuncOp
-from xdsl.dialects.memref import AllocOp, GlobalOp
+from xdsl.dialects.memref import AllocOp
 from xdsl.ir import Attribute, Operation, SSAValue
 from xdsl.passes import ModulePass
 
-from htvm_ir.dialects.accel import JobTokenType, LaunchOp
+from htvm_ir.dialects.accel import JobTokenType
 from htvm_ir.dialects.attributes import integer
 from htvm_ir.dialects.dma import TokenType
-from htvm_ir.errors import HtvmError
 from htvm_ir.memory.plan import plan
 from htvm_ir.memory.problem import Buffer, Placement
+from htvm_ir.passes.bufferize import OUTPUT
+from htvm_ir.passes.memory_fit import Fixed, bytes_of, check_fit, in_memory
 from htvm_ir.passes.workloads import module_target
-from htvm_ir.targets.target import Data, Job, Memory, Target
+from htvm_ir.targets.target import Memory
 
 OFFSET = "accel.offset"
-"""Attribute of an allocation: bytes from the start of its memory's arena."""
+"""Attribute of an allocation: bytes from the start of its memory's arena; of an argument of ``@main``: a place that
+the caller may use for it."""
+
+MEMORY = "accel.memory"
+"""Attribute of an argument of ``@main`` that has an offset: the memory whose arena it is in."""
 
 ARENA = "accel.arena"
 BOUND = "accel.arena_bound"
@@ -35,7 +39,8 @@ class PlanMemory(ModulePass):
     """Sets ``accel.offset`` on every allocation with static lifetimes (first to last use in its function).
 
     Kernels run one after the other, so their local buffers share one arena, behind what ``@main`` has in the same
-    memory. ``seconds`` limits each search.
+    memory. The caller's buffers lie outside; where there is no room for them beside the arena, they get a place in
+    it. ``seconds`` limits each search.
     """
 
     name = "plan-memory"
@@ -44,50 +49,90 @@ class PlanMemory(ModulePass):
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         target = module_target(op)
         memories = {memory.name: memory for memory in target.memories}
+        fixed = {name: Fixed.of(op, memory, target) for name, memory in memories.items()}
         arena, bound, of_main = (dict.fromkeys(memories, 0) for _ in range(3))
         functions = [f for f in op.ops if isinstance(f, FuncOp) and f.body.blocks]
+        host = target.memory(target.host_memory)
+        shared = _caller_shares_arena(functions, host, fixed[host.name].room, self.seconds)
         for function in sorted(functions, key=lambda f: f.sym_name.data != "main"):
+            is_main = function.sym_name.data == "main"
             for name, memory in memories.items():
-                placement = place(function, memory, self.seconds, of_main[name])
+                caller = is_main and shared and memory is host
+                placement = place(function, memory, self.seconds, of_main[name], caller)
                 arena[name] = max(arena[name], of_main[name] + placement.bytes)
                 bound[name] = max(bound[name], placement.lower_bound)
-            if function.sym_name.data == "main":
+            if is_main:
                 of_main = dict(arena)
-        tables = table_bytes(op, target)
-        for name, memory in memories.items():
-            check_fit(op, memory, arena[name], tables.get(name, 0))
+        for name in memories:
+            check_fit(op, fixed[name], arena[name])
         op.attributes[ARENA] = DictionaryAttr({n: integer(v) for n, v in arena.items()})
         op.attributes[BOUND] = DictionaryAttr({n: integer(v) for n, v in bound.items()})
 
 
-def bytes_of(type_: Attribute) -> int:
-    """Bytes a buffer of integers takes."""
-    assert isinstance(type_, MemRefType) and isinstance(type_.element_type, IntegerType)
-    return prod(type_.get_shape()) * type_.element_type.width.data // 8
+def place(function: FuncOp, memory: Memory, seconds: float, base: int, caller: bool = False) -> Placement:
+    """Plan the allocations of one function in one memory and write the offsets, from ``base`` on.
 
-
-def place(function: FuncOp, memory: Memory, seconds: float, base: int) -> Placement:
-    """Plan the allocations of one function in one memory and write the offsets, from ``base`` on."""
-    order = {op: number for number, op in enumerate(function.body.block.ops)}
-    allocs: dict[str, AllocOp] = {}
-    buffers: list[Buffer] = []
-    for op, index in order.items():
-        if not isinstance(op, AllocOp) or not _in_memory(op.memref.type, memory):
-            continue
-        name = f"{function.sym_name.data}.{len(allocs)}"
-        allocs[name] = op
-        uses = [order[_ancestor(user, function)] for user in _users(op.memref)]
-        start, end = min(uses, default=index), max(uses, default=index) + 1
-        size = -(-bytes_of(op.memref.type) // memory.alignment) * memory.alignment
-        buffers.append(Buffer(name, size, start, end, memory.alignment))
-    placement = plan(buffers, seconds=seconds)
-    for name, op in allocs.items():
-        op.attributes[OFFSET] = integer(base + placement.offsets[name])
+    caller: the function's arguments get a place as well.
+    """
+    buffers = _buffers(function, memory)
+    arguments = _arguments(function, memory) if caller else []
+    placement = plan([*buffers.values(), *arguments], seconds=seconds)
+    for op, buffer in buffers.items():
+        op.attributes[OFFSET] = integer(base + placement.offsets[buffer.name])
+    if caller:
+        offsets = [integer(base + placement.offsets[buffer.name]) for buffer in arguments]
+        _set_places(function, memory, offsets)
     return placement
 
 
-def _in_memory(type_: Attribute, memory: Memory) -> bool:
-    return isinstance(type_, MemRefType) and type_.memory_space == StringAttr(memory.name)
+def _buffers(function: FuncOp, memory: Memory) -> dict[AllocOp, Buffer]:
+    """The allocations in a memory, alive from first to last use."""
+    order = {op: number for number, op in enumerate(function.body.block.ops)}
+    buffers: dict[AllocOp, Buffer] = {}
+    for op, index in order.items():
+        if isinstance(op, AllocOp) and in_memory(op.memref.type, memory):
+            uses = _uses(op.memref, function, order)
+            name = f"{function.sym_name.data}.{len(buffers)}"
+            buffers[op] = _buffer(name, op.memref, memory, min(uses, default=index), max(uses, default=index) + 1)
+    return buffers
+
+
+def _arguments(function: FuncOp, memory: Memory) -> list[Buffer]:
+    """The caller's buffers: inputs are there from the start, results stay to the end."""
+    order = {op: number for number, op in enumerate(function.body.block.ops)}
+    given = function.arg_attrs or [DictionaryAttr({})] * len(function.args)
+    buffers: list[Buffer] = []
+    for argument, attributes in zip(function.args, given, strict=True):
+        uses = _uses(argument, function, order)
+        start, end = (min(uses, default=0), len(order)) if OUTPUT in attributes.data else (0, max(uses, default=0) + 1)
+        buffers.append(_buffer(f"argument.{argument.index}", argument, memory, start, end))
+    return buffers
+
+
+def _buffer(name: str, value: SSAValue, memory: Memory, start: int, end: int) -> Buffer:
+    size = -(-bytes_of(value.type) // memory.alignment) * memory.alignment
+    return Buffer(name, size, start, end, memory.alignment)
+
+
+def _set_places(function: FuncOp, memory: Memory, offsets: Sequence[Attribute]) -> None:
+    given = function.arg_attrs or [DictionaryAttr({})] * len(offsets)
+    places = [{MEMORY: StringAttr(memory.name), OFFSET: offset} for offset in offsets]
+    function.arg_attrs = ArrayAttr([DictionaryAttr({**a.data, **b}) for a, b in zip(given, places, strict=True)])
+
+
+def _caller_shares_arena(functions: Sequence[FuncOp], memory: Memory, room: int, seconds: float) -> bool:
+    """Whether the caller's buffers find no room beside the arena of ``@main``, but do in it."""
+    main = next((f for f in functions if f.sym_name.data == "main"), None)
+    if main is None:
+        return False
+    buffers, arguments = list(_buffers(main, memory).values()), _arguments(main, memory)
+    beside = plan(buffers, seconds=seconds).bytes + sum(buffer.size for buffer in arguments)
+    return beside > room >= plan([*buffers, *arguments], seconds=seconds).bytes
+
+
+def _uses(value: SSAValue, function: FuncOp, order: Mapping[Operation, int]) -> list[int]:
+    """When a buffer is used, as numbers of the ops directly in the function's body."""
+    return [order[_ancestor(user, function)] for user in _users(value)]
 
 
 def _users(value: SSAValue) -> Iterator[Operation]:
@@ -106,42 +151,3 @@ def _ancestor(op: Operation, function: FuncOp) -> Operation:
         assert parent is not None
         op = parent
     return op
-
-
-def table_bytes(module: ModuleOp, target: Target) -> dict[str, int]:
-    """Bytes of the prebuilt tables (instruction lists) of all jobs, by memory; addresses do not change their size."""
-    totals: dict[str, int] = {}
-    for op in module.walk():
-        if isinstance(op, LaunchOp):
-            job = Job(op.kernel.data, op.fields)
-            call = target.engine(op.engine_name).call(job, [0] * len(op.inputs), 0, "")
-            for table in call.arguments:
-                if isinstance(table, Data):
-                    alignment = target.memory(table.memory).alignment
-                    size = -(-4 * len(table.words) // alignment) * alignment
-                    totals[table.memory] = totals.get(table.memory, 0) + size
-    return totals
-
-
-def check_fit(module: ModuleOp, memory: Memory, arena: int, tables: int) -> None:
-    """Constants, tables and arena against the size of a memory.
-
-    Raises:
-        HtvmError: says by how many bytes they exceed it and which tensors are the largest.
-    """
-    globals_ = [op for op in module.walk() if isinstance(op, GlobalOp) and _in_memory(op.type, memory)]
-    constants = sum(bytes_of(op.type) for op in globals_)
-    needed = arena + constants + tables + memory.reserved
-    if needed <= memory.size:
-        return
-    tensors = [(bytes_of(op.type), op.sym_name.data) for op in globals_]
-    for op in module.walk():
-        if isinstance(op, AllocOp) and _in_memory(op.memref.type, memory):
-            shape = "x".join(map(str, op.memref.type.get_shape()))
-            tensors.append((bytes_of(op.memref.type), f"buffer {shape}"))
-    largest = ", ".join(f"{name} ({size} bytes)" for size, name in sorted(tensors, reverse=True)[:3])
-    raise HtvmError(
-        f"the network does not fit {memory.name}: {needed} bytes needed ({constants} of constants, "
-        f"{tables} of job tables, {arena} of buffers), {memory.size} there, {needed - memory.size} too many; "
-        f"largest: {largest}"
-    )

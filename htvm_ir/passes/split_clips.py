@@ -84,6 +84,7 @@ def _rewrite(requant: graph.RequantOp, wide: Requant) -> None:
         zero_point=wide.zero_point,
         lo=wide.lo,
         hi=wide.hi,
+        addend=wide.addend,
     )
     clip = graph.RequantOp(first.result, element, lo=requant.lo.value.data, hi=requant.hi.value.data)
     clip.attributes |= requant.attributes

@@ -116,6 +116,7 @@ def requant_of(op: graph.RequantOp) -> Requant:
         op.zero_point.value.data,
         op.lo.value.data,
         op.hi.value.data,
+        op.addends,
     )
 
 
@@ -126,12 +127,20 @@ def following_requant(op: Operation) -> graph.RequantOp | None:
 
 
 def widens_for_user(op: Operation) -> bool:
-    """Whether an op makes 8 bits 32 for one sum or product: it rather runs with that."""
+    """Whether an op is of those that make 8 bits 32 for one sum or product: they rather run with that."""
+    use = op.results[0].get_user_of_unique_use() if op.results else None
+    return _widens(op) and use is not None and (isinstance(use, ELEMENTWISE) or widens_for_user(use))
+
+
+def _widens(op: object) -> bool:
+    """Whether a requantisation has a wider result than operand, or follows one that has for it alone."""
     if not isinstance(op, graph.RequantOp):
         return False
     before, after = (graph.tensor_type(value).element_type for value in (op.input, op.result))
     assert isinstance(before, IntegerType) and isinstance(after, IntegerType)
-    return before.width.data < after.width.data and isinstance(op.result.get_user_of_unique_use(), ELEMENTWISE)
+    if before.width.data < after.width.data:
+        return True
+    return before.width.data == after.width.data == 32 and op.input.has_one_use() and _widens(op.input.owner)
 
 
 def workload_of(anchor: Operation, requant: graph.RequantOp | None) -> Workload:

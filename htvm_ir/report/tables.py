@@ -53,8 +53,8 @@ def layers(report: Report, measured: Mapping[str, int] | None = None) -> str:
 
 
 def totals(report: Report) -> str:
-    """Memories and arenas."""
-    lines = [""]
+    """Multiply-accumulates, memories and arenas."""
+    lines = ["", macs(report)]
     for name, memory in report["memory"].items():
         verdict = "fits" if memory["fits"] else "DOES NOT FIT"
         arena = report["arena"].get(name)
@@ -65,6 +65,12 @@ def totals(report: Report) -> str:
         lines.append(f"{name}: {memory['used']:,} of {memory['size']:,} bytes{note}: {verdict}")
     lines.append(f"weights: {report['weights_bytes']:,} bytes; compiled in {report['compile_seconds']:.2f} s")
     return "\n".join(lines)
+
+
+def macs(report: Report) -> str:
+    """What folding dead channels left to be computed; zeros that grow a kernel for an engine count as well."""
+    counts = report["macs"]
+    return f"MACs: {counts['network']:,} in the network, {counts['executed']:,} executed"
 
 
 def run(report: Report) -> str:
@@ -121,6 +127,36 @@ def _checks(check: Report) -> list[str]:
     if check["accuracy"] is not None:
         lines.append(f"accuracy: {check['accuracy']:.2%}")
     return lines
+
+
+def quantization(report: Report) -> str:
+    """What a conversion to DIANA's number format chose for each layer, and what it cost on the calibration data."""
+    header = ["layer", "op", "scale", "offset", "weight scale", "shift", "clip", "SNR dB"]
+    rows: list[list[str]] = []
+    for layer in report["layers"]:
+        weights = layer["weight_exponent"]
+        rows.append(
+            [
+                layer["name"],
+                layer["op"],
+                f"2^{layer['exponent']}",
+                str(layer["offset"] or ""),
+                "" if weights is None else f"2^{weights}",
+                str(layer["shift"] or ""),
+                "..".join(map(str, layer["clip"])),
+                "exact" if layer["snr_db"] is None else f"{layer['snr_db']:.1f}",
+            ]
+        )
+    lines = [table(header, rows, right=(2, 3, 4, 5, 7)), ""]
+    lines += [f"input {name}: scale {scale:g}" for name, scale in report["input_scales"].items()]
+    lines.append(f"channels equalised: {'yes' if report['equalised'] else 'no, it did not help'}")
+    if report["left_to_caller"]:
+        lines.append(f"left to the caller: {', '.join(report['left_to_caller'])}; outputs are what it would read")
+    cost = f"on {report['samples']} calibration samples: outputs differ from the float network's by "
+    lines.append(f"{cost}{report['relative_error']:.2%} of their size")
+    if report["agreement"] is not None:
+        lines[-1] += f", the largest output is the same in {report['agreement']:.1%}"
+    return "\n".join(lines)
 
 
 def reasons(report: Report) -> str:

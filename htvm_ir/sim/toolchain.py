@@ -6,6 +6,7 @@ package. Another C compiler may be named; zig links in any case, so that only th
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import tempfile
@@ -37,6 +38,9 @@ _COMPILE_FLAGS = (
 # zig's defaults suit a debug build for a hosted system
 _ZIG_FLAGS = ("-fno-sanitize=undefined",)
 _RISCV_FLAGS = ("-march=rv32imc", "-mabi=ilp32")
+_FULL = re.compile(r"section '([^']*)' will not fit in region '([^']*)': overflowed by (\d+) bytes")
+"""What lld says when a memory is full."""
+
 _LINK_FLAGS = ("-nostartfiles", "-static", "-Wl,--gc-sections", "-Wl,--build-id=none", "-g0")
 
 
@@ -105,5 +109,8 @@ def _run(command: Sequence[str], what: str) -> None:
     except OSError as error:
         raise HtvmError(f"cannot start the compiler {command[0]}: {error.strerror}") from error
     if done.returncode:
+        if full := _FULL.search(done.stderr):
+            section, region, missing = full.groups()
+            raise HtvmError(f"cannot build {what}: memory '{region}' is {missing} bytes too small for '{section}'")
         lines = [line.strip() for line in done.stderr.splitlines() if line.strip()]
         raise HtvmError(f"cannot build {what}: {' | '.join(lines[:_ERROR_LINES])}")

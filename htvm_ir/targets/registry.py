@@ -7,10 +7,12 @@ from functools import cache
 from importlib.metadata import entry_points
 
 from htvm_ir.errors import HtvmError
+from htvm_ir.settings import read_settings, split_settings
 from htvm_ir.targets.target import Target
 
 GROUP = "htvm_ir.targets"
-"""The entry-point group; each entry is a function without arguments that returns a Target."""
+"""The entry-point group. Each entry is a function that returns a Target; it takes what the target lists as its
+``parameters`` as keyword arguments, all with defaults."""
 
 
 def target_names() -> tuple[str, ...]:
@@ -20,16 +22,23 @@ def target_names() -> tuple[str, ...]:
 
 @cache
 def load_target(name: str) -> Target:
-    """The target registered as ``name``.
+    """The target registered as ``name``, or ``NAME,PARAMETER=VALUE,...``: with other numbers than its own.
 
     Raises:
-        HtvmError: no such target; the message lists those there are.
+        HtvmError: no such target, or parameter; the message lists those there are.
     """
+    name, settings = split_settings(name)
     found = [entry for entry in entry_points(group=GROUP) if entry.name == name]
     if not found:
         known = ", ".join(target_names())
         raise HtvmError(f"unknown target '{name}'; known targets: {known}")
-    return found[0].load()()
+    make = found[0].load()
+    target: Target = make()
+    if not settings:
+        return target
+    changes = read_settings(f"target '{name}'", settings, target.parameters)
+    changed = ",".join(f"{key}={str(value).lower()}" for key, value in changes.items())
+    return replace(make(**changes), name=f"{name},{changed}")
 
 
 def target_with_engines(name: str, engines: tuple[str, ...] | None) -> Target:

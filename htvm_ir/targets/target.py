@@ -8,11 +8,11 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from htvm_ir.settings import Setting
 from htvm_ir.targets.layout import Layout
 from htvm_ir.targets.soc import Soc
 from htvm_ir.targets.workload import Approximation, Tile, Workload
@@ -118,6 +118,7 @@ class Engine(ABC):
         load, store: names of the channels that fill and drain ``local``.
         wait: C function that returns when the last started job is done.
         buffers: how many tiles of each operand have room in ``local`` at one time (2 = double buffering).
+        kinds: the kinds of workload it computes at all; ``match`` says which of them.
     """
 
     name: str
@@ -127,6 +128,7 @@ class Engine(ABC):
     store: str
     wait: str
     buffers: int = 1
+    kinds: tuple[str, ...]
 
     @abstractmethod
     def match(self, workload: Workload) -> str | None:
@@ -207,8 +209,9 @@ class Target:
     """One system on chip.
 
     host_memory: where activations live between kernels. engines: in order of preference.
-    headers: C headers of the run-time library. parameters: what ``htvm targets NAME`` prints besides.
-    soc: makes the virtual SoC, if there is one; keyword arguments replace ``parameters`` of its devices.
+    headers: C headers of the run-time library. soc: makes the virtual SoC, if there is one; keyword arguments replace
+    ``parameters`` of its devices. parameters: numbers and switches that ``--target NAME,PARAMETER=VALUE`` changes (see
+    ``registry.GROUP``), with their values.
     """
 
     name: str
@@ -221,7 +224,7 @@ class Target:
     host: Host = Host()
     headers: tuple[str, ...] = ()
     soc: Callable[..., Soc] | None = None
-    parameters: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    parameters: Mapping[str, Setting] = field(default_factory=dict[str, Setting])
 
     def memory(self, name: str) -> Memory:
         """The memory called ``name``; KeyError if there is none."""

@@ -22,9 +22,9 @@ Tile = Mapping[str, Range]
 
 @dataclass(frozen=True)
 class Requant:
-    """``clamp(zero_point + R(acc * multiplier, shift), lo, hi)``; see docs/numerics.md.
+    """``clamp(zero_point + R(acc * multiplier + addend, shift), lo, hi)``; see docs/numerics.md.
 
-    multiplier, shift: one value, or one for each output channel.
+    multiplier, shift, addend: one value, or one for each output channel.
     """
 
     rounding: str
@@ -33,6 +33,7 @@ class Requant:
     zero_point: int
     lo: int
     hi: int
+    addend: tuple[int, ...] = (0,)
 
 
 @dataclass(frozen=True)
@@ -243,7 +244,8 @@ def _cut_requant(requant: Requant | None, channels: slice) -> Requant | None:
     def cut(values: tuple[int, ...]) -> tuple[int, ...]:
         return values[channels] if len(values) > 1 else values
 
-    return replace(requant, multiplier=cut(requant.multiplier), shift=cut(requant.shift))
+    parameters = {name: cut(getattr(requant, name)) for name in ("multiplier", "shift", "addend")}
+    return replace(requant, **parameters)
 
 
 def as_array(values: NDArray[Any] | None) -> NDArray[Any]:

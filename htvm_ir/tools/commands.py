@@ -31,7 +31,10 @@ def options_of(arguments: argparse.Namespace) -> Options:
         module_name=arguments.module_name,
         solver_seconds=arguments.solver_seconds,
         plan=None if arguments.plan is None else read_plan(Path(arguments.plan)),
+        rounding=arguments.rounding,
         input_ranges=dict(_range(text) for text in arguments.input_range),
+        calibration=None if arguments.calibration is None else Path(arguments.calibration),
+        calibration_samples=arguments.calibration_samples,
     )
 
 
@@ -74,11 +77,17 @@ def compile(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print(report_text(compiled.report), end="")
         return 0
+    _print_conversion(compiled)
     print(tables.layers(compiled.report))
     print(tables.totals(compiled.report))
     if out is not None:
         print(f"written to {out}")
     return 0
+
+
+def _print_conversion(compiled: Compiled) -> None:
+    if compiled.quantized is not None:
+        print(tables.quantization(compiled.quantized.report), end="\n\n")
 
 
 def _watch(arguments: argparse.Namespace) -> Callable[[str, float], None] | None:
@@ -107,7 +116,8 @@ def run(arguments: argparse.Namespace) -> int:
     else:
         compiled, module_name = _compile(arguments), arguments.module_name
     inputs, outputs = edges(compiled.module)
-    samples = load_samples(arguments.input, inputs, outputs, arguments.samples)
+    prepare = None if compiled.quantized is None else compiled.quantized.real_arrays
+    samples = load_samples(arguments.input, inputs, outputs, arguments.samples, prepare)
     execution = execute(
         compiled,
         module_name,
@@ -127,6 +137,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print(report_text(report), end="")
     else:
+        _print_conversion(compiled)
         print(tables.layers(report, execution.layer_cycles))
         print(tables.totals(report))
         print(tables.run(report))
@@ -139,8 +150,17 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _refuse_compile_options(arguments: argparse.Namespace) -> None:
     """A compiled folder is run as it is."""
-    for name in ("engines", "plan", "solver_seconds", "input_range", "numerics"):
-        if getattr(arguments, name) not in (None, [], "exact"):
+    defaults = {
+        "engines": None,
+        "plan": None,
+        "solver_seconds": None,
+        "input_range": [],
+        "rounding": "onnx",
+        "numerics": "exact",
+        "calibration": None,
+    }
+    for name, default in defaults.items():
+        if getattr(arguments, name) != default:
             option = "--" + name.replace("_", "-")
             raise HtvmError(f"{arguments.model}: is compiled already, {option} comes too late; name the model instead")
 
@@ -164,7 +184,11 @@ def explain(arguments: argparse.Namespace) -> int:
     compiled = _compile(arguments)
     error = approximation_error(compiled)
     report = compiled.report if error is None else compiled.report | {"output_error": error.as_json()}
-    print(report_text(report) if arguments.json else tables.reasons(report))
+    if arguments.json:
+        print(report_text(report), end="")
+    else:
+        print(tables.reasons(report))
+        print(tables.macs(report))
     return 0
 
 
@@ -179,6 +203,36 @@ def targets(arguments: argparse.Namespace) -> int:
     target = load_target(arguments.name)
     facts = tables.target_facts(target)
     print(json.dumps(facts, indent=2) if arguments.json else tables.target(facts))
+    return 0
+
+
+def ops(arguments: argparse.Namespace) -> int:
+    """``htvm ops``."""
+    from htvm_ir.report import operators
+    from htvm_ir.targets.registry import load_target
+
+    target = load_target(arguments.target)
+    if arguments.json:
+        print(json.dumps({"target": target.name, "conventions": operators.facts(target)}, indent=2))
+    else:
+        print(operators.markdown(target) if arguments.markdown else operators.text(target))
+    return 0
+
+
+def quantize(arguments: argparse.Namespace) -> int:
+    """``htvm quantize``."""
+    from htvm_ir.driver.files import check_file, write_file
+    from htvm_ir.driver.quantize import quantize_model
+
+    out, what = Path(arguments.output), "the model"
+    check_file(out, what)
+    found = quantize_model(arguments.model, Path(arguments.calibration), arguments.calibration_samples)
+    write_file(out, found.model.SerializeToString(), what)
+    if arguments.json:
+        print(json.dumps(found.report, indent=2))
+        return 0
+    print(tables.quantization(found.report))
+    print(f"written to {out}")
     return 0
 
 

@@ -11,11 +11,10 @@ from collections.abc import Sequence
 from htvm_ir.errors import HtvmError
 
 UNFINISHED = {
-    "tiler": ("optimal", ("dory", "none")),
-    "rounding": ("onnx", ("tflite",)),
-    "io": ("integer", ("float",)),
+    "tiler": (("optimal",), ("dory", "none")),
+    "io": (("integer",), ("float",)),
 }
-"""Option -> the value that is there, and those that are planned and refused until they are."""
+"""Option -> the values that are there, the default first, and those that are planned and refused until they are."""
 
 
 class Parser(argparse.ArgumentParser):
@@ -31,6 +30,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = top.parse_args(arguments)
     if options.command == "zoo" and (options.name is None) != (options.output is None):
         top.error("zoo NAME -o FILE writes a network; without both it lists them")
+    if options.command in ("compile", "run", "explain") and (options.numerics == "pow2") != bool(options.calibration):
+        top.error("--numerics=pow2 and --calibration X.npz go together")
     try:
         _check_options(options)
         from htvm_ir.tools import commands
@@ -67,9 +68,22 @@ def parser() -> Parser:
     compile_.add_argument("-o", "--output", metavar="DIR", help="folder for the package (none: only report)")
     _add_run_options(run)
 
+    quantize = commands.add_parser("quantize", help="convert a float or QDQ model to DIANA's number format")
+    quantize.add_argument(
+        "model", metavar="MODEL", help="an .onnx file: float, or with QuantizeLinear/DequantizeLinear"
+    )
+    quantize.add_argument("--calibration", required=True, metavar="X.npz", help="inputs to convert on")
+    _add_calibration_samples(quantize)
+    quantize.add_argument("-o", "--output", required=True, metavar="OUT.onnx", help="where to write the integer net")
+    quantize.add_argument("--json", action="store_true", help="print one JSON object")
+
     targets = commands.add_parser("targets", help="what targets there are, or what one is made of")
     targets.add_argument("name", nargs="?", help="print this one's memories, engines and parameters")
     targets.add_argument("--json", action="store_true", help="print one JSON object")
+    ops = commands.add_parser("ops", help="the ONNX operators there are, their conditions and engines")
+    ops.add_argument("--target", default="diana", help="whose engines (default: diana)")
+    ops.add_argument("--json", action="store_true", help="print one JSON object")
+    ops.add_argument("--markdown", action="store_true", help="print the page of the documentation")
     zoo = commands.add_parser("zoo", help="list the built-in networks, or write one as ONNX")
     zoo.add_argument("name", nargs="?", help="the network to write")
     zoo.add_argument("-o", "--output", metavar="FILE", help="where to write it")
@@ -78,15 +92,26 @@ def parser() -> Parser:
 
 def _add_model_options(command: argparse.ArgumentParser) -> None:
     command.add_argument("model", metavar="MODEL", help="an .onnx file, zoo:NAME, or (run) a compiled folder")
-    command.add_argument("--target", default="diana", help="see htvm targets (default: diana)")
+    command.add_argument(
+        "--target", default="diana", metavar="NAME[,PARAMETER=VALUE...]", help="see htvm targets (default: diana)"
+    )
     command.add_argument("--engines", help="comma-separated engines that may be used, or none")
-    for name, (default, planned) in UNFINISHED.items():
-        command.add_argument(f"--{name}", default=default, choices=(default, *planned), help=f"default: {default}")
+    for name, (there, planned) in UNFINISHED.items():
+        command.add_argument(f"--{name}", default=there[0], choices=(*there, *planned), help=f"default: {there[0]}")
+    command.add_argument("--calibration", metavar="X.npz", help="inputs on which --numerics=pow2 converts the model")
+    _add_calibration_samples(command)
+    command.add_argument(
+        "--rounding",
+        default="onnx",
+        choices=("onnx", "tflite"),
+        help="whose results a QDQ or QOperator network has: onnxruntime's (default) or TFLite's reference kernels'",
+    )
     command.add_argument(
         "--numerics",
         default="exact",
         choices=("exact", "pow2", "analog"),
-        help="exact; analog: ternary convolutions may go through converters that clip (reports the error)",
+        help="exact; pow2: convert the model on --calibration data; analog: ternary convolutions may go through "
+        "converters that clip (the latter two report the error)",
     )
     command.add_argument(
         "--input-range",
@@ -100,6 +125,10 @@ def _add_model_options(command: argparse.ArgumentParser) -> None:
     command.add_argument("--module-name", type=_identifier, default="default", help="prefix in the C interface")
     command.add_argument("--json", action="store_true", help="print one JSON object")
     command.add_argument("-v", "--verbose", action="store_true", help="show the passes and their times")
+
+
+def _add_calibration_samples(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--calibration-samples", type=_count, metavar="N", help="only the first N calibration samples")
 
 
 def _add_run_options(command: argparse.ArgumentParser) -> None:
@@ -119,12 +148,10 @@ def _add_run_options(command: argparse.ArgumentParser) -> None:
 
 
 def _check_options(options: argparse.Namespace) -> None:
-    for name, (default, _) in UNFINISHED.items():
-        value = getattr(options, name, default)
-        if value != default:
-            raise HtvmError(f"--{name} {value} is not implemented yet; only --{name} {default} is")
-    if getattr(options, "numerics", "exact") == "pow2":
-        raise HtvmError("--numerics pow2 is not implemented yet; only --numerics exact and analog are")
+    for name, (there, _) in UNFINISHED.items():
+        value = getattr(options, name, there[0])
+        if value not in there:
+            raise HtvmError(f"--{name} {value} is not implemented yet; only {', '.join(there)} can be chosen")
 
 
 def _seconds(text: str) -> float:

@@ -10,6 +10,9 @@ from collections.abc import Callable
 from htvm_ir.zoo.arithmetic import INT7_MAX
 from htvm_ir.zoo.builder import NetBuilder
 
+_PIXELS = 8 * 128 * 128
+"""What calibration takes at most of large images (model choice)."""
+
 
 def resnet8(name: str) -> NetBuilder:
     """Three residual blocks; the last two halve the map and so convolve their shortcut 1x1."""
@@ -74,13 +77,18 @@ def dscnn_htvm(name: str) -> NetBuilder:
     return _keyword(net, x)
 
 
-def mobilenetv1(name: str) -> NetBuilder:
-    """MobileNetV1 with a quarter of the channels."""
-    net = NetBuilder(name, (3, 96, 96), scale=1 / 64)
-    x = net.conv("conv1", net.input, 8, (3, 3), stride=2)
-    blocks = ((16, 1), (32, 2), (32, 1), (64, 2), (64, 1), (128, 2), *((128, 1),) * 5, (256, 2))
-    for block, (channels, stride) in enumerate((*blocks, (256, 1)), start=1):
-        x = _separable(net, f"block{block}", x, channels, stride)
+def mobilenetv1(name: str, *, width: float = 0.25, resolution: int = 96) -> NetBuilder:
+    """MobileNetV1 with `width` times the channels, at least 8 (as Keras has it), for square images."""
+    samples = max(1, min(8, _PIXELS // resolution**2))
+    net = NetBuilder(name, (3, resolution, resolution), scale=1 / 64, samples=samples)
+
+    def scaled(channels: int) -> int:
+        return max(8, int(channels * width))
+
+    x = net.conv("conv1", net.input, scaled(32), (3, 3), stride=2)
+    blocks = ((64, 1), (128, 2), (128, 1), (256, 2), (256, 1), (512, 2), *((512, 1),) * 5, (1024, 2), (1024, 1))
+    for block, (channels, stride) in enumerate(blocks, start=1):
+        x = _separable(net, f"block{block}", x, scaled(channels), stride)
     return _classify(net, x, classes=2)
 
 
@@ -112,7 +120,7 @@ def _classify(net: NetBuilder, x: str, *, classes: int) -> NetBuilder:
     return net
 
 
-NETWORKS: dict[str, Callable[[str], NetBuilder]] = {
+NETWORKS: dict[str, Callable[..., NetBuilder]] = {
     "resnet8": resnet8,
     "dscnn": dscnn,
     "mobilenetv1": mobilenetv1,

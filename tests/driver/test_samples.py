@@ -54,13 +54,21 @@ def test_first_reference_and_labels(tmp_path: Path) -> None:
     found = load_samples(saved(tmp_path, **arrays), [IMAGE], [LOGITS], 1)
     assert found.reference is not None and found.labels is not None
     assert found.reference_name == "logits"
-    np.testing.assert_array_equal(found.reference, arrays["logits"][:1])
+    np.testing.assert_array_equal(found.reference[0], arrays["logits"][:1])
     np.testing.assert_array_equal(found.labels, [0])
 
 
-def test_reference_of_two_outputs_is_nobodys(tmp_path: Path) -> None:
-    source = saved(tmp_path, image=array(2, 2, 3), output=array(2, 4))
-    assert load_samples(source, [IMAGE], [LOGITS, LOGITS], None).reference is None
+def test_references_of_several_outputs_go_by_their_names(tmp_path: Path) -> None:
+    arrays = {"image": array(2, 2, 3), "output": array(2, 4), "alias": array(2, 4, low=1), "logits": array(2, 4, low=2)}
+    other = Edge(("other", "alias"), (1, 4), INT8, (-128, 127))
+    found = load_samples(saved(tmp_path, **arrays), [IMAGE], [other, LOGITS], None)
+    assert found.reference is not None
+    assert found.reference_name == "alias, logits"
+    np.testing.assert_array_equal(found.reference[0], arrays["alias"])
+    np.testing.assert_array_equal(found.reference[1], arrays["logits"])
+    del arrays["alias"]
+    assert load_samples(saved(tmp_path, **arrays), [IMAGE], [other, LOGITS], None).reference is None
+    assert load_samples(saved(tmp_path, **arrays), [IMAGE], [RAW, RAW], None).reference is None
 
 
 def test_float_reference_is_compared_as_integers(tmp_path: Path) -> None:
@@ -68,7 +76,7 @@ def test_float_reference_is_compared_as_integers(tmp_path: Path) -> None:
     source = saved(tmp_path, image=array(2, 2, 3), output=real.astype(np.float32))
     found = load_samples(source, [IMAGE], [LOGITS], None)
     assert found.reference is not None
-    np.testing.assert_array_equal(found.reference, array(2, 4))
+    np.testing.assert_array_equal(found.reference[0], array(2, 4))
     with pytest.raises(HtvmError, match="expected integers"):
         load_samples(source, [IMAGE], [Edge(("logits",), (1, 4), INT8, (-128, 127))], None)
 
@@ -103,3 +111,11 @@ def test_random_samples_stay_in_the_stated_range(seed: int, count: int) -> None:
     assert found.inputs[1].min() >= 0 and found.inputs[1].max() <= 100
     again = load_samples(f"random:{seed}", [IMAGE, RAW], [LOGITS], count)
     assert all((a == b).all() for a, b in zip(found.inputs, again.inputs, strict=True))
+
+
+def test_edges_round_as_they_say() -> None:
+    values = np.array([-0.8, -0.75, -0.25, 0.0, 0.25, 0.5, 99.0], np.float32)
+    floor = Edge(("x",), (1,), INT8, (-128, 127), scale=0.5)
+    half_up = Edge(("x",), (1,), INT8, (-128, 127), scale=0.5, rounding="half_up")
+    assert floor.quantize(values).tolist() == [-2, -2, -1, 0, 0, 1, 127]
+    assert half_up.quantize(values).tolist() == [-2, -1, 0, 0, 1, 1, 127]

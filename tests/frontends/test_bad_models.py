@@ -88,8 +88,7 @@ SOUNDNESS: dict[str, tuple[Callable[[], onnx.ModelProto], str]] = {
     "exploding constant": (lambda: deep(60), "elements"),
     "constant output": (lambda: model([node("Add", "t t", "y")], {"t": [1.0]}), "output 'y' is a constant"),
     "nothing to do": (lambda: model([node("Identity", "x", "y")]), "an input unchanged"),
-    "uint8": (lambda: model([CONV, *TAIL], LAYER, element=TensorProto.UINT8), "holds UINT8: not supported yet"),
-    "double": (lambda: model([CONV, *TAIL], LAYER, element=TensorProto.DOUBLE), "use float32 or int8"),
+    "double": (lambda: model([CONV, *TAIL], LAYER, element=TensorProto.DOUBLE), "use float32, int8 or uint8"),
 }
 
 
@@ -125,8 +124,22 @@ CONVENTION: dict[str, tuple[Callable[[], onnx.ModelProto], str]] = {
     "odd divisor": (lambda: layer(CONV, node("Div", "c div", "d"), FLOOR, div=[3.0]), "scaled by 1/3"),
     "rounded factor": (lambda: layer(CONV, node("Mul", "c div", "d"), FLOOR, div=[0.0123]), "rounds in float32"),
     "per channel": (
-        lambda: layer(CONV, node("Div", "c div", "d"), FLOOR, div=[[[2.0]], [[4.0]], [[8.0]]]),
-        "Div 'd': operand 'div' must be one finite number",
+        lambda: layer(CONV, node("Div", "c div", "d"), FLOOR, div=[[[2.0]], [[4.0]]]),
+        "Div 'd': constant 'div' of shape [2, 1, 1] must be one number or one for each channel of [1, 3, 2, 2]",
+    ),
+    "per channel, no numbers": (
+        lambda: layer(CONV, node("Mul", "c div", "d"), FLOOR, div=[[[2.0]], [[np.nan]], [[8.0]]]),
+        "Mul 'd': constant 'div' must hold finite numbers only",
+    ),
+    "per channel, in a clip": (
+        lambda: layer(
+            CONV,
+            node("Div", "c div", "d"),
+            node("Relu", "d", "r"),
+            node("Mul", "r m", "e"),
+            m=[[[2.0]], [[1.0]], [[4.0]]],
+        ),
+        "Mul 'e': needs integers, but 'r' is not provably one: it has a fractional part; add a Floor",
     ),
     "zero divisor": (lambda: layer(CONV, node("Div", "c div", "d"), FLOOR, div=[0.0]), "scales by 0"),
     "inverse": (lambda: layer(CONV, node("Div", "div c", "d"), FLOOR), "a divisor"),
@@ -146,9 +159,13 @@ CONVENTION: dict[str, tuple[Callable[[], onnx.ModelProto], str]] = {
         lambda: layer(node("Div", "x div", "d"), FLOOR, node("Conv", "f w", "c")),
         "ends its quantisation without a clip",
     ),
-    "unsigned input": (
-        lambda: layer(node("Floor", "x", "f"), node("Clip", "f a b", "g"), node("Conv", "g w", "c"), a=0.0, b=255.0),
-        "the range 0..255 of input 'x' needs uint8: not supported yet",
+    "wide input": (
+        lambda: layer(node("Floor", "x", "f"), node("Clip", "f a b", "g"), node("Conv", "g w", "c"), a=0.0, b=256.0),
+        "the range 0..256 of input 'x' must lie in",
+    ),
+    "behind the end": (
+        lambda: layer(CONV, node("Sigmoid", "c", "s"), node("Add", "s s", "y")),
+        "Add 'y': reads 's', which only the caller computes; cut the network there",
     ),
     "1-D": (
         lambda: model([node("Conv", "x w", "y")], {"w": W[:, :, 0]}, shape=[1, 2, 9]),
@@ -182,13 +199,16 @@ CONVENTION: dict[str, tuple[Callable[[], onnx.ModelProto], str]] = {
     ),
     "truncating cast": (
         lambda: layer(CONV, node("Div", "c div", "d"), node("Cast", "d", "y", to=TensorProto.INT32)),
-        "Cast 'y': 'd' is not provably",
+        "'y' is not provably one: it is rounded towards zero and may be negative; clip it at 0 or use Floor",
     ),
     "truncating cast of the input": (
         lambda: layer(node("Div", "x div", "d"), node("Cast", "d", "k", to=TensorProto.INT32), *requant("k", "y")),
-        "Cast 'k': 'd' is not provably",
+        "Div 'y.div': needs integers, but 'k' is not provably one: it is rounded towards zero",
     ),
-    "quantised model": (lambda: layer(node("QuantizeLinear", "x w", "y")), "QuantizeLinear 'y': operator is not"),
+    "scales per channel": (
+        lambda: layer(node("QuantizeLinear", "x w", "y")),
+        "QuantizeLinear 'y': scales per channel are supported for weights only",
+    ),
 }
 
 
@@ -201,8 +221,8 @@ def test_models_outside_the_convention(build: Callable[[], onnx.ModelProto], wor
     ("ranges", "words"),
     [
         ({"z": (0, 1)}, "no input 'z'"),
-        ({"x": (0, 255)}, "needs uint8: not supported yet"),
-        ({"x": (-1000, 1)}, "more than 8 bits"),
+        ({"x": (-1, 255)}, "must lie in -128..127 or 0..255: inputs have 8 bits"),
+        ({"x": (-1000, 1)}, "inputs have 8 bits"),
         ({"x": (5, 1)}, "is empty"),
     ],
 )

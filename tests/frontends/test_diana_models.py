@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from functools import cache
@@ -15,7 +16,7 @@ from xdsl.dialects.builtin import ModuleOp
 from htvm_ir.frontends.onnx import import_model
 from htvm_ir.interpreters.run import Runner, layers
 
-MODELS = Path(__file__).parents[3] / "shared" / "models" / "diana"
+MODELS = Path(os.environ.get("HTVM_MODELS", Path(__file__).parents[3] / "shared" / "models")) / "diana"
 NETWORKS = ("resnet8", "dscnn", "dae", "mobilenetv1")
 
 pytestmark = pytest.mark.skipif(not MODELS.is_dir(), reason=f"no trained models at {MODELS}")

@@ -299,6 +299,32 @@ def test_float_edges_are_left_to_the_caller() -> None:
     assert "graph.assumed_range" not in argument
 
 
+def test_an_input_that_rounds_half_up() -> None:
+    nodes = [
+        node("Div", "x step", "x.div"),
+        node("Add", "half x.div", "x.half"),
+        *requant("x.half", "x.int8", shift=None),
+        node("Conv", "x.int8 w b", "c"),
+        *requant("c", "y"),
+    ]
+    module = check(model(nodes, {**LAYER, "step": [0.25], "half": [0.5]}))
+    assert names(module) == ["conv2d", "requant"]
+    arguments = main(module).arg_attrs
+    assert arguments is not None
+    assert arguments.data[0].data["graph.edge_rounding"] == StringAttr("half_up")
+
+
+def test_transposes() -> None:
+    turned = node("Transpose", "x", "t", perm=[0, 3, 1, 2])
+    again = node("Transpose", "f", "y", perm=[0, 1, 3, 2])
+    nodes = [turned, node("Conv", "t w b", "c"), *requant("c", "q"), node("Div", "q div", "d"), node("Floor", "d", "f")]
+    module = check(model([*nodes, again], LAYER, shape=(1, 5, 4, 2), output_shape=(1, 3, 2, 3)))
+    assert names(module) == ["transpose", "conv2d", "requant", "requant", "transpose"]
+    turned.attribute[0].ints[3] = 1
+    with pytest.raises(HtvmError, match="does not fit rank 4"):
+        import_model(model([*nodes, again], LAYER, shape=(1, 5, 4, 2)))
+
+
 def test_accumulators_may_be_the_output() -> None:
     module = check(model([CONV, node("Div", "c div", "y")], LAYER))
     assert names(module) == ["conv2d"]
@@ -381,7 +407,7 @@ def test_scales_of_each_channel_become_a_depthwise_kernel():
 @pytest.mark.parametrize(
     ("factors", "reason"),
     [
-        ([[[2.5]], [[1.0]], [[1.0]]], "the factors must be integers"),
+        ([[[2.5]], [[1.0]], [[1.0]]], "has a fractional part"),
         ([1.0, 2.0], "does not fit 3 output channels"),
     ],
 )
@@ -391,7 +417,8 @@ def test_scales_that_are_not_of_channels_are_refused(factors: list[float], reaso
         import_model(model(nodes, {**LAYER, "m": factors}))
 
 
-def test_scales_of_wide_sums_are_refused():
+def test_scales_of_wide_sums_join_the_requantisation():
     nodes = [CONV, node("Mul", "c m", "y")]
-    with pytest.raises(HtvmError, match="behind a clip to 8 bits"):
-        import_model(model(nodes, {**LAYER, "m": [[[2.0]], [[1.0]], [[1.0]]]}))
+    module = check(model(nodes, {**LAYER, "m": [[[2.0]], [[-1.0]], [[7.0]]]}))
+    assert names(module) == ["conv2d", "requant"]
+    assert values(requants(module)[0].multiplier) == (2, -1, 7)

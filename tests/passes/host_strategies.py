@@ -48,6 +48,8 @@ def requant(draw: Draw, builder: Builder, x: Traced, element: Any = i8) -> Trace
     high = {"plain": low + 12, "small": low + 16, "large": 62}[kind]
     multiplier = [draw(multipliers) for _ in range(draw(st.sampled_from([1, channels])))]
     shift = [draw(st.integers(low, high)) for _ in range(draw(st.sampled_from([1, channels])))]
+    reach = {"plain": 2**8, "small": 2**31, "large": 2**62 - 1}[kind] if rounding == "floor" else 0
+    addend = [draw(st.integers(-reach, reach)) for _ in range(draw(st.sampled_from([1, channels])))]
     zero_point = draw(st.integers(-20, 20))
     lo = draw(st.integers(-128, 0))
     hi = draw(st.integers(lo, 127))
@@ -60,9 +62,11 @@ def requant(draw: Draw, builder: Builder, x: Traced, element: Any = i8) -> Trace
         zero_point=zero_point,
         lo=lo,
         hi=hi,
+        addend=addend,
     )
     dtype = np.dtype(np.int8 if element == i8 else np.int32)
-    return builder.add(op, arithmetic.requantize(x.array, rounding, multiplier, shift, zero_point, lo, hi, dtype))
+    parameters = (multiplier, shift, zero_point, lo, hi, dtype, addend)
+    return builder.add(op, arithmetic.requantize(x.array, rounding, *parameters))
 
 
 def conv2d(draw: Draw, builder: Builder, x: Traced) -> Traced:

@@ -74,9 +74,11 @@ class Net:
         pads: tuple[int, int, int, int] = (0, 0, 0, 0),
         dilations: tuple[int, int] = (1, 1),
         groups: int = 1,
+        dead: int = 0,
     ) -> SSAValue:
-        """A convolution without requantisation."""
+        """A convolution without requantisation; its last ``dead`` channels are constant."""
         weights = self.noise((channels, graph.shape_of(x)[1] // groups, *kernel), 100)
+        weights[channels - dead :] = 0
         bias = self.constant(self.noise((channels,), 20000, "int32"))
         return self.emit(graph.Conv2dOp(x, self.constant(weights), bias, strides, pads, dilations, groups))
 
@@ -191,6 +193,13 @@ def clips() -> ModuleOp:
     net = Net((1, 5, 12, 11))
     x = net.requant(net.accumulate(net.arguments[0], 18, (3, 3), pads=SAME), 8, lo=-64, hi=63)
     return net.module(net.conv(x, 20, (3, 3), pads=SAME))
+
+
+def dead() -> ModuleOp:
+    """Constant channels, some of them 0, before a convolution with padding and one without."""
+    net = Net((1, 5, 12, 11))
+    x = net.conv(net.arguments[0], 22, (3, 3), pads=SAME, lo=0, dead=6)
+    return net.module(net.conv(net.conv(x, 20, (3, 3), pads=SAME, dead=3), 17, (1, 1)))
 
 
 def random_network(seed: int, steps: int = 8) -> ModuleOp:

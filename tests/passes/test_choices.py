@@ -119,3 +119,12 @@ def test_a_guest_costs_only_what_it_takes_alone():
     alone = sum(c.cycles["cpu"] for c in (a, b, lookup))
     assert cut in choices.hosts(found)
     assert total(problem, costs, cpu | {add.name: "npu"}) == alone + 7
+
+
+@pytest.mark.parametrize(("strides", "kernels_left"), [((2, 2), 1), ((3, 2), 1), ((2, 1), 2)])
+def test_a_pool_joins_if_it_needs_each_element_once(strides: tuple[int, int], kernels_left: int) -> None:
+    """Then the map between the two is never stored."""
+    net = Net((1, 4, 8, 8))
+    x = net.requant(net.accumulate(net.arguments[0], 6, (3, 3)), 7, multiplier=(3,))
+    module = net.module(net.pool("max", x, (2, 2), strides))
+    assert len(list(kernels(apply(module, Dispatch())))) == kernels_left

@@ -98,6 +98,34 @@ def conv(name: str, weights: Array, x: Array, **geometry: object) -> Case:
     return builder.finish(name, builder.add(graph.RequantOp(acc.value, i8, shift=[6]), y), Layout.row_major(4))
 
 
+@st.composite
+def pooled_conv(draw: st.DrawFn, name: str) -> Case:
+    """A convolution whose map is not stored: a pool with separate windows takes its elements as they are computed."""
+    size = draw(st.tuples(st.integers(3, 9), st.integers(3, 9)))
+    builder = Builder([noise(1, 2, *size)], [Layout.row_major(4)])
+    weights = noise(3, 2, *draw(st.tuples(st.integers(1, 3), st.integers(1, 3))))
+    spatial = (draw(st.tuples(*[st.integers(1, 2)] * 2)), draw(st.tuples(*[st.integers(0, 2)] * 4)), (1, 1), 1)
+    x, value = builder.arguments[0], builder.constant(weights).value
+    acc = builder.add(
+        graph.Conv2dOp(x.value, value, None, *spatial), arithmetic.conv2d(x.array, weights, None, *spatial)
+    )
+    y = arithmetic.requantize(acc.array, "floor", [1], [6], 0, -128, 127, np.dtype(np.int8))
+    map_ = builder.add(graph.RequantOp(acc.value, i8, shift=[6]), y)
+    kind = draw(st.sampled_from(["average", "max"]))
+    kernel = tuple(draw(st.integers(1, min(3, n))) for n in y.shape[2:])
+    strides = tuple(k + draw(st.integers(0, 1)) for k in kernel)
+    pads = [draw(st.integers(0, kernel[side % 2] - 1)) for side in range(4)]
+    pool = graph.PoolOp(kind, map_.value, kernel, strides, pads, "floor")
+    result = builder.add(pool, arithmetic.pool(y, kind, kernel, strides, pads, "floor"))
+    return builder.finish(name, result, Layout.row_major(4))
+
+
+@settings(max_examples=2, deadline=None, phases=[Phase.explicit, Phase.generate])
+@given(st.tuples(*[pooled_conv(f"pooled{index}") for index in range(KERNELS)]))
+def test_pools_of_maps_that_are_not_stored(cases: tuple[Case, ...]) -> None:
+    check(*cases)
+
+
 def noise(*shape: int) -> Array:
     return np.random.default_rng(1).integers(-128, 128, shape).astype(np.int8)
 

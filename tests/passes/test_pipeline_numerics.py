@@ -31,6 +31,7 @@ from htvm_ir.dialects.tiled import NestOp, PlanAttr, WindowAttr
 from htvm_ir.interpreters.run import run
 from htvm_ir.passes.constants import constant_array
 from htvm_ir.passes.fold_constants import constant
+from htvm_ir.passes.fold_dead_channels import plan
 from htvm_ir.passes.fuse_requant import only_clips
 from htvm_ir.passes.intervals import interval
 from htvm_ir.passes.pipeline import PIPELINE, pass_class
@@ -68,6 +69,7 @@ CASES = {
     "outputs": Case(networks.outputs, small_diana(1900, 4096), {"cpu add": 1, "digital conv2d": 1, "cpu conv2d": 1}),
     "leftovers": Case(networks.leftovers, small_diana(1500, 4096), {"digital conv2d": 2, "cpu conv2d": 1}),
     "clips": Case(networks.clips, small_diana(2560, 4096), {"digital conv2d": 2, "cpu requant": 1}),
+    "dead": Case(networks.dead, small_diana(2560, 4096), {"digital conv2d": 3}),
     "double-buffered": Case(networks.residual, overlapping(small_diana(5120, 4096)), RESIDUAL),
 }
 
@@ -75,6 +77,10 @@ CASES = {
 def nothing_is_constant(module: ModuleOp, case: Case) -> None:
     for op in main_function(module).body.block.ops:
         assert not op.operands or any(not isinstance(v.owner, ConstantOp) for v in op.operands)
+
+
+def no_channel_is_dead(module: ModuleOp, case: Case) -> None:
+    assert not plan(main_function(module).body.block)
 
 
 def requants_stand_alone(module: ModuleOp, case: Case) -> None:
@@ -143,6 +149,7 @@ def every_buffer_has_an_address(module: ModuleOp, case: Case) -> None:
 
 INTENTIONS: dict[str, Callable[[ModuleOp, Case], None]] = {
     "fold-constants": nothing_is_constant,
+    "fold-dead-channels": no_channel_is_dead,
     "fuse-requant": requants_stand_alone,
     "split-clips": what_engines_compute_clips_to_its_type,
     "legalize-convs": nothing_is_constant,
@@ -216,6 +223,14 @@ def one_weight(module: ModuleOp) -> None:
     changed = array.copy()
     changed[0, 0, 0, 0] ^= 1
     weights.owner.properties["value"] = constant(changed).value
+
+
+def one_bias(module: ModuleOp) -> None:
+    bias = [op.bias for op in module.walk() if isinstance(op, graph.Conv2dOp)][-1]
+    assert bias is not None and isinstance(bias.owner, ConstantOp)
+    array = constant_array(bias)
+    assert array is not None
+    bias.owner.properties["value"] = constant(array + 1000).value
 
 
 def one_shift(module: ModuleOp) -> None:
@@ -303,6 +318,7 @@ def one_address_for_two(module: ModuleOp) -> None:
 
 MUTATIONS = [
     ("fold-constants", "leftovers", one_weight),
+    ("fold-dead-channels", "dead", one_bias),
     ("fuse-requant", "leftovers", one_shift),
     ("split-clips", "clips", no_clip),
     ("legalize-convs", "keywords", padding_moved_up),

@@ -14,7 +14,11 @@ from xdsl.utils.exceptions import InterpretationError
 
 from htvm_ir.errors import HtvmError
 from htvm_ir.interpreters.run import run
+from htvm_ir.interpreters.signature import arguments_of
+from htvm_ir.passes.memory_fit import Fixed
 from htvm_ir.passes.plan_memory import ARENA, BOUND, OFFSET, PlanMemory
+from htvm_ir.passes.set_target import SetTarget
+from htvm_ir.passes.workloads import main_function, module_target
 
 FUNCTION = """
 builtin.module attributes {{accel.target = #accel.target<"diana">}} {{
@@ -147,7 +151,53 @@ def test_what_does_not_fit_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     assert found, message
     needed, there, missing = map(int, found.groups()[:3])
     assert needed - there == missing > 0
-    assert found[4].split(", ") == ["buffer 1x64x64x64 (262144 bytes)"] * 3
+    assert sorted(found[4].split(", ")) == [f"'{name}' 1x64x64x64 (262144 bytes)" for name in ("t1", "t3")] + [
+        "buffer 1x64x64x64 (262144 bytes)"
+    ]
+
+
+def classifier(l2_bytes: int) -> ModuleOp:
+    """A lowered network with an input of 1024 bytes and an output of 10, on a DIANA with that much shared L2."""
+    net = Net((1, 4, 16, 16))
+    x = net.conv(net.arguments[0], 2, (3, 3), pads=(1, 1, 1, 1))
+    module = net.module(net.dense(net.flatten(net.pool("max", x, (8, 8), (8, 8))), 10))
+    apply(module, SetTarget(f"diana,shared_bytes={l2_bytes}"))
+    return lowered(module, "plan-memory")
+
+
+def places(module: ModuleOp) -> list[int]:
+    given = [a.place for a in arguments_of(main_function(module))]
+    return [place[1] for place in given if place is not None and place[0] == "L2"]
+
+
+def test_the_callers_buffers_share_the_arena_only_if_there_is_no_room_beside_it() -> None:
+    alone = classifier(1 << 18)
+    target = module_target(alone)
+    assert not places(alone)
+    arena = numbers(alone, ARENA)["L2"]
+    needed = (1 << 18) - Fixed.of(alone, target.memory("L2"), target).room + arena
+    assert not places(classifier(needed + 1024 + 32))
+    shared = classifier(needed + 1024)
+    assert len(places(shared)) == 2
+    larger = numbers(shared, ARENA)["L2"] - arena
+    assert 0 < larger < 1024  # the conversion of the input needs it
+    assert len(places(classifier(needed + larger))) == 2
+    assert not places(classifier(needed + larger - 32))  # in another memory, perhaps
+    with pytest.raises(HtvmError, match=r"does not fit L2: .* 32 too many"):
+        classifier(needed - 32)
+
+
+def test_what_shares_the_arena_is_exact() -> None:
+    alone = classifier(1 << 18)
+    needed = (1 << 18) - Fixed.of(alone, module_target(alone).memory("L2"), module_target(alone)).room
+    shared = classifier(needed + numbers(alone, ARENA)["L2"] + 1024)
+    inputs = [np.random.default_rng(0).integers(-128, 128, (1, 4, 16, 16)).astype(np.int8)]
+    (expected,) = run(alone, inputs)
+    np.testing.assert_array_equal(run(shared, inputs, overlay=True)[0], expected)
+    converted = next(op for op in main_function(shared).body.block.ops if isinstance(op, AllocOp))
+    offset = converted.attributes[OFFSET]
+    assert isinstance(offset, IntegerAttr)
+    assert abs(offset.value.data - places(shared)[0]) >= 1024  # a loop reads the one while it writes the other
 
 
 def test_without_a_target_there_is_nothing_to_plan_for() -> None:

@@ -45,6 +45,20 @@ def test_unknown_targets_list_the_known():
         load_target("dianna")
 
 
+def test_parameters_make_another_target():
+    small = load_target("diana,l1_bytes=32k,sum_relu=off")
+    assert small.name == "diana,l1_bytes=32768,sum_relu=false"
+    assert small.memory("L1").size == 32 * 1024
+    assert small.parameters == {**load_target("diana").parameters, "l1_bytes": 32 * 1024, "sum_relu": False}
+    assert load_target(small.name).parameters == small.parameters
+    assert load_target("diana").memory("L1").size == 256 * 1024
+
+
+def test_unknown_parameters_are_named():
+    with pytest.raises(HtvmError, match=r"target 'diana' has no setting 'l1'; its settings are .*l1_bytes"):
+        load_target("diana,l1=32k")
+
+
 def test_engines_can_be_left_out():
     whole = load_target("diana")
     assert target_with_engines("diana", None) is whole

@@ -413,7 +413,8 @@ def test_package(
 
 def test_package_is_not_compiled_again(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     compiled(folder, capsys)
-    assert "--engines comes too late" in refusal(capsys, folder, "run", "out", "--engines", "none")
+    for option, value in (("--engines", "none"), ("--rounding", "tflite")):
+        assert f"{option} comes too late" in refusal(capsys, folder, "run", "out", option, value)
 
 
 def test_failed_check_still_prints_the_report(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -34,6 +34,7 @@ COMPILE_FIELDS: dict[str, Any] = {
     "model": str,
     "target": str,
     "compile_seconds": float,
+    "macs": {"network": int, "executed": int},
     "layers": [
         {
             "name": str,
@@ -158,7 +159,7 @@ def test_json_of_compile_tells_the_truth(folder: Path) -> None:
     assert pool["engine"] == "cpu" and pool["reason"].startswith("digital: ")
     assert found["inputs"][0] == {
         "name": "input", "shape": [1, *SHAPE], "dtype": "int8", "scale": 1 / 16, "zero_point": 0,
-        "range": [-128, 127], "range_assumed": False,
+        "range": [-128, 127], "range_assumed": False, "rounding": "floor", "left_to_caller": [],
     }  # fmt: skip
     assert all(memory["fits"] == (memory["used"] <= memory["size"]) for memory in found["memory"].values())
     assert all(arena["lower_bound"] <= arena["bytes"] for arena in found["arena"].values())
@@ -403,7 +404,7 @@ def test_verbose_times_the_passes(folder: Path, capsys: pytest.CaptureFixture[st
     assert main(["compile", str(folder / "net.onnx"), "-v", "--json"]) == 0
     out, err = capsys.readouterr()
     assert json.loads(out)["schema"] == 1
-    assert [line.split()[-1] for line in err.splitlines()][:2] == ["fold-constants", "fuse-requant"]
+    assert [line.split()[-1] for line in err.splitlines()][:2] == ["fold-constants", "fold-dead-channels"]
 
 
 def test_progress_is_for_terminals(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -143,3 +143,31 @@ def test_unknown_name_lists_the_known_ones(lookup: object) -> None:
     assert callable(lookup)
     with pytest.raises(HtvmError, match=r"no network named 'vgg'.*resnet8, dscnn, mobilenetv1"):
         lookup("vgg")
+
+
+def test_a_network_in_another_size() -> None:
+    small = zoo.build("mobilenetv1,width=0.125,resolution=64")
+    onnx.checker.check_model(small, full_check=True)
+    assert [d.dim_value for d in small.graph.input[0].type.tensor_type.shape.dim] == [1, 3, 64, 64]
+    weights = {t.name: t.dims for t in small.graph.initializer}
+    assert weights["conv1.weight"] == [8, 3, 3, 3]  # never fewer than 8 channels
+    assert weights["block13.pointwise.weight"] == [128, 128, 1, 1]
+    assert small.SerializeToString() == zoo.build("mobilenetv1,resolution=64,width=0.125").SerializeToString()
+
+
+def test_settings_that_change_nothing_are_not_part_of_the_name() -> None:
+    assert zoo.build("mobilenetv1,width=0.25") == model("mobilenetv1")
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("mobilenetv1,resolution=8", "resolution = 8 is not within 32 to 512"),
+        ("mobilenetv1,width=2", "width = 2.0 is not within 0.05 to 1"),
+        ("mobilenetv1,depth=2", "zoo network 'mobilenetv1' has no setting 'depth'; its settings are width, resolution"),
+        ("resnet8,width=1", "zoo network 'resnet8' has no setting 'width'; it has no settings"),
+    ],
+)
+def test_wrong_settings(name: str, message: str) -> None:
+    with pytest.raises(HtvmError, match=message):
+        zoo.build(name)

@@ -19,6 +19,9 @@
 %unsigned = graph.requant "gemmlowp" %conv multiplier [1073741824] shift [31] zero_point 0 range 0 to 255 : tensor<1x6x4x8xi32> -> tensor<1x6x4x8xui8>
 // CHECK-NEXT: graph.requant "gemmlowp" %[[conv]] multiplier [1073741824] shift [31] zero_point 0 range 0 to 255 : tensor<1x6x4x8xi32> -> tensor<1x6x4x8xui8>
 
+%moved = graph.requant "floor" %conv multiplier [5] addend [1, 2, 3, 4, 5, -6] shift [7] zero_point 0 range 0 to 255 : tensor<1x6x4x8xi32> -> tensor<1x6x4x8xui8>
+// CHECK-NEXT: graph.requant "floor" %[[conv]] multiplier [5] addend [1, 2, 3, 4, 5, -6] shift [7] zero_point 0 range 0 to 255 : tensor<1x6x4x8xi32> -> tensor<1x6x4x8xui8>
+
 %sum = graph.add %narrow, %narrow : tensor<1x6x4x8xi8>, tensor<1x6x4x8xi8> -> tensor<1x6x4x8xi32>
 // CHECK-NEXT: graph.add %[[narrow]], %[[narrow]] : tensor<1x6x4x8xi8>, tensor<1x6x4x8xi8> -> tensor<1x6x4x8xi32>
 

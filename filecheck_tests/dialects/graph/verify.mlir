@@ -316,6 +316,27 @@
 // CHECK: {{// ?-----}}
 
 %x = "test.op"() : () -> tensor<1x4xi32>
+%r = graph.requant "floor" %x multiplier [1] addend [1, 2, 3] shift [1] zero_point 0 range -128 to 127 : tensor<1x4xi32> -> tensor<1x4xi8>
+// CHECK: Operation does not verify: addend must have 1 or 4 values, got 3
+
+// -----
+// CHECK: {{// ?-----}}
+
+%x = "test.op"() : () -> tensor<1x4xi32>
+%r = graph.requant "half_up" %x multiplier [1] addend [1] shift [1] zero_point 0 range -128 to 127 : tensor<1x4xi32> -> tensor<1x4xi8>
+// CHECK: Operation does not verify: rounding 'half_up' takes no addend; use floor
+
+// -----
+// CHECK: {{// ?-----}}
+
+%x = "test.op"() : () -> tensor<1x4xi32>
+%r = graph.requant "floor" %x multiplier [1] addend [4611686018427387904] shift [1] zero_point 0 range -128 to 127 : tensor<1x4xi32> -> tensor<1x4xi8>
+// CHECK: Operation does not verify: addend must lie in +-4611686018427387903
+
+// -----
+// CHECK: {{// ?-----}}
+
+%x = "test.op"() : () -> tensor<1x4xi32>
 %r = graph.requant "floor" %x multiplier [1] shift [-1] zero_point 0 range -128 to 127 : tensor<1x4xi32> -> tensor<1x4xi8>
 // CHECK: Operation does not verify: shift must lie in 0 to 62
 

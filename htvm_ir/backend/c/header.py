@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from htvm_ir.backend.c.signature import Boundary, Tensor
 
 
@@ -22,6 +24,7 @@ def interface_header(name: str, title: str, boundary: Boundary, workspace: int) 
         *(_macros(prefix.upper(), tensor) for tensor in boundary.tensors),
         _struct(f"{prefix}_inputs", boundary.inputs),
         _struct(f"{prefix}_outputs", boundary.outputs),
+        *_map_declarations(prefix, boundary),
         f"// Run the network once; 0 = done. Not re-entrant while it runs.\n{_run_head(prefix)};",
         "#ifdef __cplusplus\n}\n#endif",
         f"#endif  // {guard}\n",
@@ -63,3 +66,34 @@ def run_function(name: str, boundary: Boundary) -> str:
     prefix = f"tvmgen_{name}"
     arguments = ", ".join(f"outputs->{t.name}" if t.is_output else f"inputs->{t.name}" for t in boundary.tensors)
     return f"{_run_head(prefix)} {{\n  return {prefix}___tvm_main__({arguments});\n}}"
+
+
+def _map_heads(prefix: str) -> tuple[str, str]:
+    """The functions that tell the caller of room in the arena; TVM's have these names."""
+    return (
+        f"struct {prefix}_inputs {prefix}_map_inputs(void)",
+        f"struct {prefix}_outputs {prefix}_map_outputs(void)",
+    )
+
+
+def _map_declarations(prefix: str, boundary: Boundary) -> list[str]:
+    if not boundary.has_places:
+        return []
+    heads = "\n".join(f"{head};" for head in _map_heads(prefix))
+    return [f"// Room inside the arena for the inputs, which a run overwrites, and for the outputs.\n{heads}"]
+
+
+def map_functions(name: str, boundary: Boundary, arenas: Mapping[str, str]) -> list[str]:
+    """The definitions of ``tvmgen_<mod>_map_inputs`` and ``_outputs``, if there is room.
+
+    ``arenas``: C array of each memory.
+    """
+    if not boundary.has_places:
+        return []
+    prefix = f"tvmgen_{name}"
+    texts: list[str] = []
+    for head, tensors in zip(_map_heads(prefix), (boundary.inputs, boundary.outputs), strict=True):
+        places = [(t.name, t.place) for t in tensors]
+        members = ", ".join(f".{n} = &{arenas[place[0]]}[{place[1]}]" for n, place in places if place is not None)
+        texts.append(f"{head} {{\n  return ({head.rpartition(' ')[0]}){{ {members} }};\n}}")
+    return texts

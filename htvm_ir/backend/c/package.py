@@ -9,8 +9,8 @@ from xdsl.dialects.builtin import DictionaryAttr, IntegerAttr, ModuleOp, StringA
 from xdsl.dialects.func import FuncOp
 
 from htvm_ir.backend.c.effects import written_arguments
-from htvm_ir.backend.c.header import interface_header, one_line, run_function
-from htvm_ir.backend.c.names import Names
+from htvm_ir.backend.c.header import interface_header, map_functions, one_line, run_function
+from htvm_ir.backend.c.names import Names, identifier
 from htvm_ir.backend.c.printer import FunctionPrinter
 from htvm_ir.backend.c.scope import CFile, module_target
 from htvm_ir.backend.c.signature import Boundary, Parameter, parameters
@@ -51,7 +51,8 @@ class _Package:
         functions = [op for op in self.module.ops if isinstance(op, FuncOp) and not op.is_declaration]
         self.main = next((f for f in functions if f.sym_name.data == MAIN), None)
         self.kernels = [f for f in functions if f is not self.main]
-        names = Names((f"{self.prefix}_run", f"{self.prefix}___tvm_main__"))
+        own = ("run", "map_inputs", "map_outputs", "__tvm_main__")
+        names = Names(f"{self.prefix}_{name}" for name in own)
         self.functions = {f.sym_name.data: names.unique(f"{self.prefix}_{f.sym_name.data}") for f in self.kernels}
 
     def files(self) -> dict[str, str]:
@@ -119,8 +120,7 @@ class _Package:
         return parameters(function, written_arguments(function, self.module))
 
     def _main_source(self, main: FuncOp, boundary: Boundary) -> str:
-        names = Names(self.functions.values())
-        arenas = {memory: names.unique(f"arena_{memory.lower()}") for memory in self.arenas()}
+        arenas = {memory: arena_symbol(memory) for memory in self.arenas()}
         file = self._file(arenas)
         entry = f"{self.prefix}___tvm_main__"
         params = boundary.parameters
@@ -134,6 +134,7 @@ class _Package:
             f"{prototype(entry, params)};",
             definition,
             run_function(self.name, boundary),
+            *map_functions(self.name, boundary, arenas),
         ]
         return "\n\n".join(texts) + "\n"
 
@@ -143,6 +144,11 @@ class _Package:
         size = self.arenas()[memory]
         comment = f"// Buffers between kernels in {memory}; planned so that those alive together do not overlap."
         return f"{comment}\nstatic _Alignas({place.alignment}) uint8_t {name}[{size}]{section};"
+
+
+def arena_symbol(memory: str) -> str:
+    """The C array that is the arena of a memory; no function is called like it, they begin with the module's name."""
+    return identifier(f"arena_{memory.lower()}")
 
 
 def prototype(name: str, params: list[Parameter]) -> str:

@@ -16,6 +16,9 @@ from htvm_ir.dialects.graph import NAME
 OUTPUT = "accel.output"
 """Unit attribute of arguments of ``@main`` that the network writes."""
 
+MEMORY, OFFSET = "accel.memory", "accel.offset"
+"""Attributes of arguments of ``@main`` that have a place in the arena of a memory."""
+
 
 @dataclass(frozen=True)
 class Parameter:
@@ -46,7 +49,10 @@ def parameters(function: FuncOp, written: set[int]) -> list[Parameter]:
 
 @dataclass(frozen=True)
 class Tensor:
-    """An input or output of the network: C name, ONNX name ('' = none), buffer, scale and zero point if known."""
+    """An input or output of the network: C name, ONNX name ('' = none), buffer, scale and zero point if known.
+
+    place: memory, and offset in its arena, that the caller may use for the buffer; None = the arena has no room.
+    """
 
     name: str
     onnx_name: str
@@ -55,6 +61,7 @@ class Tensor:
     is_output: bool
     scale: float | None
     zero_point: int
+    place: tuple[str, int] | None = None
 
     @property
     def element(self) -> str:
@@ -82,6 +89,11 @@ class Boundary:
     def outputs(self) -> list[Tensor]:
         """The tensors the caller gets."""
         return [t for t in self.tensors if t.is_output]
+
+    @property
+    def has_places(self) -> bool:
+        """Whether the arena has room for the caller's buffers."""
+        return bool(self.tensors) and all(t.place is not None for t in self.tensors)
 
     @property
     def parameters(self) -> list[Parameter]:
@@ -114,6 +126,7 @@ class Boundary:
                     is_output=outputs[index],
                     scale=_number(attributes.data.get("graph.scale")),
                     zero_point=int(_number(attributes.data.get("graph.zero_point")) or 0),
+                    place=_place(attributes),
                 )
             )
         return Boundary(tuple(tensors))
@@ -123,6 +136,13 @@ def _default_name(outputs: Sequence[bool], index: int) -> str:
     kind = outputs[index]
     word = "output" if kind else "input"
     return word if outputs.count(kind) == 1 else f"{word}{outputs[:index].count(kind)}"
+
+
+def _place(attributes: DictionaryAttr) -> tuple[str, int] | None:
+    memory, offset = attributes.data.get(MEMORY), attributes.data.get(OFFSET)
+    if not isinstance(memory, StringAttr) or not isinstance(offset, IntegerAttr):
+        return None
+    return memory.data, offset.value.data
 
 
 def _text(attribute: Attribute | None) -> str:

@@ -10,13 +10,14 @@ from xdsl.irdl import (
     IRDLOperation,
     irdl_op_definition,
     operand_def,
+    opt_prop_def,
     prop_def,
     result_def,
     traits_def,
 )
 from xdsl.traits import Pure
 
-from htvm_ir.arithmetic import ROUNDINGS
+from htvm_ir.arithmetic import LARGEST_ADDEND, ROUNDINGS
 from htvm_ir.dialects.attributes import IntegerList, Integers, integer, integers, values
 from htvm_ir.dialects.graph.checks import (
     AnyTensor,
@@ -130,11 +131,11 @@ class LookupOp(IRDLOperation):
 
 @irdl_op_definition
 class RequantOp(IRDLOperation):
-    """``clamp(zero_point + R(x * multiplier, shift), lo, hi)``, per tensor or per channel (axis 1).
+    """``clamp(zero_point + R(x * multiplier + addend, shift), lo, hi)``, per tensor or per channel (axis 1).
 
-    ``rounding`` names R: ::
+    ``addend`` is 0 if absent; only ``floor`` takes one. ``rounding`` names R: ::
 
-        floor      (x * m) >> s
+        floor      (x * m + a) >> s
         half_up    (x * m + (1 << s - 1)) >> s
         half_even  nearest, ties to even
         half_away  nearest, ties away from zero
@@ -146,6 +147,7 @@ class RequantOp(IRDLOperation):
     input = operand_def(AnyTensor)
     rounding = prop_def(StringAttr)
     multiplier = prop_def(Integers)
+    addend = opt_prop_def(Integers)
     shift = prop_def(Integers)
     zero_point = prop_def(IntegerAttr[I64])
     lo = prop_def(IntegerAttr[I64])
@@ -154,6 +156,7 @@ class RequantOp(IRDLOperation):
     traits = traits_def(Pure())
     assembly_format = (
         "$rounding $input `multiplier` custom<IntegerList>($multiplier)"
+        " (`addend` custom<IntegerList>($addend)^)?"
         " `shift` custom<IntegerList>($shift) `zero_point` $zero_point `range` $lo `to` $hi"
         " attr-dict `:` type($input) `->` type($result)"
     )
@@ -170,12 +173,14 @@ class RequantOp(IRDLOperation):
         zero_point: int = 0,
         lo: int = -128,
         hi: int = 127,
+        addend: Sequence[int] = (0,),
     ):
         super().__init__(
             operands=[x],
             properties={
                 "rounding": StringAttr(rounding),
                 "multiplier": integers(multiplier),
+                "addend": integers(addend) if any(addend) else None,
                 "shift": integers(shift),
                 "zero_point": integer(zero_point),
                 "lo": integer(lo),
@@ -184,6 +189,11 @@ class RequantOp(IRDLOperation):
             result_types=[TensorType(element_type, shape_of(x))],
         )
 
+    @property
+    def addends(self) -> tuple[int, ...]:
+        """``addend`` as numbers."""
+        return (0,) if self.addend is None else values(self.addend)
+
     def verify_(self) -> None:
         shape = shape_of(self.input)
         require_integers(self.input, "input")
@@ -191,8 +201,9 @@ class RequantOp(IRDLOperation):
         rounding = self.rounding.data
         require(rounding in ROUNDINGS, f"rounding '{rounding}' is none of {', '.join(ROUNDINGS)}")
         channels = shape[1] if len(shape) > 1 else 1
-        for name, attribute in (("multiplier", self.multiplier), ("shift", self.shift)):
-            count = len(values(attribute))
+        parameters = {"multiplier": values(self.multiplier), "shift": values(self.shift), "addend": self.addends}
+        for name, numbers in parameters.items():
+            count = len(numbers)
             require(count in (1, channels), f"{name} must have 1 or {channels} values, got {count}")
         low = 31 if rounding == "gemmlowp" else 0
         require(all(low <= s <= 62 for s in values(self.shift)), f"shift must lie in {low} to 62")
@@ -200,6 +211,8 @@ class RequantOp(IRDLOperation):
             all(-(2**31) <= m < 2**31 for m in values(self.multiplier)),
             "multiplier must fit 32 bits",
         )
+        require(rounding == "floor" or not any(self.addends), f"rounding '{rounding}' takes no addend; use floor")
+        require(all(abs(a) <= LARGEST_ADDEND for a in self.addends), f"addend must lie in +-{LARGEST_ADDEND}")
         self._verify_range()
 
     def _verify_range(self) -> None:

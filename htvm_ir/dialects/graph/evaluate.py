@@ -68,6 +68,7 @@ def _requantize(op: RequantOp, x: Array) -> Array:
         op.lo.value.data,
         op.hi.value.data,
         integer_dtype(tensor_type(op.result).element_type),
+        op.addends,
     )
 
 

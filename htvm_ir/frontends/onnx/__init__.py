@@ -1,25 +1,29 @@
 """ONNX front end: a model file to a module of ``graph`` operations.
 
-``reader`` checks the file and makes a light view of it; one file per quantisation convention turns the view into
-operations. There is one so far: ``integer``.
+``reader`` checks the file and makes a light view of it; one package per quantisation convention turns the view into
+operations: ``integer`` for integer nets in float clothing, ``quantised`` for QDQ and QOperator networks. What the graph
+contains decides which.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from xdsl.dialects.builtin import ModuleOp
 
 from htvm_ir.errors import HtvmError
 from htvm_ir.frontends.onnx.integer import import_integer
+from htvm_ir.frontends.onnx.quantised import import_quantised, is_quantised
 from htvm_ir.frontends.onnx.reader import read_graph
 
 if TYPE_CHECKING:
     import onnx
 
-__all__ = ["import_model"]
+__all__ = ["Rounding", "import_model"]
+
+Rounding = Literal["onnx", "tflite"]
 
 
 def import_model(
@@ -27,15 +31,20 @@ def import_model(
     *,
     name: str | None = None,
     input_ranges: Mapping[str, tuple[int, int]] | None = None,
+    rounding: Rounding = "onnx",
 ) -> ModuleOp:
     """A network as ``func.func @main`` on integer tensors, batch 1.
 
     ``name`` replaces the stem of the file. ``input_ranges`` gives the least and the greatest integer of
-    inputs that the network does not quantise itself; they are int8 otherwise. Raises HtvmError, with the
-    file and the node, for anything that is not an integer net or not supported.
+    inputs that the network does not quantise itself; they are int8 otherwise. ``rounding`` says whose results
+    a QDQ or QOperator network is to have, onnxruntime's or those of TFLite's reference kernels; an integer net has only
+    one meaning. Raises HtvmError, with the file and the node, for anything that is not quantised or not supported.
     """
     try:
-        return import_integer(read_graph(source, name), input_ranges or {})
+        graph = read_graph(source, name)
+        if is_quantised(graph):
+            return import_quantised(graph, rounding, input_ranges or {})
+        return import_integer(graph, input_ranges or {})
     except HtvmError as error:
         where = str(source) if isinstance(source, Path) else "the model"
         raise HtvmError(_one_line(f"{where}: {error}")) from None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from math import prod
 
@@ -16,6 +16,7 @@ from xdsl.dialects.builtin import (
     FloatAttr,
     IntegerType,
     ModuleOp,
+    Signedness,
     StringAttr,
     TensorType,
     UnitAttr,
@@ -38,6 +39,11 @@ ZERO_POINT = "graph.zero_point"
 """Argument and result attributes: the real number is ``scale * (integer - zero_point)``."""
 RANGE = "graph.range"
 """Argument attribute: the least and the greatest integer that the proof relies on."""
+ROUNDING = "graph.edge_rounding"
+"""Argument attribute: how the caller rounds real numbers to integers, ``floor`` (if absent), half_up,
+half_even or half_away."""
+TAIL = "graph.tail"
+"""Result attribute: the float operators behind the result, which are left to the caller."""
 ASSUMED = "graph.assumed_range"
 """Argument attribute: neither the model nor the user states the range; it is the type's."""
 
@@ -73,20 +79,29 @@ class Emitter:
         self._order = order
         self._arguments: list[Edge] = []
         self._constants: dict[tuple[str, str], SSAValue] = {}
+        self._made: dict[str, SSAValue] = {}
 
-    def argument(self, shape: Sequence[int], edge: Edge, interval: tuple[int, int], assumed: bool) -> SSAValue:
-        """A new int8 argument; ``assumed`` says that nobody stated its range."""
+    def argument(
+        self,
+        shape: Sequence[int],
+        edge: Edge,
+        interval: tuple[int, int],
+        assumed: bool = False,
+        element: IntegerType | None = None,
+    ) -> SSAValue:
+        """A new argument, int8 if no ``element`` is given; ``assumed`` says that nobody stated its range."""
         edge.extra[RANGE] = integers(interval)
         if assumed:
             edge.extra[ASSUMED] = UnitAttr()
         self._arguments.append(edge)
-        return self._block.insert_arg(TensorType(IntegerType(8), shape), len(self._block.args))
+        return self._block.insert_arg(TensorType(element or IntegerType(8), shape), len(self._block.args))
 
     def constant(self, name: str, form: str, array: Array) -> SSAValue:
         """An integer array as a constant; one for each initialiser ``name`` and ``form`` of it."""
         key = (name, form)
         if key not in self._constants:
-            element = IntegerType(array.dtype.itemsize * 8)
+            signedness = Signedness.UNSIGNED if array.dtype.kind == "u" else Signedness.SIGNLESS
+            element = IntegerType(array.dtype.itemsize * 8, signedness)
             data = BytesAttr(np.ascontiguousarray(array).tobytes())
             op = ConstantOp(DenseIntOrFPElementsAttr(TensorType(element, array.shape), data))
             op.attributes[NAME] = StringAttr(name)
@@ -105,6 +120,12 @@ class Emitter:
         op.attributes[NAME] = StringAttr(name)
         self._block.add_op(op)
         return op.results[0]
+
+    def once(self, node: Node, name: str, make: Callable[[], Operation]) -> SSAValue:
+        """The operation ``make`` gives for tensor ``name``, appended the first time only."""
+        if name not in self._made:
+            self._made[name] = self.append(node, make(), name)
+        return self._made[name]
 
     def name_of(self, value: SSAValue) -> str:
         """The ONNX name of a value."""

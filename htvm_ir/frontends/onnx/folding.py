@@ -116,3 +116,6 @@ _RULES: dict[str, Callable[[Node, Sequence[Array]], Array]] = {
     "Concat": _concatenate,
     "Gather": _gather,
 }
+
+FOLDED = frozenset(_RULES)
+"""Operators that are computed while a file is read, on constants."""

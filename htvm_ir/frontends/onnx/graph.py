@@ -22,6 +22,7 @@ Declared = tuple[int | None, ...]
 """A shape as the file states it; ``None`` is a symbolic or missing dimension."""
 
 INT8 = (-128, 127)
+UINT8 = (0, 255)
 INT32 = (-(2**31), 2**31 - 1)
 LARGEST_TENSOR = 2**31 - 1
 """Elements a tensor may have: what 32-bit addresses reach."""
@@ -96,7 +97,10 @@ class Input:
 
 @dataclass
 class Graph:
-    """``nodes`` are sorted and all of them are needed for ``outputs``; what is constant is folded."""
+    """``nodes`` are sorted and all of them are needed for ``outputs``; what is constant is folded.
+
+    ``opsets`` gives the version of each domain whose operators the file uses.
+    """
 
     name: str
     inputs: list[Input]
@@ -104,6 +108,7 @@ class Graph:
     nodes: list[Node]
     constants: dict[str, Array]
     declared: dict[str, Declared | None]
+    opsets: dict[str, int] = field(default_factory=dict[str, int])
 
     def __post_init__(self) -> None:
         self._readers: dict[str, list[Node]] = {}
@@ -111,9 +116,13 @@ class Graph:
             for name in node.inputs:
                 self._readers.setdefault(name, []).append(node)
 
+    def readers(self, name: str) -> list[Node]:
+        """The nodes that read a tensor."""
+        return self._readers.get(name, [])
+
     def sole_reader(self, name: str) -> Node | None:
         """The node that reads a tensor once, when nothing else does and it is no graph output."""
-        readers = self._readers.get(name, [])
+        readers = self.readers(name)
         return readers[0] if len(readers) == 1 and name not in self.outputs else None
 
     def is_used(self, name: str) -> bool:
@@ -126,6 +135,17 @@ class Graph:
         if name not in self.constants:
             raise node.error(f"the {what} must be a constant of the file, not '{name}'")
         return self.constants[name]
+
+    def check_shape(self, node: Node, name: str, shape: Shape) -> None:
+        """Raises HtvmError if the file declares another shape for tensor ``name``, which ``node`` computes."""
+        declared = self.declared.get(name)
+        if declared is None:
+            return
+        if len(declared) != len(shape) or any(
+            stated not in (None, size) for stated, size in zip(declared, shape, strict=True)
+        ):
+            shown = [size if size is not None else "?" for size in declared]
+            raise node.error(f"'{name}' has shape {list(shape)}, but the file declares {shown}")
 
     def scalar(self, name: str) -> Fraction | None:
         """The exact value of a constant with one finite element."""

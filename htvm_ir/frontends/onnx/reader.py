@@ -34,7 +34,8 @@ def read_graph(source: Path | onnx.ModelProto, name: str | None = None) -> Graph
     else:
         model, folder, own = source, None, source.graph.name
     try:
-        return _Reader(folder).graph(model.graph, name or own or "model")
+        opsets = {_domain(entry.domain): entry.version for entry in model.opset_import}
+        return _Reader(folder, opsets).graph(model.graph, name or own or "model")
     except UnicodeDecodeError:
         raise HtvmError("not a readable ONNX model: a name is not UTF-8") from None
 
@@ -65,8 +66,8 @@ def _parse(path: Path) -> onnx.ModelProto:
 class _Reader:
     """Turns a GraphProto into the view; ``folder`` is where external data lies, if anywhere."""
 
-    def __init__(self, folder: Path | None) -> None:
-        self._folder = folder
+    def __init__(self, folder: Path | None, opsets: dict[str, int]) -> None:
+        self._folder, self._opsets = folder, opsets
 
     def graph(self, proto: onnx.GraphProto, name: str) -> Graph:
         outputs = [output.name for output in proto.output]
@@ -92,12 +93,14 @@ class _Reader:
             live_nodes(computed, outputs),
             constants,
             {value.name: _declared(value) for value in (*proto.value_info, *proto.output)},
+            self._opsets,
         )
 
     def _node(self, proto: onnx.NodeProto) -> Node:
-        domain = "" if proto.domain == "ai.onnx" else proto.domain
         attributes = {a.name: value for a in proto.attribute if (value := self._value(a)) is not None}
-        return Node(proto.op_type, domain, proto.name, tuple(proto.input), tuple(proto.output), attributes)
+        return Node(
+            proto.op_type, _domain(proto.domain), proto.name, tuple(proto.input), tuple(proto.output), attributes
+        )
 
     def _value(self, proto: onnx.AttributeProto) -> Any:
         """An attribute as a plain value; ``None`` for kinds no supported operator has."""
@@ -142,6 +145,10 @@ class _Reader:
         except Exception as error:  # onnx raises its own, OSError, ValueError and more
             reason = str(error).split("\n")[0]
             raise HtvmError(f"constant '{tensor.name}': its external data cannot be read: {reason}") from None
+
+
+def _domain(name: str) -> str:
+    return "" if name == "ai.onnx" else name
 
 
 def _fold_constants(nodes: list[Node], constants: dict[str, Array]) -> list[Node]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 
 import numpy as np
@@ -56,6 +56,19 @@ def window(node: Node, shape: Shape, kernel: Shape | None) -> Window:
     return result
 
 
+def lifted(node: Node) -> Node:
+    """A Conv or pool node of one dimension as that of two with height 1."""
+    singles = {"kernel_shape": (1,), "strides": (1,), "dilations": (1,)}
+    attributes = dict(node.attributes)
+    for name, height in singles.items():
+        if name in attributes:
+            attributes[name] = height + node.integers(name, (), 1)
+    if "pads" in attributes:
+        before, after = node.integers("pads", (), 2)
+        attributes["pads"] = (0, before, 0, after)
+    return replace(node, attributes=attributes)
+
+
 def _pads(node: Node, size: Shape, extents: Sequence[int], strides: Shape) -> Shape:
     match node.text("auto_pad", "NOTSET"):
         case "NOTSET" | "":
@@ -84,17 +97,24 @@ def pool_window(node: Node, shape: Shape) -> Window:
     result = window(node, shape, None)
     if result.dilations != (1, 1):
         raise node.error("dilated pooling is not supported")
+    if node.integer("ceil_mode", 0):
+        result = _with_partial_windows(result, shape[2:])
     if any(max(result.pads[i], result.pads[i + 2]) >= result.kernel[i] for i in (0, 1)):
         raise node.error(f"pads {list(result.pads)} must be smaller than kernel {list(result.kernel)}")
-    if node.integer("ceil_mode", 0) and _has_remainder(result, shape[2:]):
-        raise node.error("ceil_mode that adds windows is not supported; pad explicitly")
     if node.integer("count_include_pad", 0) and any(result.pads):
         raise node.error("count_include_pad is not supported; the mean must leave the padding out")
     return result
 
 
-def _has_remainder(win: Window, size: Shape) -> bool:
-    return any((size[i] + win.pads[i] + win.pads[i + 2] - win.kernel[i]) % win.strides[i] for i in (0, 1))
+def _with_partial_windows(win: Window, size: Shape) -> Window:
+    """``win`` with the windows that ceil_mode adds: padding at the ends, unless one would begin there."""
+    ends: list[int] = []
+    for before, after, n, kernel, stride in zip(win.pads[:2], win.pads[2:], size, win.kernel, win.strides, strict=True):
+        last = -(-(n + before + after - kernel) // stride) * stride
+        if last >= n + before:
+            last -= stride
+        ends.append(max(after, last + kernel - n - before))
+    return replace(win, pads=(*win.pads[:2], *ends))
 
 
 def _integers(node: Node, array: Array) -> list[int]:

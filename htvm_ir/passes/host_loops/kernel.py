@@ -17,7 +17,14 @@ from htvm_ir.passes.host_loops.buffers import Buffer, Constants
 from htvm_ir.passes.host_loops.emitter import Emitter
 from htvm_ir.passes.workloads import layout_of
 
-ROLES = {"weight": "weights", "bias": "bias", "multiplier": "multipliers", "shift": "shifts", "table": "table"}
+ROLES = {
+    "weight": "weights",
+    "bias": "bias",
+    "multiplier": "multipliers",
+    "addend": "addends",
+    "shift": "shifts",
+    "table": "table",
+}
 """Name of a constant by the name of its elements."""
 
 Index = tuple[Value, ...]

@@ -17,17 +17,20 @@ def fits(range_: Interval, bits: int) -> bool:
     return -(2 ** (bits - 1)) <= range_[0] and range_[1] < 2 ** (bits - 1)
 
 
-def scaled_range(x: Interval, multiplier: Sequence[int], shift: Sequence[int], rounding: str) -> Interval:
-    """Bounds of ``R(x * m, s)`` over all channels; R is monotonic in its product."""
-    m, s = np.broadcast_arrays(np.asarray(multiplier, np.int64), np.asarray(shift, np.int64))
-    ends = [scale(np.full(m.shape, end, np.int64), m, s, rounding) for end in x]
+def scaled_range(
+    x: Interval, multiplier: Sequence[int], shift: Sequence[int], rounding: str, addend: Sequence[int] = (0,)
+) -> Interval:
+    """Bounds of ``R(x * m + a, s)`` over all channels; R is monotonic in its product."""
+    m, s, a = np.broadcast_arrays(*(np.asarray(numbers, np.int64) for numbers in (multiplier, shift, addend)))
+    ends = [scale(np.full(m.shape, end, np.int64), m, s, rounding, a) for end in x]
     return int(np.min(ends)), int(np.max(ends))
 
 
 def requant_limits(op: graph.RequantOp) -> tuple[Interval, Interval]:
-    """Bounds of the product and of the rounded quotient of a requantisation."""
+    """Bounds of product, addend and their sum together, and of the rounded quotient of a requantisation."""
     x = interval(op.input)
     multiplier, shift = values(op.multiplier), values(op.shift)
-    products = [end * m for end in x for m in multiplier]
-    quotient = scaled_range(x, multiplier, shift, op.rounding.data)
-    return (min(products), max(products)), quotient
+    products, addends = [end * m for end in x for m in multiplier], [*op.addends, 0]
+    steps = [*addends, *(product + extreme for product in products for extreme in (min(addends), max(addends)))]
+    quotient = scaled_range(x, multiplier, shift, op.rounding.data, op.addends)
+    return (min(steps), max(steps)), quotient

@@ -1,4 +1,4 @@
-"""``clamp(zero_point + R(x * multiplier, shift), lo, hi)`` with shifts and additions only.
+"""``clamp(zero_point + R(x * multiplier + addend, shift), lo, hi)`` with shifts and additions only.
 
 The reference for every step is ``htvm_ir.arithmetic.scale``. All divisions are by powers of two and shifts of
 negative numbers are arithmetic. With ``half = 2**s / 2`` and ``p`` the product, rounding to nearest is a floor of ``p``
@@ -50,7 +50,7 @@ def requant(kernel: Kernel, op: Operation, index: Index) -> SSAValue:
 
 
 def _scale(kernel: Kernel, op: RequantOp, x: SSAValue, channel: Value) -> tuple[SSAValue, Interval]:
-    """``R(x * multiplier, shift)`` and its bounds; in 32 bits where nothing can overflow."""
+    """``R(x * multiplier + addend, shift)`` and its bounds; in 32 bits where nothing can overflow."""
     emit, rounding = kernel.emit, op.rounding.data
     product_range, bounds = requant_limits(op)
     multipliers, shifts = values(op.multiplier), values(op.shift)
@@ -59,8 +59,9 @@ def _scale(kernel: Kernel, op: RequantOp, x: SSAValue, channel: Value) -> tuple[
     product = emit.mul(
         emit.cast(x, work, "wide"), _parameter(kernel, multipliers, channel, "multiplier", work), "product"
     )
+    product = emit.add(product, _parameter(kernel, op.addends, channel, "addend", work), "product")
     if not isinstance(product, SSAValue):
-        return emit.constant(0, work), bounds
+        product = emit.constant(product, work)
     if rounding == "gemmlowp":
         return _gemmlowp(kernel, op, product, channel), bounds
     # A floor by more than the width is the sign.
@@ -70,7 +71,7 @@ def _scale(kernel: Kernel, op: RequantOp, x: SSAValue, channel: Value) -> tuple[
 
 
 def _fits_narrow(product: Interval, shifts: Sequence[int], rounding: str) -> bool:
-    """Whether product and what rounding adds to it fit 32 bits."""
+    """Whether product, addend and what rounding adds fit 32 bits."""
     half = 0 if rounding == "floor" else (1 << max(shifts)) >> 1
     return fits((product[0] - 1, product[1] + half), 32)
 
@@ -122,10 +123,13 @@ def _half(emit: Emitter, by: Shift) -> Value:
 
 
 def _parameter(kernel: Kernel, numbers: Sequence[int], channel: Value, role: str, type_: IntegerType) -> Value:
-    """The parameter of a channel: a number if all agree, else an element of a global of 32 (shifts: 8) bits."""
+    """The parameter of a channel: a number if all agree, else an element of a global.
+
+    It has 8 bits (shifts), 32, or as many as the calculation (addends).
+    """
     if len(set(numbers)) == 1:
         return numbers[0]
-    element = i8 if role == "shift" else i32
+    element = {"shift": i8, "addend": type_}.get(role, i32)
     array = DenseIntOrFPElementsAttr.from_list(TensorType(element, [len(numbers)]), list(numbers))
     return kernel.emit.cast(kernel.array(array, (channel,), role), type_, role)
 

@@ -48,8 +48,12 @@ class Window:
     @property
     def interior(self) -> tuple[int, int]:
         """The outputs whose window touches no padding: from the first to the one after the last."""
-        low = -(-self.before // self.stride)
-        room = self.extent - (self.size - 1) * self.dilation + self.before
+        return self.inside(0, self.extent)
+
+    def inside(self, first: int, end: int) -> tuple[int, int]:
+        """The outputs whose window lies in ``first`` to ``end`` (exclusive), in the same form."""
+        low = -(-(self.before + first) // self.stride)
+        room = end - (self.size - 1) * self.dilation + self.before
         return low, max(low, min(self.outputs, -(-room // self.stride)))
 
     def _taps_up_to(self, emit: Emitter, distance: Value) -> Value:

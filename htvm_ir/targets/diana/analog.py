@@ -51,6 +51,7 @@ class Analog(Engine):
     load: str = "analog_in"
     store: str = "analog_out"
     wait: str = "diana_analog_wait"
+    kinds: tuple[str, ...] = ("conv2d",)
 
     def match(self, workload: Workload) -> str | None:
         return next(self._refusals(workload), None)
@@ -140,7 +141,7 @@ class Analog(Engine):
 
     def _refusals(self, workload: Workload) -> Iterator[str]:
         """Every reason against the workload, the most telling first."""
-        if workload.kind != "conv2d":
+        if workload.kind not in self.kinds:
             yield f"the analog array has no {workload.kind}; it computes conv2d"
             return
         if any(tensor.dtype != "i8" for tensor in (*workload.inputs, workload.output)):
@@ -197,9 +198,10 @@ def _converter_refusals(workload: Workload) -> Iterator[str]:
         return
     if requant.rounding != "floor" and any(requant.shift):
         yield f"rounding {requant.rounding}: the converters round down ({ONLY})"
-    if any(m != 1 for m in requant.multiplier) or len(set(requant.shift)) != 1 or requant.zero_point:
+    moved = requant.zero_point or any(requant.addend)
+    if any(m != 1 for m in requant.multiplier) or len(set(requant.shift)) != 1 or moved:
         yield (
-            "multiplier, shift for each channel or zero point: the converters have one power-of-two gain "
+            "multiplier, shift for each channel, addend or zero point: the converters have one power-of-two gain "
             f"(scale behind them{ANYWAY})"
         )
     if (requant.lo, requant.hi) != (first, last):

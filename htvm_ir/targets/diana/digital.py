@@ -42,6 +42,7 @@ class Digital(Engine):
     load: str = "digital_in"
     store: str = "digital_out"
     wait: str = "diana_digital_wait"
+    kinds: tuple[str, ...] = ("conv2d", "dense", "add")
 
     def match(self, workload: Workload) -> str | None:
         return next(self._refusals(workload), None)
@@ -177,7 +178,7 @@ class Digital(Engine):
 
     def _refusals(self, workload: Workload) -> Iterator[str]:
         """Every reason against the workload, the most telling first."""
-        if workload.kind not in ("conv2d", "dense", "add"):
+        if workload.kind not in self.kinds:
             yield f"the digital array has no {workload.kind}; it computes conv2d, dense and add"
             return
         if len(workload.output.shape) not in (2, 4) or workload.output.shape[0] != 1:
@@ -263,6 +264,8 @@ def _requant_refusals(workload: Workload, parameters: Parameters) -> Iterator[st
         yield f"rounding {requant.rounding}: the array rounds down (use --numerics=pow2 or fold 1/2 into the bias)"
     if any(m != 1 for m in requant.multiplier):
         yield "a multiplier other than 1: the array only shifts (power-of-two scales needed, as --numerics=pow2 gives)"
+    if any(requant.addend):
+        yield "an addend behind the multiplier: the array adds a bias only (fold it into the bias)"
     if len(set(requant.shift)) != 1:
         yield "a shift for each channel: the array has one for the layer (scale all channels alike)"
     if max(requant.shift) > parameters.max_shift:

@@ -86,16 +86,28 @@ def _inside(start: int, size: int, kernel: int, dilation: int) -> int:
     return sum(0 <= start + tap * dilation < size for tap in range(kernel))
 
 
+def _clips(workload: Workload) -> int:
+    """How many limits of the requantisation the result of an element-wise op can exceed; accumulators exceed both."""
+    requant = workload.requant
+    if requant is None or workload.kind not in ("requant", "add") or not workload.ranges:
+        return 0
+    low, high = (sum(bounds[end] for bounds in workload.ranges) * requant.multiplier[0] for end in (0, 1))
+    shift, zero_point = requant.shift[0], requant.zero_point
+    return ((low >> shift) + zero_point < requant.lo) + ((high >> shift) + zero_point > requant.hi)
+
+
 @dataclass(frozen=True)
 class MeasuredHost(Host):
     """The CPU with measured loops.
 
     table: costs by :func:`key_of`; kinds and orders it lacks cost what :class:`Host` says.
-    scaled: cycles of a requantised element more, if it takes a multiplication and a shift of 64 bits.
+    scaled: cycles of a requantised element more, if it takes a multiplication and a shift of 64 bits. clip: for each
+    limit that an element without accumulation can exceed (the core compares and branches).
     """
 
     table: Mapping[str, LoopCosts] = field(default_factory=dict[str, LoopCosts])
     scaled: int = 0
+    clip: int = 0
 
     def cycles(self, workload: Workload, layouts: Sequence[Layout] = ()) -> int:
         tensors = (*workload.inputs, workload.output)
@@ -109,4 +121,4 @@ class MeasuredHost(Host):
         requant = workload.requant
         if requant is not None and (requant.rounding != "floor" or set(requant.multiplier) != {1}):
             total += self.scaled * workload.output.size
-        return round(total)
+        return round(total + self.clip * _clips(workload) * workload.output.size)

@@ -10,6 +10,9 @@ from htvm_ir.targets.diana.host import LoopCosts
 SCALED = 16
 """An element whose requantisation multiplies in 64 bits: 8 to 20 cycles more than one that shifts."""
 
+CLIP = 3
+"""A limit that an element may exceed: 2 to 4 cycles."""
+
 HOST_COSTS: dict[str, LoopCosts] = {
     "add channels channels": LoopCosts(8, (0.0, 11.75, 20.0, 20.0, 20.0, 10.25, 0.6, 0.0, 0.0, 0.0)),
     "add channels rows": LoopCosts(4, (152.41, 4.97, 5.14, 12.43, 10.43, 1.91, 0.0, 0.0, 0.0, 0.0)),

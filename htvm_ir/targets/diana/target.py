@@ -9,7 +9,7 @@ from typing import Any
 from htvm_ir.targets.diana.analog import Analog
 from htvm_ir.targets.diana.digital import Digital
 from htvm_ir.targets.diana.host import MeasuredHost
-from htvm_ir.targets.diana.host_costs import HOST_COSTS, SCALED
+from htvm_ir.targets.diana.host_costs import CLIP, HOST_COSTS, SCALED
 from htvm_ir.targets.diana.parameters import DIANA, Parameters
 from htvm_ir.targets.soc import Soc
 from htvm_ir.targets.target import Channel, Memory, Target
@@ -31,9 +31,9 @@ HOST_CYCLES = {
 """Cycles an element on the CPU, measured on the virtual SoC: packaged clang at -O2, operands of both arrays."""
 
 
-def diana(parameters: Parameters = DIANA) -> Target:
-    """DIANA with the given numbers; every choice that is not DIANA's own is a parameter."""
-    p = parameters
+def diana(parameters: Parameters = DIANA, **changes: Any) -> Target:
+    """DIANA with the given numbers, and changes to some; every choice that is not DIANA's own is a parameter."""
+    p = replace(parameters, **changes)
 
     def channel(engine: str, way: str, source: str, destination: str) -> Channel:
         return Channel(
@@ -73,7 +73,7 @@ def diana(parameters: Parameters = DIANA) -> Target:
         ),
         engines=(Digital(p), Analog(p)),
         host_memory="L2",
-        host=MeasuredHost(per_element=HOST_CYCLES, table=HOST_COSTS, scaled=SCALED),
+        host=MeasuredHost(per_element=HOST_CYCLES, table=HOST_COSTS, scaled=SCALED, clip=CLIP),
         headers=("diana_digital.h", "diana_analog.h"),
         soc=partial(_soc, p),
         parameters=asdict(p),

@@ -148,14 +148,15 @@ class ConvProblem:
         return _multiples(self.k, LANES)
 
     def _row_sizes(self) -> tuple[int, ...]:
-        """Heights whose pieces are whole DMA granules: a piece that overran would spoil the next channel.
+        """Heights whose last tile is stored in whole DMA granules: a piece that overran would spoil the next channel.
 
-        Left out are those whose tiles see nothing but padding, or the same rows as the tile before.
+        The overrun of other tiles is stored over by the tile below. Left out are heights whose tiles see nothing but
+        padding, or the same rows as the tile before.
         """
 
         def legal(size: int) -> bool:
             spans = self._spans(size)
-            whole = all(rows * self.out_row % self.p.dma_granule == 0 for rows in (size, self.oy % size))
+            whole = (self.oy % size or size) * self.out_row % self.p.dma_granule == 0
             return whole and len(set(spans)) == len(spans) and all(low < high for low, high in spans)
 
         return (*(size for size in range(1, self.oy) if legal(size)), self.oy)
@@ -261,11 +262,18 @@ class ConvProblem:
         whole = tuple(int(size == self.oy) for size in self.y_sizes)
         alone = tuple(int((self.k % size or size) == 1) for size in self.k_sizes)  # a last tile of one channel
         cut = tuple(0 if size == self.oy else count for size, count in zip(self.y_sizes, self.y_tiles, strict=True))
+
+        def moved(size: int) -> int:
+            if size == self.oy:
+                return channel.cycles(self.k * self.oy * self.out_row) - channel.start
+            heights = (min(size, self.oy - start) for start in range(0, self.oy, size))
+            return self.k * sum(channel.cycles(rows * self.out_row) - channel.start for rows in heights)
+
         terms = (
             Product(channel.start + channel.software, (Factor("k", self.k_tiles), Factor("y", whole))),
             Product(STRIDED_SOFTWARE, (Factor("k", self.k_tiles), Factor("y", cut))),
             Product((channel.start + PIECE_SOFTWARE) * self.k, (Factor("y", cut),)),
             Product(channel.software - STRIDED_SOFTWARE - PIECE_SOFTWARE, (Factor("k", alone), Factor("y", cut))),
-            Product(channel.cycles(self.k * self.oy * self.out_row) - channel.start),
+            Product(1, (Factor("y", tuple(map(moved, self.y_sizes))),)),
         )
         return Cost("transfer", terms)

@@ -75,6 +75,18 @@ def test_the_fit_finds_the_costs_of_a_machine_that_has_such_costs():
         assert host.cycles(m.workload, m.layouts) == pytest.approx(m.cycles, rel=0.05)
 
 
+def test_only_limits_that_can_be_exceeded_cost():
+    host = MeasuredHost(table={"requant rows rows": LoopCosts(8, (0,) * 10)}, clip=1)
+    shape = (1, 1, 4, 4)
+
+    def clips(low: int, high: int, shift: int = 0) -> int:
+        requant = Requant("floor", (1,), (shift,), 0, low, high)
+        workload = Workload("requant", (Tensor(shape),), Tensor(shape), requant=requant, ranges=((-128, 127),))
+        return host.cycles(workload) // 16
+
+    assert [clips(-128, 127), clips(-64, 63, 1), clips(-63, 63, 1), clips(0, 63), clips(0, 63, 1)] == [0, 0, 1, 2, 1]
+
+
 CASES = (
     Case("conv2d", (1, 24, 9, 9), 8, (3, 3), 1, DIGITAL, DIGITAL),
     Case("conv2d", (1, 48, 12, 12), 16, (1, 1), 1, ROWS, ROWS),

@@ -41,6 +41,7 @@ class Npu(Engine):
     local, constants = "SPM", "RAM"
     load, store, wait = "dma_in", "dma_out", "toynpu_wait"
     buffers = 2
+    kinds = ("conv2d", "dense", "add")
 
     def match(self, workload: Workload) -> str | None:
         return next(_refusals(workload), None)
@@ -208,14 +209,14 @@ def _row_tiles(workload: Workload, size: int) -> list[Workload]:
 def _refusals(workload: Workload) -> Iterator[str]:
     """Every reason against the workload: what it is, and what the NPU could do."""
     requant = workload.requant
-    if workload.kind not in ("conv2d", "dense", "add"):
+    if workload.kind not in Npu.kinds:
         yield f"the NPU has no {workload.kind}; it computes conv2d, dense and add"
     if any(tensor.dtype != "i8" for tensor in (*workload.inputs, workload.output)):
         yield "operands and result must be 8-bit signed"
     if requant is None:
         yield "the 32-bit result leaves the NPU only requantised to 8 bits"
-    elif requant.zero_point or (requant.rounding != "floor" and any(requant.shift)):
-        yield "the NPU rounds down and has no zero point"
+    elif requant.zero_point or any(requant.addend) or (requant.rounding != "floor" and any(requant.shift)):
+        yield "the NPU rounds down, has no zero point and adds nothing but a bias"
     elif len({*requant.multiplier}) != 1 or len({*requant.shift}) != 1:
         yield "a scale for each channel: the NPU has one for the layer"
     if workload.kind == "add":

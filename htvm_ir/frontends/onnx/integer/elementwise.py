@@ -6,19 +6,29 @@ from fractions import Fraction
 
 import numpy as np
 
-from htvm_ir.frontends.onnx.graph import INT8, INT32, Graph, Node
-from htvm_ir.frontends.onnx.integer.proof import Bound, Value
+from htvm_ir.frontends.onnx.graph import INT8, INT32, UINT8, Graph, Node, Shape
+from htvm_ir.frontends.onnx.integer.proof import Bound, Value, Vector, vector
 
 _FLOATS = (1, 11)
 """onnx.TensorProto.DataType FLOAT and DOUBLE."""
-_INTEGERS = {3: INT8, 5: (-(2**15), 2**15 - 1), 6: INT32, 7: (-(2**63), 2**63 - 1)}
-"""Ranges of onnx.TensorProto.DataType INT8, INT16, INT32 and INT64."""
+INTEGERS = {
+    2: UINT8,
+    3: INT8,
+    4: (0, 2**16 - 1),
+    5: (-(2**15), 2**15 - 1),
+    6: INT32,
+    7: (-(2**63), 2**63 - 1),
+    12: (0, 2**32 - 1),
+}
+"""Ranges of onnx.TensorProto.DataType UINT8, INT8, UINT16, INT16, INT32, INT64 and UINT32."""
 _FLOAT32 = Fraction(1, 2**149), Fraction(2**128)
 """Bounds of the positive numbers of float32."""
 CLIPS = ("Max", "Min", "Clip", "Relu")
 FACTORS = ("Mul", "Div")
 COPIES = ("Identity", "Dropout", "Cast")
 """Nodes that hand their operand on at inference (a Cast only if no value is lost)."""
+TAILS = ("Softmax", "LogSoftmax", "Sigmoid", "Tanh")
+"""Float functions that may end a network: the caller computes them."""
 
 
 def split(graph: Graph, node: Node) -> tuple[list[str], list[str]]:
@@ -44,24 +54,45 @@ def number(graph: Graph, node: Node, name: str) -> Fraction:
     return value
 
 
-def _factor(graph: Graph, node: Node) -> Fraction:
-    """The positive number a Mul multiplies with, or the inverse of a Div's divisor."""
+def numbers(graph: Graph, node: Node, name: str, shape: Shape) -> Vector:
+    """The elements of constant ``name``: one, or one for each channel (axis 1) of a tensor of ``shape``."""
+    array = graph.constants[name]
+    if array.size == 1:
+        return (number(graph, node, name),)
+    if not np.isfinite(array).all():
+        raise node.error(f"constant '{name}' must hold finite numbers only")
+    try:
+        channels = np.broadcast_to(array, (1, shape[1], *(1 for _ in shape[2:]))).reshape(-1)
+    except (ValueError, IndexError):
+        what = f"constant '{name}' of shape {list(array.shape)}"
+        raise node.error(f"{what} must be one number or one for each channel of {list(shape)}") from None
+    return vector(Fraction(value) for value in channels.tolist())
+
+
+def factors(graph: Graph, node: Node, shape: Shape) -> Vector:
+    """What a Mul multiplies a tensor of ``shape`` with, or the inverses of a Div's divisors."""
     _, constants = split(graph, node)
     is_constant = len(constants) == 1 and len(node.inputs) == 2
     if not is_constant or (node.op == "Div" and node.inputs[1] not in graph.constants):
         raise node.error("one operand must be computed, the other (a divisor) a constant number")
-    value = number(graph, node, constants[0])
-    if value <= 0:
-        raise node.error(f"scales by {float(value):g}; only positive numbers are supported")
-    return value if node.op == "Mul" else 1 / value
+    found = numbers(graph, node, constants[0], shape)
+    if not any(found) or (node.op == "Div" and not all(found)):
+        raise node.error("scales by 0; only other numbers are supported")
+    return found if node.op == "Mul" else tuple(1 / value for value in found)
 
 
-def scaled(graph: Graph, node: Node, value: Value) -> Value:
-    """``value`` after one of FACTORS."""
-    result = value.times(_factor(graph, node))
-    if not _FLOAT32[0] <= result.scale <= _FLOAT32[1]:
+def in_integers(graph: Graph, node: Node) -> bool:
+    """Whether the operands of a node are integers by type: products do not round, quotients lose their fraction."""
+    return all(np.issubdtype(graph.constants[name].dtype, np.integer) for name in split(graph, node)[1])
+
+
+def scaled(graph: Graph, node: Node, value: Value, shape: Shape) -> Value:
+    """``value`` after one of FACTORS; see ``Value.scales_by``."""
+    whole = in_integers(graph, node)
+    result = value.times(*factors(graph, node, shape), exact=whole)
+    if any(scale and not _FLOAT32[0] <= abs(scale) <= _FLOAT32[1] for scale in result.scales):
         raise node.error("all factors together are beyond float32")
-    return result
+    return result.cut() if whole else result
 
 
 def keeps(node: Node, value: Value | None) -> bool:
@@ -72,7 +103,7 @@ def keeps(node: Node, value: Value | None) -> bool:
     target = node.integer("to", 0)
     if node.op != "Cast" or target in _FLOATS:
         return True
-    return target in _INTEGERS and value is not None and value.is_integer and value.fits(*_INTEGERS[target])
+    return target in INTEGERS and value is not None and value.is_integer and value.fits(*INTEGERS[target])
 
 
 def clip_bounds(graph: Graph, node: Node) -> tuple[Bound, Bound]:

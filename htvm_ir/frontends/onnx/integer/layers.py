@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
+from xdsl.dialects.builtin import i8
 from xdsl.ir import SSAValue
 
-from htvm_ir.dialects.graph import Conv2dOp, DenseOp
+from htvm_ir.dialects.graph import Conv2dOp, DenseOp, tensor_type
 from htvm_ir.frontends.onnx.accumulate import accumulated_range, bias_of, integer_array, narrowed
 from htvm_ir.frontends.onnx.graph import INT8, Array, Node
 from htvm_ir.frontends.onnx.integer.elementwise import only_computed, split
@@ -39,9 +40,14 @@ def convert_conv(net: IntegerNet, node: Node) -> None:
 
 
 def is_channel_scale(net: IntegerNet, node: Node) -> bool:
-    """Whether a Mul takes a map times a constant for each channel, more than one number in all."""
-    _, constants = split(net.graph, node)
-    return node.op == "Mul" and len(constants) == 1 and net.graph.constants[constants[0]].size > 1
+    """Whether a Mul takes an 8-bit map times a constant integer for each channel, more than one number in all."""
+    computed, constants = split(net.graph, node)
+    if node.op != "Mul" or len(computed) != 1 or len(constants) != 1:
+        return False
+    x, array = net.tensors[computed[0]], net.graph.constants[constants[0]]
+    is_byte = x.value.is_integer and x.value.fits(*INT8)
+    is_map = len(x.shape) == 4 and (x.value.is_rounded or tensor_type(x.source).element_type == i8)
+    return array.size > 1 and is_byte and is_map and np.array_equal(array, np.rint(array))
 
 
 def convert_channel_scale(net: IntegerNet, node: Node) -> None:
@@ -51,8 +57,6 @@ def convert_channel_scale(net: IntegerNet, node: Node) -> None:
     """
     x = net.integers(node, only_computed(net.graph, node))
     name = split(net.graph, node)[1][0]
-    if len(x.shape) != 4 or not x.value.fits(*INT8):
-        raise node.error("values for each channel are supported behind a clip to 8 bits of N, C, H, W only")
     channels = x.shape[1]
     factors = integer_array(node, net.graph.constants[name], "factors")
     factors = bias_of(node, factors, channels, 4).reshape(channels, 1, 1, 1)

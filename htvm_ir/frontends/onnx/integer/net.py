@@ -4,14 +4,23 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from xdsl.dialects.builtin import i8, i32
-from xdsl.ir import Operation, SSAValue
+from xdsl.dialects.builtin import IntegerType, Signedness, i8, i16, i32
+from xdsl.ir import Attribute, Operation, SSAValue
 
-from htvm_ir.dialects.graph import RequantOp, shape_of, tensor_type
+from htvm_ir.dialects.graph import RequantOp, element_limits, shape_of, tensor_type
 from htvm_ir.frontends.onnx.emit import Emitter
-from htvm_ir.frontends.onnx.graph import INT8, INT32, Graph, Node, Shape
+from htvm_ir.frontends.onnx.graph import INT32, Graph, Node, Shape
 from htvm_ir.frontends.onnx.integer.proof import Value
 from htvm_ir.frontends.onnx.shapes import Window
+
+ui8 = IntegerType(8, Signedness.UNSIGNED)
+_ELEMENTS = (i8, ui8, i16, i32)
+"""What integers of the network are stored in, the first that holds them."""
+
+
+def _width(element: Attribute) -> int:
+    assert isinstance(element, IntegerType)
+    return element.width.data
 
 
 @dataclass(frozen=True)
@@ -38,7 +47,11 @@ class Tensor:
 
 
 class IntegerNet:
-    """``tensors`` by ONNX name; ``handled`` names results that need no conversion of their own."""
+    """``tensors`` by ONNX name; ``handled`` names results that need no conversion of their own.
+
+    ``tails`` are results of float operators at the end of the network, which are left to the caller: by name the
+    tensor before them, and the operators.
+    """
 
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
@@ -46,17 +59,18 @@ class IntegerNet:
         self.emit = Emitter({name: position for position, name in enumerate(results)})
         self.tensors: dict[str, Tensor] = {}
         self.handled: set[str] = set()
+        self.tails: dict[str, tuple[str, tuple[str, ...]]] = {}
 
     def operation(self, node: Node, op: Operation, value: Value, name: str | None = None) -> None:
         """Appends ``op``, whose result is tensor ``name`` (of ``node`` if left out) of ``value``."""
         name = name or node.output
         source = self.emit.append(node, op, name)
-        self._check_shape(node, name, shape_of(source))
+        self.graph.check_shape(node, name, shape_of(source))
         self.tensors[name] = Tensor(name, source, value, shape_of(source))
 
     def derive(self, node: Node, tensor: Tensor) -> None:
         """Makes the result of ``node`` a tensor like ``tensor``."""
-        self._check_shape(node, node.output, tensor.shape)
+        self.graph.check_shape(node, node.output, tensor.shape)
         self.tensors[node.output] = replace(tensor, name=node.output)
 
     def operand(self, node: Node, index: int = 0) -> Tensor:
@@ -83,34 +97,23 @@ class IntegerNet:
         low, high = value.interval
         if not value.fits(*INT32):
             raise node.error(f"'{tensor.name}' may span {low} to {high}, beyond int32; clip it")
-        small = value.fits(*INT8)
-        element, limits = (i8, INT8) if small else (i32, INT32)
-        # accumulators stay as they are, what the network rounds or clips becomes 8 bits
-        narrow = small and value.is_rounded and tensor_type(tensor.source).element_type != i8
+        element = next(kind for kind in _ELEMENTS if value.fits(*element_limits(kind)))
+        # accumulators stay as they are, what the network rounds or clips takes the bits it needs
+        narrow = value.is_rounded and _width(element) < _width(tensor_type(tensor.source).element_type)
         if value.is_source and not narrow:
             self.emit.also(tensor.source, tensor.name)
             return replace(tensor, value=Value.integers(low, high))
-        spec = value.requantisation()
+        spec, limits = value.requantisation(), element_limits(element)
         op = RequantOp(
             tensor.source,
             element,
             rounding=spec.rounding,
-            multiplier=[spec.multiplier],
-            shift=[spec.shift],
+            multiplier=spec.multiplier,
+            addend=spec.addend,
+            shift=spec.shift,
             zero_point=spec.zero_point,
             lo=limits[0] if spec.lo is None else max(limits[0], spec.lo),
             hi=limits[1] if spec.hi is None else min(limits[1], spec.hi),
         )
         source = self.emit.append(node, op, tensor.name)
         return replace(tensor, source=source, value=Value.integers(low, high))
-
-    def _check_shape(self, node: Node, name: str, shape: Shape) -> None:
-        """Raises HtvmError if the file declares another shape for tensor ``name``."""
-        declared = self.graph.declared.get(name)
-        if declared is None:
-            return
-        if len(declared) != len(shape) or any(
-            stated not in (None, size) for stated, size in zip(declared, shape, strict=True)
-        ):
-            shown = [size if size is not None else "?" for size in declared]
-            raise node.error(f"'{name}' has shape {list(shape)}, but the file declares {shown}")

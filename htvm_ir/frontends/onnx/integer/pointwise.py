@@ -7,9 +7,11 @@ from dataclasses import replace
 from htvm_ir.dialects.graph import AddOp
 from htvm_ir.frontends.onnx.graph import INT32, Node
 from htvm_ir.frontends.onnx.integer.elementwise import (
+    INTEGERS,
     clip_bounds,
+    factors,
     keeps,
-    number,
+    numbers,
     only_computed,
     scaled,
     split,
@@ -18,6 +20,7 @@ from htvm_ir.frontends.onnx.integer.layers import convert_channel_scale, is_chan
 from htvm_ir.frontends.onnx.integer.net import IntegerNet, Tensor
 from htvm_ir.frontends.onnx.integer.proof import Value
 from htvm_ir.frontends.onnx.integer.spatial import floor_of_mean
+from htvm_ir.frontends.onnx.operators import check_inference
 
 
 def convert_add(net: IntegerNet, node: Node) -> None:
@@ -29,10 +32,10 @@ def convert_add(net: IntegerNet, node: Node) -> None:
         _convert_residual(net, node)
         return
     x = _extended(net, node)
-    term = number(net.graph, node, constants[0])
-    if x.value.floored and term.denominator != 1:
+    terms = numbers(net.graph, node, constants[0], x.shape)
+    if not x.value.adds(terms):
         x = net.integers(node, x.name)
-    net.derive(node, replace(x, value=x.value.plus(term)))
+    net.derive(node, replace(x, value=x.value.plus(*terms)))
 
 
 def _convert_residual(net: IntegerNet, node: Node) -> None:
@@ -47,14 +50,14 @@ def _convert_residual(net: IntegerNet, node: Node) -> None:
 
 
 def convert_factor(net: IntegerNet, node: Node) -> None:
-    """Mul or Div with a positive number, or Mul with one for each channel."""
+    """Mul or Div with a number, or with one for each channel."""
     if is_channel_scale(net, node):
         convert_channel_scale(net, node)
         return
     x = _extended(net, node)
-    if x.value.floored:
+    if not x.value.scales_by(factors(net.graph, node, x.shape)):
         x = net.integers(node, x.name)
-    net.derive(node, replace(x, value=scaled(net.graph, node, x.value)))
+    net.derive(node, replace(x, value=scaled(net.graph, node, x.value, x.shape)))
 
 
 def convert_clip(net: IntegerNet, node: Node) -> None:
@@ -83,11 +86,21 @@ def convert_floor(net: IntegerNet, node: Node) -> None:
 
 
 def convert_copy(net: IntegerNet, node: Node) -> None:
-    """Identity, Dropout, and a Cast that keeps the value."""
+    """Identity, Dropout, and a Cast; one to integers cuts a fraction off."""
     x = net.operand(node)
+    check_inference(net.graph, node)
+    if x.mean is None and node.integer("to", 0) in INTEGERS:
+        x = replace(x, value=x.value.cut())
     if not keeps(node, x.value if x.mean is None else None):
         raise node.error(f"'{x.name}' is not provably a number the target type holds; add Floor and a clip before")
     net.derive(node, x)
+
+
+def convert_tail(net: IntegerNet, node: Node) -> None:
+    """A float function: nothing of the network's integers may be behind it."""
+    name = node.operand(0)
+    before, operators = net.tails.get(name, (name, ()))
+    net.tails[node.output] = (before, (*operators, str(node)))
 
 
 def _extended(net: IntegerNet, node: Node) -> Tensor:

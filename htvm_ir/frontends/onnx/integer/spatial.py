@@ -7,7 +7,7 @@ from fractions import Fraction
 
 import numpy as np
 
-from htvm_ir.dialects.graph import PoolOp, ReshapeOp, shape_of
+from htvm_ir.dialects.graph import PoolOp, ReshapeOp, TransposeOp, shape_of
 from htvm_ir.frontends.onnx.graph import Node, Shape
 from htvm_ir.frontends.onnx.integer.net import IntegerNet, Tensor
 from htvm_ir.frontends.onnx.shapes import (
@@ -43,15 +43,15 @@ def convert_reduce_mean(net: IntegerNet, node: Node) -> None:
 
 def floor_of_mean(net: IntegerNet, node: Node, x: Tensor, win: Window) -> Tensor:
     """A pool, and a reshape if one lies between the mean and ``node``, its Floor."""
-    half = x.value.offset % 1
-    if x.value.scale != 1 or half not in (0, Fraction(1, 2)):
+    half = x.value.offsets[0] % 1
+    if not x.value.is_uniform or half not in (0, Fraction(1, 2)) or x.value.scale != 1:
         raise node.error(f"'{x.name}' must be an average, or one plus 1/2, without a factor")
     rounding = "half_up" if half else "floor"
     op = PoolOp("average", x.source, win.kernel, win.strides, win.pads, rounding)
     source = net.emit.append(node, op, node.output)
     if x.shape != shape_of(source):
         source = net.emit.append(node, ReshapeOp(source, x.shape), node.output)
-    value = replace(x.value.floor(), offset=x.value.offset - half, floored=False)
+    value = replace(x.value.floor(), offsets=(x.value.offset - half,), floored=False)
     return Tensor(node.output, source, value, x.shape)
 
 
@@ -87,6 +87,20 @@ def _new_shape(net: IntegerNet, node: Node, shape: Shape) -> Shape:
             return unsqueezed(node, shape, operands)
         case _:
             return flattened(node, shape)
+
+
+def convert_transpose(net: IntegerNet, node: Node) -> None:
+    """Transpose."""
+    x = net.operand(node)
+    order = node.integers("perm", range(len(x.shape))[::-1], len(x.shape))
+    if sorted(order) != list(range(len(x.shape))):
+        raise node.error(f"perm {list(order)} does not fit rank {len(x.shape)}")
+    if x.mean is not None:
+        raise node.error(f"'{x.name}' is an average; add a Floor before it is transposed")
+    if x.value.floored or x.value.truncated or not x.value.is_uniform:
+        x = net.integers(node, x.name)
+    source = net.emit.append(node, TransposeOp(x.source, order), node.output)
+    net.derive(node, replace(x, source=source, shape=shape_of(source)))
 
 
 def convert_shape(net: IntegerNet, node: Node) -> None:

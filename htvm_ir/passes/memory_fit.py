@@ -1,0 +1,103 @@
+"""What a memory holds besides the arena, and the check that all of it fits."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from math import prod
+
+from xdsl.dialects.builtin import IntegerType, MemRefType, ModuleOp, StringAttr
+from xdsl.dialects.func import CallOp, FuncOp
+from xdsl.dialects.memref import AllocOp, GlobalOp
+from xdsl.ir import Attribute
+
+from htvm_ir.dialects.accel import LaunchOp
+from htvm_ir.dialects.graph import NAME
+from htvm_ir.errors import HtvmError
+from htvm_ir.targets.target import Data, Job, Memory, Target
+
+
+@dataclass(frozen=True)
+class Fixed:
+    """Bytes in a memory that no plan changes: constants, each aligned, and the prebuilt tables of jobs."""
+
+    memory: Memory
+    constants: int
+    tables: int
+
+    @property
+    def room(self) -> int:
+        """What is left for the arena; less than 0 if even this does not fit."""
+        return self.memory.size - self.memory.reserved - self.constants - self.tables
+
+    @staticmethod
+    def of(module: ModuleOp, memory: Memory, target: Target) -> Fixed:
+        constants = sum(_aligned(bytes_of(op.type), memory) for op in _constants(module, memory))
+        return Fixed(memory, constants, table_bytes(module, target).get(memory.name, 0))
+
+
+def bytes_of(type_: Attribute) -> int:
+    """Bytes a buffer of integers takes."""
+    assert isinstance(type_, MemRefType) and isinstance(type_.element_type, IntegerType)
+    return prod(type_.get_shape()) * type_.element_type.width.data // 8
+
+
+def in_memory(type_: Attribute, memory: Memory) -> bool:
+    """Whether a buffer lies in a memory."""
+    return isinstance(type_, MemRefType) and type_.memory_space == StringAttr(memory.name)
+
+
+def table_bytes(module: ModuleOp, target: Target) -> dict[str, int]:
+    """Bytes of the prebuilt tables (instruction lists) of all jobs, by memory; addresses do not change their size."""
+    totals: dict[str, int] = {}
+    for op in module.walk():
+        if isinstance(op, LaunchOp):
+            job = Job(op.kernel.data, op.fields)
+            call = target.engine(op.engine_name).call(job, [0] * len(op.inputs), 0, "")
+            for table in call.arguments:
+                if isinstance(table, Data):
+                    size = _aligned(4 * len(table.words), target.memory(table.memory))
+                    totals[table.memory] = totals.get(table.memory, 0) + size
+    return totals
+
+
+def check_fit(module: ModuleOp, fixed: Fixed, arena: int) -> None:
+    """Constants, tables and arena against the size of a memory.
+
+    Raises:
+        HtvmError: says by how many bytes they exceed it and which tensors are the largest.
+    """
+    memory = fixed.memory
+    missing = arena - fixed.room
+    if missing <= 0:
+        return
+    tensors = sorted(_tensors(module, memory), reverse=True)[:3]
+    largest = ", ".join(f"{name} ({size} bytes)" for size, name in tensors)
+    raise HtvmError(
+        f"the network does not fit {memory.name}: {memory.size + missing} bytes needed "
+        f"({fixed.constants} of constants, {fixed.tables} of job tables, {arena} of buffers), "
+        f"{memory.size} there, {missing} too many; largest: {largest}"
+    )
+
+
+def _tensors(module: ModuleOp, memory: Memory) -> Iterator[tuple[int, str]]:
+    """Bytes and name of everything in a memory; what a kernel writes is called like its ONNX tensor."""
+    names = {f.sym_name.data: f.attributes.get(NAME) for f in module.ops if isinstance(f, FuncOp)}
+    for op in _constants(module, memory):
+        name = names.get(op.sym_name.data.removesuffix("_constants"))
+        yield bytes_of(op.type), f"weights of '{name.data}'" if isinstance(name, StringAttr) else op.sym_name.data
+    for op in module.walk():
+        if isinstance(op, AllocOp) and in_memory(op.memref.type, memory):
+            calls = (use.operation for use in op.memref.uses if isinstance(use.operation, CallOp))
+            writers = (names.get(call.callee.string_value()) for call in calls if call.operands[-1] is op.memref)
+            written = next((name.data for name in writers if isinstance(name, StringAttr)), None)
+            shape = "x".join(map(str, op.memref.type.get_shape()))
+            yield bytes_of(op.memref.type), f"buffer {shape}" if written is None else f"'{written}' {shape}"
+
+
+def _constants(module: ModuleOp, memory: Memory) -> list[GlobalOp]:
+    return [op for op in module.walk() if isinstance(op, GlobalOp) and in_memory(op.type, memory)]
+
+
+def _aligned(size: int, memory: Memory) -> int:
+    return -(-size // memory.alignment) * memory.alignment
