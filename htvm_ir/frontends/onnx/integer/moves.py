@@ -38,9 +38,7 @@ def _progressions(places: Sequence[int]) -> list[range]:
     for place in places:
         last = found.pop() if found else range(0)
         step = place - last[-1] if last else 1
-        if len(last) == 1 and step > 0:
-            found.append(range(last[0], place + 1, step))
-        elif len(last) > 1 and step == last.step:
+        if (len(last) == 1 and step > 0) or (len(last) > 1 and step == last.step):
             found.append(range(last[0], place + 1, step))
         else:
             found += [*([last] if last else []), range(place, place + 1)]
