@@ -17,7 +17,6 @@ from benchmarks.host_kernels import ANALOG, DIGITAL, ROWS, Case, Measured, measu
 from htvm_ir.targets.diana.host import COLUMNS, WINDOWED, LoopCosts, counts, key_of
 from htvm_ir.targets.diana.target import diana
 
-Key = tuple[str, str, str]
 Floats = NDArray[np.float64]
 
 ENDS = ((ROWS, ROWS), (ROWS, DIGITAL), (DIGITAL, ROWS), (DIGITAL, DIGITAL), (ANALOG, DIGITAL), (DIGITAL, ANALOG),
@@ -61,9 +60,9 @@ def cases() -> Iterator[list[Case]]:
         yield [Case("dense", (1, c), k, source=engine, reader=engine) for c, k in DENSE]
 
 
-def grouped(measured: Sequence[Measured]) -> dict[Key, list[Measured]]:
+def grouped(measured: Sequence[Measured]) -> dict[str, list[Measured]]:
     """By what their cost depends on, each workload once; vectors only where they matter."""
-    groups: dict[Key, dict[object, Measured]] = defaultdict(dict)
+    groups: dict[str, dict[object, Measured]] = defaultdict(dict)
     for m in measured:
         w = m.workload
         if (len(w.output.shape) == 4 and m.cycles >= NEGLIGIBLE) or w.kind == "dense":
@@ -78,7 +77,7 @@ def fit(group: Sequence[Measured]) -> LoopCosts:
     fits: list[tuple[float, LoopCosts]] = []
     for unrolled in (4, 6, 8, 12, 16, 20):
         rows = np.array([counts(m.workload, m.layouts[-1], unrolled) for m in group], np.float64)
-        if key_of(group[0].workload, group[0].layouts)[0] in WINDOWED:
+        if key_of(group[0].workload, group[0].layouts).split()[0] in WINDOWED:
             rows[:, 4] = rows[:, 1:5].sum(axis=1)  # the windows cost far more than the loop around them
             rows[:, 1:4] = 0
         costs = _nonnegative(rows / measured[:, None])
@@ -109,23 +108,22 @@ def _complete(costs: Floats, rows: Floats) -> tuple[float, ...]:
     return tuple(round(float(cost), 2) for cost in (costs[0], *outputs, *costs[5:]))
 
 
-def literal(table: Mapping[Key, LoopCosts]) -> str:
+def literal(table: Mapping[str, LoopCosts]) -> str:
     """The costs as Python."""
     lines = [
         f"    {key!r}: LoopCosts({costs.unrolled}, {costs.cycles}),".replace("'", '"') for key, costs in table.items()
     ]
-    return "\n".join(["HOST_COSTS: dict[tuple[str, str, str], LoopCosts] = {", *lines, "}"])
+    return "\n".join(["HOST_COSTS: dict[str, LoopCosts] = {", *lines, "}"])
 
 
-def report(groups: Mapping[Key, Sequence[Measured]]) -> str:
+def report(groups: Mapping[str, Sequence[Measured]]) -> str:
     """Predicted over measured, by kind and orders."""
     host = diana().host
-    lines = [f"{'kind, input, output':<40}{'kernels':>8}{'least':>8}{'most':>8}{'within 25 %':>13}"]
+    lines = [f"{'kind, orders of input and output':<40}{'kernels':>8}{'least':>8}{'most':>8}{'within 25 %':>13}"]
     for key, group in sorted(groups.items()):
         ratios = [host.cycles(m.workload, m.layouts) / m.cycles for m in group]
         good = sum(0.8 <= ratio <= 1.25 for ratio in ratios)
-        name = ", ".join(part or "any" for part in key)
-        lines.append(f"{name:<40}{len(group):>8}{min(ratios):>8.2f}{max(ratios):>8.2f}{good:>9} of {len(group)}")
+        lines.append(f"{key:<40}{len(group):>8}{min(ratios):>8.2f}{max(ratios):>8.2f}{good:>9} of {len(group)}")
     return "\n".join(lines)
 
 

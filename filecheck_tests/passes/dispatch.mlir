@@ -33,7 +33,7 @@ func.func @main(%x: tensor<1x16x8x8xi8>) -> tensor<1x16xi8> {
 // CHECK: {{// ?-----}}
 
 builtin.module attributes {accel.target = #accel.target<"diana">} {
-// CHECK: accel.dispatch @cpu "cpu_conv2d_0" ins(%x : tensor<1x3x9x9xi8>) refused {digital = "stride 3x3: the array supports 1 and 2, equal in both directions", analog = "the input may hold -128 to 127; the analog array takes 7 bits, -64 to 63 (clip it)"} attributes {accel.costs = {cpu = {{[0-9]+}} : i64}} {
+// CHECK: accel.dispatch @cpu "cpu_conv2d_0" ins(%x : tensor<1x3x9x9xi8>) refused {digital = "stride 3x3: the array supports 1 and 2, equal in both directions (move pixels into channels)", analog = "the input may hold -128 to 127; the analog array takes 7 bits, -64 to 63 (clip it)"} attributes {accel.costs = {cpu = {{[0-9]+}} : i64}} {
 func.func @main(%x: tensor<1x3x9x9xi8>) -> tensor<1x16x3x3xi8> {
   %w = arith.constant dense<1> : tensor<16x3x1x1xi8>
   %acc = graph.conv2d %x, %w strides [3, 3] pads [0, 0, 0, 0] dilations [1, 1] groups 1 : tensor<1x3x9x9xi8>, tensor<16x3x1x1xi8> -> tensor<1x16x3x3xi32>

@@ -36,8 +36,9 @@ FOLLOWERS = (graph.RequantOp, graph.ReshapeOp, graph.LookupOp, graph.SliceOp, gr
 class Candidate:
     """An op, the requantisation that runs with it, and where it can run.
 
-    cycles: predicted for each engine that takes it, the CPU last. refused: why others do not. layouts: what each
-    engine wants of the inputs, then of the result.
+    cycles: predicted for each engine that takes it, the CPU last and at its least. refused: why others do not.
+    layouts: what each engine wants of the inputs, then of the result. surcharges: what the CPU takes more, by the
+    layout an engine wrote the first input in.
     """
 
     name: str
@@ -47,6 +48,7 @@ class Candidate:
     cycles: dict[str, int] = field(default_factory=dict[str, int])
     refused: dict[str, str] = field(default_factory=dict[str, str])
     layouts: dict[str, tuple[Layout, ...]] = field(default_factory=dict[str, tuple[Layout, ...]])
+    surcharges: dict[Layout, int] = field(default_factory=dict[Layout, int])
 
     @property
     def result(self) -> SSAValue:
@@ -84,8 +86,19 @@ def candidates(function: FuncOp, target: Target, seconds: float) -> list[Candida
             taken |= {requant} if requant is not None else set()
             found.append(_candidate(f"{len(found)}", op, requant, target, seconds))
     for candidate in found:
-        candidate.cycles[CPU] = target.host.cycles(candidate.workload, _likely_layouts(candidate, found))
+        costs = _host_cycles(candidate, found, target)
+        candidate.cycles[CPU] = min(costs.values())
+        candidate.surcharges.update({layout: cycles - candidate.cycles[CPU] for layout, cycles in costs.items()})
     return found
+
+
+def _host_cycles(candidate: Candidate, found: Sequence[Candidate], target: Target) -> dict[Layout, int]:
+    """Predicted cycles on the CPU by the layout of the first input: those it may be written in, else the likely one."""
+    first, *others = _likely_layouts(candidate, found)
+    inputs = computed_inputs(candidate.op)
+    source = next((c for c in found if inputs and c.result is inputs[0]), None)
+    layouts = [first] if source is None or not source.layouts else list(_writers(source))
+    return {layout: target.host.cycles(candidate.workload, [layout, *others]) for layout in layouts}
 
 
 def _likely_layouts(candidate: Candidate, found: Sequence[Candidate]) -> list[Layout]:
@@ -138,9 +151,20 @@ def joints(found: Sequence[Candidate], function: FuncOp, target: Target) -> list
     for guest, host in hosts(found).items():
         elsewhere = frozenset((host.name, engine) for engine in host.cycles if engine != CPU)
         result.append(Joint(guest.cycles[CPU], (frozenset({(guest.name, CPU)}), elsewhere)))
+    for candidate in found:
+        result += _surcharges(candidate, owner)
     for value in (*function.body.block.args, *owner):
         result += _conversions(value, owner.get(value), found, target)
     return result
+
+
+def _surcharges(candidate: Candidate, owner: Mapping[SSAValue, Candidate]) -> Iterator[Joint]:
+    """What an op costs more on the CPU if its first input comes from an engine with an inconvenient layout."""
+    inputs = computed_inputs(candidate.op)
+    source = owner.get(inputs[0]) if inputs else None
+    for layout, writers in _writers(source).items() if source is not None else ():
+        if candidate.surcharges.get(layout):
+            yield Joint(candidate.surcharges[layout], (frozenset({(candidate.name, CPU)}), writers))
 
 
 def hosts(found: Sequence[Candidate]) -> dict[Candidate, Candidate]:

@@ -45,10 +45,10 @@ def order_of(layout: Layout) -> str:
     return "swapped" if layout.order == tuple(range(len(layout.order))) else "channels"
 
 
-def key_of(workload: Workload, layouts: Sequence[Layout]) -> tuple[str, str, str]:
-    """Under which the costs of a kernel are found: kind, orders of input and output."""
-    kind = kind_of(workload)
-    return kind, order_of(layouts[0]), "" if kind in WINDOWED else order_of(layouts[-1])
+def key_of(workload: Workload, layouts: Sequence[Layout]) -> str:
+    """Under which the costs of a kernel are found: its kind, and the order of the input and of the output."""
+    kind, source, result = kind_of(workload), order_of(layouts[0]), order_of(layouts[-1])
+    return f"{kind} {source}" if kind in WINDOWED else f"{kind} {source} {result}"
 
 
 def counts(workload: Workload, output: Layout, unrolled: int) -> tuple[int, ...]:
@@ -86,23 +86,33 @@ def _inside(start: int, size: int, kernel: int, dilation: int) -> int:
     return sum(0 <= start + tap * dilation < size for tap in range(kernel))
 
 
+def _clips(workload: Workload) -> int:
+    """How many limits of the requantisation the result of an element-wise op can exceed; accumulators exceed both."""
+    requant = workload.requant
+    if requant is None or workload.kind not in ("requant", "add") or not workload.ranges:
+        return 0
+    low, high = (sum(bounds[end] for bounds in workload.ranges) * requant.multiplier[0] for end in (0, 1))
+    shift, zero_point = requant.shift[0], requant.zero_point
+    return ((low >> shift) + zero_point < requant.lo) + ((high >> shift) + zero_point > requant.hi)
+
+
 @dataclass(frozen=True)
 class MeasuredHost(Host):
     """The CPU with measured loops.
 
     table: costs by :func:`key_of`; kinds and orders it lacks cost what :class:`Host` says.
-    scaled: cycles of a requantised element more, if it takes a multiplication and a shift of 64 bits.
+    scaled: cycles of a requantised element more, if it takes a multiplication and a shift of 64 bits. clip: for each
+    limit that an element without accumulation can exceed (the core compares and branches).
     """
 
-    table: Mapping[tuple[str, str, str], LoopCosts] = field(default_factory=dict[tuple[str, str, str], LoopCosts])
+    table: Mapping[str, LoopCosts] = field(default_factory=dict[str, LoopCosts])
     scaled: int = 0
+    clip: int = 0
 
     def cycles(self, workload: Workload, layouts: Sequence[Layout] = ()) -> int:
         tensors = (*workload.inputs, workload.output)
         layouts = layouts or [Layout.row_major(len(tensor.shape)) for tensor in tensors]
-        kind, source, result = key_of(workload, layouts)
-        known = (self.table.get(key) for key in ((kind, source, result), (kind, source, source)))
-        costs = next(filter(None, known), None)
+        costs = self.table.get(key_of(workload, layouts)) or self.table.get(key_of(workload, layouts[:1]))
         if costs is None:
             return super().cycles(workload)
         numbers = counts(workload, layouts[-1], costs.unrolled)
@@ -111,4 +121,4 @@ class MeasuredHost(Host):
         requant = workload.requant
         if requant is not None and (requant.rounding != "floor" or set(requant.multiplier) != {1}):
             total += self.scaled * workload.output.size
-        return round(total)
+        return round(total + self.clip * _clips(workload) * workload.output.size)

@@ -9,7 +9,7 @@ from typing import Any
 from htvm_ir.targets.diana.analog import Analog
 from htvm_ir.targets.diana.digital import Digital
 from htvm_ir.targets.diana.host import MeasuredHost
-from htvm_ir.targets.diana.host_costs import HOST_COSTS, SCALED
+from htvm_ir.targets.diana.host_costs import CLIP, HOST_COSTS, SCALED
 from htvm_ir.targets.diana.parameters import DIANA, Parameters
 from htvm_ir.targets.soc import Soc
 from htvm_ir.targets.target import Channel, Memory, Target
@@ -73,7 +73,7 @@ def diana(parameters: Parameters = DIANA, **changes: Any) -> Target:
         ),
         engines=(Digital(p), Analog(p)),
         host_memory="L2",
-        host=MeasuredHost(per_element=HOST_CYCLES, table=HOST_COSTS, scaled=SCALED),
+        host=MeasuredHost(per_element=HOST_CYCLES, table=HOST_COSTS, scaled=SCALED, clip=CLIP),
         headers=("diana_digital.h", "diana_analog.h"),
         soc=partial(_soc, p),
         parameters=asdict(p),

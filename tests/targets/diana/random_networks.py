@@ -7,10 +7,12 @@ in front of strides and 7x7 kernels, asymmetric padding, layers that only the CP
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field, replace
 from itertools import product
 from math import log2, prod
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import onnx
@@ -23,6 +25,9 @@ from htvm_ir.frontends.onnx import import_model
 from htvm_ir.passes.pipeline import pass_class, run_passes
 from htvm_ir.passes.set_target import SetTarget
 from htvm_ir.passes.workloads import block_workload, module_target
+from htvm_ir.targets import registry
+from htvm_ir.targets.diana.target import diana
+from htvm_ir.targets.target import Host
 from htvm_ir.tiling.problem import Problem
 
 Array = NDArray[Any]
@@ -284,10 +289,17 @@ class Planned:
         return prod(dimension.counts()[point[dimension.name]] for dimension in self.problem.dimensions)
 
 
+def slow_cpu() -> AbstractContextManager[object]:
+    """DIANA with a CPU that is never chosen where an engine takes an op: the arrays are what is to be tested."""
+    slow = replace(diana(), host=Host(per_mac=1000, per_element={"convert_layout": 1, "other": 1000}))
+    return patch.object(registry, "load_target", return_value=slow)
+
+
 def dispatched(model: onnx.ModelProto) -> ModuleOp:
-    """A model on DIANA up to the decision which engine computes what."""
+    """A model on DIANA up to the decision which engine computes what, with a CPU too slow to be chosen."""
     names = ("fold-constants", "fold-dead-channels", "fuse-requant", "legalize-convs", "dispatch")
-    return run_passes(import_model(model), [SetTarget(), *(pass_class(name)() for name in names)])
+    with slow_cpu():
+        return run_passes(import_model(model), [SetTarget(), *(pass_class(name)() for name in names)])
 
 
 def planned(model: onnx.ModelProto) -> dict[str, Planned]:

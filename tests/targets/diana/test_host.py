@@ -48,12 +48,12 @@ def test_outputs_count_by_the_length_of_the_inner_loop(size: int, layout: Layout
 def test_pooling_counts_its_windows():
     pool = Workload("pool", (Tensor((1, 3, 8, 8)),), Tensor((1, 3, 4, 4)), strides=(2, 2), window=(2, 2), mode="max")
     assert counts(pool, FLAT, 8)[-3:] == (48, 96, 192)
-    assert key_of(pool, (SWAPPED, CHANNELS)) == ("max", "swapped", "channels")
+    assert key_of(pool, (SWAPPED, CHANNELS)) == "max swapped channels"
 
 
 def test_what_was_not_measured_costs_an_average():
     loops = LoopCosts(8, (0, 5, 5, 5, 5, 0, 0, 0, 0, 0))
-    host = MeasuredHost(per_element={"lookup": 1, "other": 9}, table={("add", "rows", "rows"): loops}, scaled=7)
+    host = MeasuredHost(per_element={"lookup": 1, "other": 9}, table={"add rows rows": loops}, scaled=7)
     shape = (1, 2, 8, 8)
     one = Workload("lookup", (Tensor(shape),), Tensor(shape))
     two = Workload("add", (Tensor(shape),) * 2, Tensor(shape), requant=Requant("floor", (3,), (1,), 0, 0, 9))
@@ -70,9 +70,21 @@ def test_the_fit_finds_the_costs_of_a_machine_that_has_such_costs():
         cycles = sum(a * b for a, b in zip(true.cycles, counts(workload, SWAPPED, 8), strict=True))
         group.append(Measured(workload, (SWAPPED, SWAPPED), round(cycles)))
     found = fit(group)
-    host = MeasuredHost(table={("requant", "swapped", "swapped"): found})
+    host = MeasuredHost(table={"requant swapped swapped": found})
     for m in group:
         assert host.cycles(m.workload, m.layouts) == pytest.approx(m.cycles, rel=0.05)
+
+
+def test_only_limits_that_can_be_exceeded_cost():
+    host = MeasuredHost(table={"requant rows rows": LoopCosts(8, (0,) * 10)}, clip=1)
+    shape = (1, 1, 4, 4)
+
+    def clips(low: int, high: int, shift: int = 0) -> int:
+        requant = Requant("floor", (1,), (shift,), 0, low, high)
+        workload = Workload("requant", (Tensor(shape),), Tensor(shape), requant=requant, ranges=((-128, 127),))
+        return host.cycles(workload) // 16
+
+    assert [clips(-128, 127), clips(-64, 63, 1), clips(-63, 63, 1), clips(0, 63), clips(0, 63, 1)] == [0, 0, 1, 2, 1]
 
 
 CASES = (

@@ -9,7 +9,7 @@ import numpy as np
 import onnxruntime
 import pytest
 from numpy.typing import NDArray
-from random_networks import RandomNet, planned, random_network
+from random_networks import RandomNet, planned, random_network, slow_cpu
 
 from htvm_ir.driver.compile import Compiled, Options, compile_model
 from htvm_ir.driver.execute import Check, execute
@@ -31,7 +31,8 @@ def run(net: RandomNet, last: str, folder: Path, plan: Plans | None = None) -> t
     """Compile, run one sample, compare the output and all layers."""
     path = folder / "network.onnx"
     path.write_bytes(net.model(last).SerializeToString())
-    compiled = compile_model(str(path), Options(plan=plan))
+    with slow_cpu():
+        compiled = compile_model(str(path), Options(plan=plan))
     x = np.random.default_rng(1).integers(-128, 128, (1, *net.shape)).astype(np.int8)
     layers = onnx_runtime(net, last, x)
     samples = Samples((x,), "integer", (layers.pop("output"),), "ONNX Runtime")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from random_networks import Planned, RandomNet, dispatched, planned, random_network
+from random_networks import Planned, RandomNet, dispatched, planned, random_network, slow_cpu
 from xdsl.context import Context
 from xdsl.dialects.builtin import DictionaryAttr, IntegerAttr, MemRefType, ModuleOp
 from xdsl.dialects.func import FuncOp
@@ -190,7 +190,8 @@ def test_the_layers_are_really_cut():
 
 def measure(model: str, plan: dict[str, dict[str, int]] | None = None) -> dict[str, int]:
     """Cycles of each kernel on the virtual SoC."""
-    compiled = compile_model(model, Options(plan=plan))
+    with slow_cpu():
+        compiled = compile_model(model, Options(plan=plan))
     return execute(compiled, "default", load_samples("random:1", *edges(compiled.module), 1)).layer_cycles
 
 
