@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from htvm_ir.dialects.accel import CPU
 
@@ -198,10 +198,18 @@ def target_facts(target: Target) -> dict[str, Any]:
             {"name": e.name, "does": (e.__doc__ or "").split("\n")[0], "local": e.local, "constants": e.constants}
             for e in target.engines
         ],
-        "host": asdict(target.host),
+        "host": _plain(asdict(target.host)),
         "virtual_soc": target.soc is not None,
         "parameters": dict(target.parameters),
     }
+
+
+def _plain(value: Any) -> Any:
+    """With text for the tuples that are keys, as JSON wants it."""
+    if not isinstance(value, Mapping):
+        return value
+    entries = cast(Mapping[Any, Any], value)
+    return {" ".join(key) if isinstance(key, tuple) else key: _plain(entry) for key, entry in entries.items()}
 
 
 def target(facts: Report) -> str:

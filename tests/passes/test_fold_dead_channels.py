@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,8 @@ from htvm_ir.passes.fold_dead_channels import MACS, FoldDeadChannels, kept_indic
 from htvm_ir.passes.fold_dead_channels import macs as count_macs
 from htvm_ir.passes.workloads import main_function
 
-VWW = Path(__file__).parents[3] / "shared" / "models" / "mlperf_tiny" / "vww"
+MODELS = Path(os.environ.get("HTVM_MODELS", Path(__file__).parents[3] / "shared" / "models"))
+VWW = MODELS / "mlperf_tiny" / "vww"
 
 DEAD = [[[[3]]], [[[0]]], [[[-2]]]]
 """A pointwise layer from one channel to three, the second of them constant."""
