@@ -35,7 +35,7 @@ def run(net: RandomNet, last: str, folder: Path, plan: Plans | None = None) -> t
         compiled = compile_model(str(path), Options(plan=plan))
     x = np.random.default_rng(1).integers(-128, 128, (1, *net.shape)).astype(np.int8)
     layers = onnx_runtime(net, last, x)
-    samples = Samples((x,), "integer", layers.pop("output"), "ONNX Runtime")
+    samples = Samples((x,), "integer", (layers.pop("output"),), "ONNX Runtime")
     execution = execute(compiled, "default", samples, check=True, check_layers=True, layers=layers)
     assert execution.check is not None
     return compiled, execution.check
