@@ -37,6 +37,7 @@ FLOORS = {"as it is": 45, "int8 or uint8": 105, "QDQ": 180}
 NONE_PASSES = {
     "Cast": "of types other than 8 bits and float32",
     "Div": "by computed tensors",
+    "Gather": "of elements in any order",
     "LogSoftmax": "left to the caller",
     "ReduceMean": "over other axes",
     "Shape": "a constant result",

@@ -53,8 +53,8 @@ def test_entries_name_ops_that_exist() -> None:
 )
 def test_engines_of_integer_nets(capsys: pytest.CaptureFixture[str], operator: str, engines: list[str]) -> None:
     conventions = json.loads(printed(capsys, "--json"))["conventions"]
-    rows = next(c["operators"] for c in conventions if c["convention"] == "integer nets")
-    assert next(row["engines"] for row in rows if row["operator"] == operator) == engines
+    rows = [row for c in conventions if c["convention"] == "integer nets" for row in c["operators"]]
+    assert [row["engines"] for row in rows if row["operator"] == operator] == [engines]
 
 
 def test_engines_name_the_kinds_they_match() -> None:

@@ -27,8 +27,7 @@ Ops = list[Operation]
 
 
 def wide(x: SSAValue) -> graph.RequantOp:
-    limits = {"lo": -(2**31), "hi": 2**31 - 1}
-    return graph.RequantOp(x, i32, rounding="half_even", multiplier=(3 << 20,), shift=(20,), **limits)
+    return graph.RequantOp(x, i32, rounding="half_even", multiplier=(3 << 20,), shift=(20,), lo=-(2**31), hi=2**31 - 1)
 
 
 def narrow(x: SSAValue) -> graph.RequantOp:
