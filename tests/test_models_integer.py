@@ -67,7 +67,7 @@ def test_the_largest_map_of_the_event_network_is_never_stored() -> None:
 
 
 def test_the_event_network_on_the_analog_array() -> None:
-    """Ternary weights and no converters in its meaning: computed with an error, every layer as the interpreter has it."""
+    """Ternary weights and no converters in its meaning: computed with an error, each layer as by interpreter."""
     name, golden = "dvs_cnn_9inputs", DORY / "dvs_cnn_9inputs" / "golden.npz"
     options = Options(numerics="analog", input_ranges={"input.1": (-1, 1)})
     network = compile_model(str(DORY / name / FILES[name][0]), options)
