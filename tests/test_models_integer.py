@@ -66,6 +66,22 @@ def test_the_largest_map_of_the_event_network_is_never_stored() -> None:
     assert report["memory"]["L2"]["used"] + held < report["memory"]["L2"]["size"]
 
 
+def test_the_event_network_on_the_analog_array() -> None:
+    """Ternary weights and no converters in its meaning: computed with an error, each layer as by interpreter."""
+    name, golden = "dvs_cnn_9inputs", DORY / "dvs_cnn_9inputs" / "golden.npz"
+    options = Options(numerics="analog", input_ranges={"input.1": (-1, 1)})
+    network = compile_model(str(DORY / name / FILES[name][0]), options)
+    assert network.report["approximated"] == ["16", "24", "32", "40", "48"]
+    samples = load_samples(str(golden), *edges(network.module), 1)
+    execution = execute(network, "default", samples, check=True, check_layers=True)
+    assert execution.check is not None
+    assert not execution.check.failed, execution.check.first
+    error = execution.report["output_error"]
+    assert 0 < error["mean_abs"] < 0.5
+    assert error["max_abs"] <= 3  # of the two bits an output has
+    assert execution.report["engines"]["analog"]["jobs"] > 5
+
+
 def test_a_sigmoid_at_the_end_is_left_to_the_caller() -> None:
     (output,) = compiled("residual_connection_test_1").report["outputs"]
     assert output["left_to_caller"] == ["Sigmoid 'Sigmoid_82'"]

@@ -75,7 +75,7 @@ def test_a_stored_reference_of_the_exact_network_is_not_a_mismatch(analog: Compi
     samples = random(analog)
     exact = compile_model(model, Options(engines=()))
     expected = execute(exact, "default", samples).outputs[0]
-    execution = execute(analog, "default", replace(samples, reference=expected, reference_name="output"), check=True)
+    execution = execute(analog, "default", replace(samples, reference=(expected,), reference_name="output"), check=True)
     assert execution.check is not None
     assert (execution.check.reference, execution.check.mismatches, execution.check.failed) == ("", 0, False)
     difference = np.abs(execution.outputs[0].astype(int) - expected.astype(int))

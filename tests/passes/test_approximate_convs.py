@@ -106,3 +106,15 @@ def test_where_the_result_saturates_the_converters_may(limits: tuple[int, int], 
     apply(module, ApproximateConvs())
     ((shift, _, _),) = converters(module)
     assert shift == expected
+
+
+def test_an_addend_moves_the_window():
+    """Results of 0 to 3 from sums around 200: the converters must reach them."""
+    net = Net((1, 64, 6, 6))
+    x = net.requant(net.arguments[0], 1, -64, hi=63)
+    conv = net.emit(graph.Conv2dOp(x, net.constant(net.noise((8, 64, 3, 3), 1)), None, (1, 1), (1, 1, 1, 1)))
+    module = net.module(net.requant(conv, 4, 0, hi=3, addend=(-200,)))
+    exact = outputs(module)
+    apply(module, ApproximateConvs())
+    assert [shift for shift, _, _ in converters(module)] == [3]
+    assert np.abs(outputs(module) - exact).max() <= 1

@@ -52,7 +52,8 @@ def _reach(weights: Floats, interval: Range) -> tuple[Any, ...]:
 def _window(requant: Requant, bias: NDArray[Any] | None, channels: int) -> tuple[Floats, Floats]:
     """For each output channel the sums between which the requantised result is not at its limits."""
     multiplier = np.broadcast_to(np.array(requant.multiplier, np.float64), (channels,))
-    step = np.exp2(np.array(requant.shift, np.float64)) / np.where(multiplier == 0, np.inf, multiplier)
+    divisor, unit = np.where(multiplier == 0, np.inf, multiplier), np.exp2(np.array(requant.shift, np.float64))
     offset = 0.0 if bias is None else bias.astype(np.float64)
-    ends = [(limit - requant.zero_point) * step - offset for limit in (requant.lo, requant.hi)]
+    limits = ((limit - requant.zero_point) * unit - np.array(requant.addend) for limit in (requant.lo, requant.hi))
+    ends = [limit / divisor - offset for limit in limits]
     return np.minimum(*ends), np.maximum(*ends)

@@ -86,7 +86,7 @@ def _inside(start: int, size: int, kernel: int, dilation: int) -> int:
     return sum(0 <= start + tap * dilation < size for tap in range(kernel))
 
 
-def _clips(workload: Workload) -> int:
+def clips(workload: Workload) -> int:
     """How many limits of the requantisation the result of an element-wise op can exceed; accumulators exceed both."""
     requant = workload.requant
     if requant is None or workload.kind not in ("requant", "add") or not workload.ranges:
@@ -121,4 +121,4 @@ class MeasuredHost(Host):
         requant = workload.requant
         if requant is not None and (requant.rounding != "floor" or set(requant.multiplier) != {1}):
             total += self.scaled * workload.output.size
-        return round(total + self.clip * _clips(workload) * workload.output.size)
+        return round(total + self.clip * clips(workload) * workload.output.size)
