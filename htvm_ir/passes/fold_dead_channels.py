@@ -106,12 +106,15 @@ def network_macs(module: ModuleOp) -> int:
 
 
 def note_kept(module: ModuleOp, narrowings: Sequence[Narrowing]) -> None:
-    """Record what stays of each named tensor, in indices of the tensor as the model has it."""
-    kept = kept_indices(module)
+    """Record what stays of each named tensor, in indices of the tensor as the model has it.
+
+    A layer's accumulators may have the name of what becomes of them; the last tensor of a name is the model's.
+    """
+    earlier, kept = kept_indices(module), kept_indices(module)
     for narrowing in narrowings:
         name, result = narrowing.op.attributes.get(graph.NAME), narrowing.op.results[0]
         if isinstance(name, StringAttr) and not is_whole(narrowing.result, shape := graph.shape_of(result)):
-            before = kept.get(name.data) or [()] * len(shape)
+            before = earlier.get(name.data) or [()] * len(shape)
             kept[name.data] = [
                 old if len(axis) == size else tuple(np.take(old or range(size), axis).tolist())
                 for old, axis, size in zip(before, narrowing.result, shape, strict=True)

@@ -270,6 +270,19 @@ def test_indices_count_from_the_model_after_a_second_run():
     assert kept_indices(apply(after, FoldDeadChannels()))[name] == [(), (0, 3), (), ()]
 
 
+def test_accumulators_may_have_the_name_of_their_tensor():
+    net = Net((1, 1, 2, 2))
+    a = net.requant(net.conv(net.block.args[0], np.ones((4, 1, 1, 1)), np.arange(4)))
+    requant = a.owner
+    assert isinstance(requant, graph.RequantOp)
+    conv = requant.operands[0].owner
+    assert isinstance(conv, graph.Conv2dOp)
+    conv.attributes[graph.NAME] = name = requant.attributes[graph.NAME]
+    assert isinstance(name, StringAttr)
+    after = folded(net, net.conv(a, [[[[1]], [[0]], [[2]], [[0]]]]))
+    assert kept_indices(after)[name.data] == [(), (0, 2), (), ()]
+
+
 @pytest.mark.skipif(not VWW.is_dir(), reason=f"no trained model at {VWW}")
 def test_visual_wake_words_executes_half_of_its_multiplications():
     before = import_model(VWW / "vww_int8.onnx", rounding="tflite")
