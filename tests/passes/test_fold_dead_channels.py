@@ -12,7 +12,7 @@ from dead_networks import Array, Net, RandomNet, inputs_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from networks import apply, parse
-from xdsl.dialects.builtin import ModuleOp, i32
+from xdsl.dialects.builtin import ModuleOp, StringAttr, i32
 from xdsl.ir import SSAValue
 
 from htvm_ir.dialects import graph
