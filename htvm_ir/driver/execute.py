@@ -36,9 +36,13 @@ OUTPUTS = "the outputs"
 
 @dataclass
 class Check:
-    """Counts of a comparison; ``reference`` names what the npz held ('' = nothing)."""
+    """Counts of a comparison; ``reference`` names what the npz held ('' = nothing).
+
+    ``tolerance``: integer steps by which outputs may differ from it (never from the interpreter).
+    """
 
     samples: int = 0
+    tolerance: int = 0
     mismatches: int = 0
     max_abs_diff: int = 0
     reference: str = ""
@@ -51,8 +55,8 @@ class Check:
 
     @property
     def failed(self) -> bool:
-        """Whether anything differs."""
-        return bool(self.mismatches or self.interpreter_mismatches or self.layer_mismatches)
+        """Whether anything differs by more than it may."""
+        return bool(self.max_abs_diff > self.tolerance or self.interpreter_mismatches or self.layer_mismatches)
 
     def note(self, what: str) -> None:
         """Remember the first difference, for the message."""
@@ -81,6 +85,7 @@ def execute(
     check: bool = False,
     check_layers: bool = False,
     layers: Mapping[str, Array] | None = None,
+    tolerance: int = 0,
     compiler: str | None = None,
     parameters: Mapping[str, Any] | None = None,
     progress: Callable[[int], None] | None = None,
@@ -88,7 +93,8 @@ def execute(
     """Build the package, run every sample on the virtual SoC, check as asked.
 
     check: outputs against the interpreter of the level-1 network and the samples' reference. check_layers: every
-    kernel's result of the first sample against the interpreter, and against the tensors in ``layers``.
+    kernel's result of the first sample against the interpreter, and against the tensors in ``layers``. tolerance:
+    steps by which outputs may differ from the reference, for one that comes of another arithmetic.
     parameters: make the devices of the virtual SoC err, so that nothing is checked. Where the network or the devices
     are not exact, the error of the outputs is reported and the samples' reference is not compared.
 
@@ -100,6 +106,7 @@ def execute(
         check, check_layers, layers = False, False, None
     verdict = _Verdict(compiled, samples, check, OutputError() if compiled.exact or parameters else None)
     reference, counts = verdict.meaning, verdict.counts
+    counts.tolerance = tolerance
     with Board.build(compiled.target, compiled.files, module_name, inputs, outputs, compiler, parameters) as board:
         comparer = _LayerCheck(compiled.module, board, counts)
         for kernel in comparer.kernels:
@@ -161,7 +168,7 @@ def _compare(counts: Check, index: int, got: list[Array], expected: list[Array],
         difference = np.abs(output.astype(np.int64)[0] - reference[index].astype(np.int64))
         counts.mismatches += int((difference != 0).sum())
         counts.max_abs_diff = max(counts.max_abs_diff, int(difference.max(initial=0)))
-        if difference.any():
+        if difference.max(initial=0) > counts.tolerance:
             counts.note(f"sample {index}: outputs differ from '{samples.reference_name}' by up to {difference.max()}")
 
 

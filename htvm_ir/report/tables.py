@@ -118,7 +118,9 @@ def _checks(check: Report) -> list[str]:
             f"check: {check['samples']} samples, {check['interpreter_mismatches']} values differ from the interpreter"
         )
         if check["reference"]:
-            lines[-1] += f", {check['mismatches']} from '{check['reference']}'"
+            allowed = f", {check['tolerance']} allowed" if check["tolerance"] else ""
+            by = f" by at most {check['max_abs_diff']}{allowed}" if check["mismatches"] else ""
+            lines[-1] += f", {check['mismatches']} from '{check['reference']}'{by}"
     if check["layers_checked"]:
         lines.append(
             f"layers: {check['layers_checked']} compared, {check['layer_mismatches']} differ, "

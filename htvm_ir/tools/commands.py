@@ -125,6 +125,7 @@ def run(arguments: argparse.Namespace) -> int:
         check=arguments.check,
         check_layers=arguments.check_layers or layers is not None,
         layers=layers,
+        tolerance=arguments.tolerance,
         compiler=arguments.compiler,
         parameters=arguments.analog_noise,
         progress=_progress(len(samples)),

@@ -135,6 +135,13 @@ def _add_run_options(command: argparse.ArgumentParser) -> None:
     command.add_argument("--input", default="random", metavar="X.npz|random[:SEED]", help="default: random")
     command.add_argument("--samples", type=_count, metavar="N", help="only the first N samples (random: 1)")
     command.add_argument("--check", action="store_true", help="compare outputs with interpreter and reference")
+    command.add_argument(
+        "--tolerance",
+        type=_steps,
+        default=0,
+        metavar="N",
+        help="steps that outputs may be off the reference (default: 0)",
+    )
     command.add_argument("--check-layers", action="store_true", help="compare every kernel's result as well")
     command.add_argument("--layers", metavar="Y.npz", help="stored tensors of sample 0 to compare with")
     command.add_argument("--outputs", metavar="Y.npz", help="save the outputs")
@@ -170,6 +177,12 @@ def _noise(text: str) -> dict[str, float | int]:
 def _count(text: str) -> int:
     if not re.fullmatch(r"\d{1,9}", text) or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text} is not a positive whole number")
+    return int(text)
+
+
+def _steps(text: str) -> int:
+    if not re.fullmatch(r"\d{1,3}", text):
+        raise argparse.ArgumentTypeError(f"{text} is not a whole number of steps")
     return int(text)
 
 

@@ -74,6 +74,7 @@ RUN_FIELDS: dict[str, Any] = COMPILE_FIELDS | {
         "samples": int,
         "mismatches": int,
         "max_abs_diff": int,
+        "tolerance": int,
         "reference": str,
         "interpreter_mismatches": int,
         "layers_checked": int,
@@ -180,6 +181,14 @@ def test_json_of_a_check(ran: dict[str, Any]) -> None:
     assert check["layers_checked"] == len(ran["layers"])
     guesses = expected(SAMPLES).argmax(axis=1)
     assert check["accuracy"] == (guesses == [0, 1]).mean()
+
+
+@pytest.mark.parametrize(("tolerance", "code"), [(1, 1), (2, 0)])
+def test_tolerance_is_for_the_reference(tolerance: int, code: int, folder: Path) -> None:
+    near = folder / "near.npz"
+    np.savez(near, input=SAMPLES, output=expected(SAMPLES).clip(-126, 125) + 2)
+    options = ["--input", str(near), "--check", "--tolerance", str(tolerance), "--json"]
+    assert main(["run", str(folder / "out"), *options]) == code
 
 
 def test_a_compiled_folder_runs_as_the_model_does(folder: Path, ran: dict[str, Any]) -> None:
