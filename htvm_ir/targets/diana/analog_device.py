@@ -35,17 +35,8 @@ class AnalogHwme(Hwme):
     def __init__(self, bus: Bus, l1: L1, parameters: Parameters, supply: Supply | None = None) -> None:
         super().__init__("analog", ANALOG_BASE, bus, l1, parameters)
         self._supply = supply or Supply(on=True)
-        self._noise: np.random.Generator | None = None
-        self._seed_noise()
-
-    def reset(self) -> None:
-        """As every accelerator; the noise starts again, so that equal runs give equal results."""
-        super().reset()
-        self._seed_noise()
-
-    def _seed_noise(self) -> None:
-        p = self._parameters
-        self._noise = np.random.default_rng(p.analog_seed) if p.analog_noise else None
+        # A reset does not start it again: every sample has noise of its own.
+        self._noise = np.random.default_rng(parameters.analog_seed) if parameters.analog_noise else None
 
     def _compute(self) -> None:
         for offset, what in ((self.ACT + WORD, "activations streamed with a job (ACT_N)"), (self.NB_TILE, "NB_TILE")):
