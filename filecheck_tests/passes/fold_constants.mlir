@@ -17,7 +17,17 @@ func.func @constants(%x: tensor<1x2xi8>) -> tensor<1x2xi32> {
   func.return %sum : tensor<1x2xi32>
 }
 
-// Only the last shape of a row of reshapes counts.
+// Only the last shape of a row of reshapes counts, and none if it is the first.
+
+// CHECK-LABEL: func.func @there_and_back
+// CHECK-NEXT: %[[SUM:.*]] = graph.add %x, %x
+// CHECK-NEXT: func.return %[[SUM]]
+func.func @there_and_back(%x: tensor<1x4x1x1xi8>) -> tensor<1x4x1x1xi32> {
+  %row = graph.reshape %x : tensor<1x4x1x1xi8> -> tensor<1x4xi8>
+  %back = graph.reshape %row : tensor<1x4xi8> -> tensor<1x4x1x1xi8>
+  %sum = graph.add %back, %back : tensor<1x4x1x1xi8>, tensor<1x4x1x1xi8> -> tensor<1x4x1x1xi32>
+  func.return %sum : tensor<1x4x1x1xi32>
+}
 
 // CHECK-LABEL: func.func @reshapes
 // CHECK-NEXT: %[[LAST:.*]] = graph.reshape %x {graph.name = "last"} : tensor<1x4x1x1xi8> -> tensor<4x1xi8>

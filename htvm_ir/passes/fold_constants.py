@@ -17,7 +17,7 @@ from xdsl.dialects.builtin import (
     Signedness,
     TensorType,
 )
-from xdsl.dialects.func import FuncOp
+from xdsl.dialects.func import FuncOp, ReturnOp
 from xdsl.ir import Block, Operation, SSAValue
 from xdsl.passes import ModulePass
 from xdsl.rewriter import Rewriter
@@ -86,9 +86,12 @@ def _holds_foldable(value: SSAValue) -> bool:
 
 
 def _join_reshapes(op: graph.ReshapeOp) -> None:
-    """Only the last shape of a row of reshapes counts."""
+    """Only the last shape of a row of reshapes counts, and none if it is the first."""
     if isinstance(op.input.owner, graph.ReshapeOp):
         op.operands[0] = op.input.owner.input
+    is_result = any(isinstance(use.operation, ReturnOp) for use in op.result.uses)
+    if op.input.type == op.result.type and not is_result:  # results keep values of their own
+        Rewriter.replace_op(op, [], [op.input])
 
 
 def remove_dead(block: Block) -> None:

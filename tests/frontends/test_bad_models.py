@@ -167,9 +167,9 @@ CONVENTION: dict[str, tuple[Callable[[], onnx.ModelProto], str]] = {
         lambda: layer(CONV, node("Sigmoid", "c", "s"), node("Add", "s s", "y")),
         "Add 'y': reads 's', which only the caller computes; cut the network there",
     ),
-    "1-D": (
-        lambda: model([node("Conv", "x w", "y")], {"w": W[:, :, 0]}, shape=[1, 2, 9]),
-        "only 2-D is supported",
+    "3-D": (
+        lambda: model([node("Conv", "x w", "y")], {"w": W[..., None]}, shape=[1, 2, 9, 9, 9]),
+        "only 1-D and 2-D convolutions are supported",
     ),
     "channels": (lambda: layer(CONV, *TAIL, w=W[:, :1]), "weights take 1 channels in 1 groups, the input has 2"),
     "groups": (lambda: layer(node("Conv", "x w", "c", group=2), *TAIL, w=W[:, :1]), "groups 2 must divide"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import onnx
@@ -15,6 +16,10 @@ from xdsl.dialects.func import FuncOp
 
 from htvm_ir.dialects.attributes import values
 from htvm_ir.dialects.graph import Conv2dOp, PoolOp, RequantOp
+from htvm_ir.driver.compile import compile_model
+from htvm_ir.driver.edges import edges
+from htvm_ir.driver.execute import execute
+from htvm_ir.driver.samples import load_samples
 from htvm_ir.errors import HtvmError
 from htvm_ir.frontends.onnx import import_model
 from htvm_ir.interpreters.run import Runner
@@ -162,6 +167,38 @@ def test_convolutions(attributes: dict[str, object], shape: Sequence[int]) -> No
     size = [1, 2, 7, 6]
     module = check(model(nodes, {**LAYER, "w": integer_weights(4, *shape)}, shape=size))
     assert names(module) == ["conv2d", "requant"]
+
+
+FLAT = {**LAYER, "w": integer_weights(4, 3, 2, 3), "v": integer_weights(6, 4, 3, 2), "t": integer_weights(5, 1, 3, 1)}
+TURN = node("Transpose", "c", "n", perm=[0, 2, 1])
+
+
+@pytest.mark.parametrize(
+    ("nodes", "becomes"),
+    [
+        ([node("Conv", "x w b", "c"), *requant("c", "y")], "conv2d requant"),
+        ([node("Conv", "x w", "n"), node("Add", "n t", "c"), *requant("c", "y")], "conv2d requant"),
+        ([node("Conv", "x w b", "y", pads=[2, 1], strides=[2])], "conv2d"),
+        ([node("Conv", "x w b", "c", dilations=[2]), node("Div", "c div", "y")], "conv2d"),
+        ([node("Conv", "x w b", "c"), *requant("c", "n"), node("Conv", "n v", "y")], "conv2d requant conv2d"),
+        ([node("Conv", "x w b", "c"), TURN, *requant("n", "y")], "conv2d transpose requant"),
+        ([node("Conv", "x w b", "c"), *requant("c", "n"), node("Flatten", "n", "y")], "conv2d requant"),
+    ],
+)
+def test_one_dimension_is_two_of_height_one(nodes: list[onnx.NodeProto], becomes: str) -> None:
+    module = check(model(nodes, FLAT, shape=(1, 2, 9)))
+    assert [name for name in names(module) if name != "reshape"] == becomes.split()
+
+
+def test_layers_of_one_dimension_run_on_the_array(tmp_path: Path) -> None:
+    nodes = [node("Conv", "x w b", "c"), *requant("c", "n"), node("Conv", "n v", "e"), *requant("e", "y")]
+    onnx.save(model(nodes, FLAT, shape=(1, 2, 40)), tmp_path / "net.onnx")
+    compiled = compile_model(str(tmp_path / "net.onnx"))
+    kernels = [(layer["op"], layer["engine"]) for layer in compiled.report["layers"]]
+    assert kernels == [("reshape", "cpu"), ("conv2d", "digital"), ("conv2d", "digital"), ("reshape", "cpu")]
+    samples = load_samples("random:1", *edges(compiled.module), 2)
+    found = execute(compiled, "default", samples, check=True, check_layers=True).check
+    assert found is not None and not found.failed
 
 
 def test_a_bias_may_be_an_addition() -> None:

@@ -58,7 +58,7 @@ _CLIP = _entry(convert_clip, "requant", limits="bounds constant numbers")
 _FACTOR = _entry(convert_factor, "requant", limits="with constant numbers, one or one for each channel", since=7)
 
 OPERATORS: Mapping[str, Operator[IntegerNet]] = {
-    "Conv": _entry(convert_conv, "conv2d", limits="2-D, any groups; constant integer weights and bias"),
+    "Conv": _entry(convert_conv, "conv2d", limits="1-D or 2-D, any groups; constant integer weights and bias"),
     "Gemm": _entry(
         convert_gemm, "dense", limits="[1, C] times constant integers; alpha = beta = 1, no transA", since=7
     ),

@@ -2,30 +2,34 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from xdsl.dialects.builtin import i8
 from xdsl.ir import SSAValue
 
-from htvm_ir.dialects.graph import Conv2dOp, DenseOp, tensor_type
+from htvm_ir.dialects.graph import Conv2dOp, DenseOp, ReshapeOp, tensor_type
 from htvm_ir.frontends.onnx.accumulate import accumulated_range, bias_of, integer_array, narrowed
 from htvm_ir.frontends.onnx.graph import INT8, Array, Node
 from htvm_ir.frontends.onnx.integer.elementwise import only_computed, split
-from htvm_ir.frontends.onnx.integer.net import IntegerNet
+from htvm_ir.frontends.onnx.integer.net import IntegerNet, Tensor
 from htvm_ir.frontends.onnx.integer.proof import Value
-from htvm_ir.frontends.onnx.shapes import window
+from htvm_ir.frontends.onnx.shapes import lifted, window
 
 
 def convert_conv(net: IntegerNet, node: Node) -> None:
-    """``graph.conv2d`` with weights [K, C/groups, FY, FX]."""
+    """``graph.conv2d`` with weights [K, C/groups, (FY,) FX]; one dimension is two of height 1."""
     x = net.integers(node, node.operand(0))
-    weights = _weights(net, node)
+    weights, rank = _weights(net, node), len(x.shape)
+    if rank == weights.ndim == 3:
+        node, weights, x = lifted(node), weights[:, :, None], _planar(net, node, x)
     if weights.ndim != 4:
-        raise node.error(f"weights of shape {list(weights.shape)}; only 2-D is supported")
+        raise node.error(f"weights of shape {list(weights.shape)}; only 1-D and 2-D convolutions are supported")
     win = window(node, x.shape, weights.shape[2:])
     groups = node.integer("group", 1)
     if x.shape[1] != weights.shape[1] * groups:
         raise node.error(f"weights take {weights.shape[1]} channels in {groups} groups, the input has {x.shape[1]}")
-    bias, name = _bias(net, node, weights.shape[0], 4, node.operand(2))
+    bias, name = _bias(net, node, weights.shape[0], rank, node.operand(2))
     interval = accumulated_range(node, weights, bias, x.value.interval, padded=any(win.pads))
     op = Conv2dOp(
         x.source,
@@ -36,7 +40,16 @@ def convert_conv(net: IntegerNet, node: Node) -> None:
         win.dilations,
         groups,
     )
-    net.operation(node, op, Value.integers(*interval), name)
+    size = win.outputs(x.shape[2:])
+    shape = (1, weights.shape[0], *size[4 - rank :])
+    net.operation(node, op, Value.integers(*interval), name, shape)
+
+
+def _planar(net: IntegerNet, node: Node, x: Tensor) -> Tensor:
+    """A tensor [1, C, L] as [1, C, 1, L]."""
+    shape = (*x.shape[:2], 1, x.shape[2])
+    source = net.emit.append(node, ReshapeOp(x.source, shape), f"{x.name}.planar")
+    return replace(x, source=source, shape=shape)
 
 
 def is_channel_scale(net: IntegerNet, node: Node) -> bool:

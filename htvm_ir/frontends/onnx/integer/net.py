@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from xdsl.dialects.builtin import IntegerType, Signedness, i8, i16, i32
 from xdsl.ir import Attribute, Operation, SSAValue
 
-from htvm_ir.dialects.graph import RequantOp, element_limits, shape_of, tensor_type
+from htvm_ir.dialects.graph import RequantOp, ReshapeOp, element_limits, shape_of, tensor_type
 from htvm_ir.frontends.onnx.emit import Emitter
 from htvm_ir.frontends.onnx.graph import INT32, Graph, Node, Shape
 from htvm_ir.frontends.onnx.integer.proof import Value
@@ -27,7 +27,8 @@ def _width(element: Attribute) -> int:
 class Tensor:
     """ONNX tensor ``name``: ``value`` of the integers in ``source``, or of their means over ``mean``.
 
-    ``shape`` is the ONNX tensor's; it differs from the source's only where a mean was reshaped.
+    ``shape`` is the ONNX tensor's; it differs from the source's where a mean was reshaped, or a layer computes in
+    another one: what follows element by element stays with the layer, and integers are reshaped in the end.
     """
 
     name: str
@@ -61,12 +62,16 @@ class IntegerNet:
         self.handled: set[str] = set()
         self.tails: dict[str, tuple[str, tuple[str, ...]]] = {}
 
-    def operation(self, node: Node, op: Operation, value: Value, name: str | None = None) -> None:
-        """Appends ``op``, whose result is tensor ``name`` (of ``node`` if left out) of ``value``."""
+    def operation(
+        self, node: Node, op: Operation, value: Value, name: str | None = None, shape: Shape | None = None
+    ) -> None:
+        """Appends ``op``, whose result is tensor ``name`` (of ``node`` if left out) of ``value`` and ``shape``."""
         name = name or node.output
-        source = self.emit.append(node, op, name)
-        self.graph.check_shape(node, name, shape_of(source))
-        self.tensors[name] = Tensor(name, source, value, shape_of(source))
+        whole = shape is None or shape == shape_of(op.results[0])
+        source = self.emit.append(node, op, name if whole else f"{name}.planar")
+        shape = shape or shape_of(source)
+        self.graph.check_shape(node, name, shape)
+        self.tensors[name] = Tensor(name, source, value, shape)
 
     def derive(self, node: Node, tensor: Tensor) -> None:
         """Makes the result of ``node`` a tensor like ``tensor``."""
@@ -100,9 +105,12 @@ class IntegerNet:
         element = next(kind for kind in _ELEMENTS if value.fits(*element_limits(kind)))
         # accumulators stay as they are, what the network rounds or clips takes the bits it needs
         narrow = value.is_rounded and _width(element) < _width(tensor_type(tensor.source).element_type)
+        same_shape = shape_of(tensor.source) == tensor.shape
         if value.is_source and not narrow:
-            self.emit.also(tensor.source, tensor.name)
-            return replace(tensor, value=Value.integers(low, high))
+            if same_shape:
+                self.emit.also(tensor.source, tensor.name)
+                return replace(tensor, value=Value.integers(low, high))
+            return self._reshaped(node, tensor, tensor.source)
         spec, limits = value.requantisation(), element_limits(element)
         op = RequantOp(
             tensor.source,
@@ -115,5 +123,11 @@ class IntegerNet:
             lo=limits[0] if spec.lo is None else max(limits[0], spec.lo),
             hi=limits[1] if spec.hi is None else min(limits[1], spec.hi),
         )
-        source = self.emit.append(node, op, tensor.name)
-        return replace(tensor, source=source, value=Value.integers(low, high))
+        source = self.emit.append(node, op, tensor.name if same_shape else f"{tensor.name}.planar")
+        if same_shape:
+            return replace(tensor, source=source, value=Value.integers(low, high))
+        return self._reshaped(node, tensor, source)
+
+    def _reshaped(self, node: Node, tensor: Tensor, source: SSAValue) -> Tensor:
+        result = self.emit.append(node, ReshapeOp(source, tensor.shape), tensor.name)
+        return replace(tensor, source=result, value=Value.integers(*tensor.value.interval))

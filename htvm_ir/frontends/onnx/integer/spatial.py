@@ -97,7 +97,7 @@ def convert_transpose(net: IntegerNet, node: Node) -> None:
         raise node.error(f"perm {list(order)} does not fit rank {len(x.shape)}")
     if x.mean is not None:
         raise node.error(f"'{x.name}' is an average; add a Floor before it is transposed")
-    if x.value.floored or x.value.truncated or not x.value.is_uniform:
+    if x.value.floored or x.value.truncated or not x.value.is_uniform or shape_of(x.source) != x.shape:
         x = net.integers(node, x.name)
     source = net.emit.append(node, TransposeOp(x.source, order), node.output)
     net.derive(node, replace(x, source=source, shape=shape_of(source)))
