@@ -87,7 +87,7 @@ def conv(build: Builder) -> None:
     draw, x, name = build.draw, build.last, build.name()
     groups = x.shape[1] if draw(st.booleans()) else 1
     channels = x.shape[1] if groups > 1 else draw(st.sampled_from([1, 4, 5]))
-    kernel = [draw(st.integers(1, 3)) for _ in range(2)]
+    kernel = [draw(st.integers(1, min(3, x.shape[2 + i]))) for i in range(2)]
     pads = [draw(st.integers(0, kernel[i % 2] - 1)) for i in range(4)]
     strides = [draw(st.integers(1, 2)) for _ in range(2)]
     scale = build.weights(name, (channels, x.shape[1] // groups, *kernel), 0)
