@@ -241,5 +241,7 @@ class _Search:
         row_in, row_out = self._channels_in(n) * self._in(w, 1), n * w
         fixed = row_in * (self.layer.kernel[0] - stride)
         h = min(self._widest(0), (self.budget.activations - fixed) // (row_in * stride + row_out))
-        is_whole = self._channels_in(n) * n * self._in(h, 0) * self._in(w, 1) >= c * self.layer.output[0] * height * width
+        is_whole = (
+            self._channels_in(n) * n * self._in(h, 0) * self._in(w, 1) >= c * self.layer.output[0] * height * width
+        )
         return h - 1 if is_whole else h
