@@ -68,9 +68,7 @@ def _wanted(kernel: str, engine: Engine, workload: Workload, target: Target, til
     """HTVM's tile as sizes of our dimensions."""
     seen = engine.baseline(workload, target)
     if seen is None:
-        raise HtvmError(
-            f"--tiler={tiler} plans as HTVM does; for the {engine.name} engine of {target.name} it does not"
-        )
+        raise HtvmError(f"--tiler={tiler}: HTVM has no rules for the {engine.name} engine of {target.name}")
     layer, budget = seen
     found = tile(layer, budget, heuristics=tiler == "dory")
     if found is None:

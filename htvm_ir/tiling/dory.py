@@ -62,7 +62,7 @@ BYTES_ONLY = Objective()
 OBJECTIVES: dict[Kind, Objective] = {"conv": DIGITAL, "dense": DIGITAL, "depthwise": DEPTHWISE, "analog": ANALOG}
 
 ATTEMPTS = ((True, True), (False, True), (False, False))
-"""Whole height and width, whole width, neither: the first that has a tile decides. Analog layers start with the last."""
+"""Whole height and width, whole width, neither: the first that has a tile decides. For analog layers only the last."""
 
 
 @dataclass(frozen=True)
@@ -241,7 +241,5 @@ class _Search:
         row_in, row_out = self._channels_in(n) * self._in(w, 1), n * w
         fixed = row_in * (self.layer.kernel[0] - stride)
         h = min(self._widest(0), (self.budget.activations - fixed) // (row_in * stride + row_out))
-        is_whole = (
-            self._channels_in(n) * n * self._in(h, 0) * self._in(w, 1) >= c * self.layer.output[0] * height * width
-        )
-        return h - 1 if is_whole else h
+        whole = c * self.layer.output[0] * height * width
+        return h - 1 if row_in * n * self._in(h, 0) >= whole else h
