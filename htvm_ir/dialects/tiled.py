@@ -23,6 +23,7 @@ from xdsl.irdl import (
     irdl_attr_definition,
     irdl_op_definition,
     lazy_traits_def,
+    opt_prop_def,
     prop_def,
     region_def,
     traits_def,
@@ -46,11 +47,11 @@ def _require_distinct(parser: AttrParser, names: Sequence[str]) -> None:
 
 @irdl_attr_definition
 class PlanAttr(ParametrizedAttribute):
-    """A solved tiling: ``#tiled.plan<y = 12, k = 32 buffers [2, 2] latency 1234 proven>``.
+    """A solved tiling: ``#tiled.plan<y = 12, k = 32 mapping wide buffers [2, 2] latency 1234 proven>``.
 
-    Dimensions outermost first with their tile sizes; how many tiles of each activation operand (inputs, then the
-    output) have a buffer; predicted cycles of the nest; whether no better plan exists under the cost model.
-    A hand-written plan may leave out all but the sizes; ``_`` in their place is one tile for all.
+    Dimensions outermost first with their tile sizes; the engine's name for how it computes them; how many tiles of
+    each activation operand (inputs, then the output) have a buffer; predicted cycles of the nest; whether no better
+    plan exists under the cost model. A hand-written plan may leave out all but the sizes; ``_`` in their place is one tile for all.
     """
 
     name = "tiled.plan"
@@ -59,6 +60,7 @@ class PlanAttr(ParametrizedAttribute):
     buffers: ArrayAttr[IntAttr]
     latency: IntAttr
     proven: IntAttr
+    mapping: StringAttr
 
     def __init__(
         self,
@@ -66,6 +68,7 @@ class PlanAttr(ParametrizedAttribute):
         buffers: Sequence[int] = (),
         latency: int = 0,
         proven: bool = False,
+        mapping: str = "",
     ):
         super().__init__(
             ArrayAttr([StringAttr(name) for name in sizes]),
@@ -73,6 +76,7 @@ class PlanAttr(ParametrizedAttribute):
             ArrayAttr([IntAttr(depth) for depth in buffers]),
             IntAttr(latency),
             IntAttr(int(proven)),
+            StringAttr(mapping),
         )
 
     @property
@@ -86,6 +90,8 @@ class PlanAttr(ParametrizedAttribute):
         return tuple(d.data for d in self.buffers)
 
     def verify(self) -> None:
+        if self.mapping.data and not (self.mapping.data.isidentifier() and self.mapping.data.isascii()):
+            raise VerifyException(f"a mapping must be an identifier, got '{self.mapping.data}'")
         if not all(name.isidentifier() and name.isascii() and name != "_" for name in self.tile):
             raise VerifyException(f"dimensions must be named by identifiers other than '_', got {list(self.tile)}")
         if any(size < 1 for size in self.tile.values()):
@@ -106,6 +112,7 @@ class PlanAttr(ParametrizedAttribute):
                 entries = parser.parse_comma_separated_list(parser.Delimiter.NONE, entry)
             _require_distinct(parser, [name for name, _ in entries])
             sizes = dict(entries)
+            mapping = parser.parse_identifier() if parser.parse_optional_keyword("mapping") else ""
             buffers: list[int] = []
             if parser.parse_optional_keyword("buffers"):
                 buffers = parser.parse_comma_separated_list(
@@ -115,10 +122,12 @@ class PlanAttr(ParametrizedAttribute):
             if parser.parse_optional_keyword("latency"):
                 latency = parser.parse_integer(allow_boolean=False)
             proven = parser.parse_optional_keyword("proven") is not None
-        return list(cls(sizes, buffers, latency, proven).parameters)
+        return list(cls(sizes, buffers, latency, proven, mapping).parameters)
 
     def print_parameters(self, printer: Printer) -> None:
         text = ", ".join(f"{name} = {size}" for name, size in self.tile.items()) or "_"
+        if self.mapping.data:
+            text += f" mapping {self.mapping.data}"
         if self.depths:
             text += f" buffers {list(self.depths)}"
         if self.latency.data:
@@ -266,6 +275,7 @@ class NestOp(IRDLOperation):
     tile of the output that the last window names. The body is typed for a full interior tile.
     ``inputs`` are ``activations`` tensors the tiles of which are brought to the engine's local memory, then constants.
     ``buffers``: how many tiles of each activation (inputs, then the output) have room there at one time.
+    ``mapping``: the engine's name for how it computes the tiles, where it has several ways.
     On tensors it has a result; after bufferisation it writes ``outputs``.
     """
 
@@ -277,12 +287,14 @@ class NestOp(IRDLOperation):
     grid = prop_def(GridAttr)
     windows = prop_def(ArrayAttr[WindowAttr])
     buffers = prop_def(Integers)
+    mapping = opt_prop_def(StringAttr)
     body = region_def("single_block")
     results_ = var_result_def(TensorType)
     irdl_options = (AttrSizedOperandSegments(as_property=True),)
     traits = traits_def(IsolatedFromAbove(), RecursiveMemoryEffect())
     assembly_format = (
         "$engine $kernel `grid` $grid `windows` $windows `buffers` custom<IntegerList>($buffers)"
+        " (`mapping` $mapping^)?"
         " `ins` `(` $inputs `:` type($inputs) `)` (`outs` `(` $outputs^ `:` type($outputs) `)`)?"
         " attr-dict-with-keyword $body (`->` type($results_)^)?"
     )
@@ -300,6 +312,7 @@ class NestOp(IRDLOperation):
         results: Sequence[Attribute] = (),
         outputs: Sequence[SSAValue] = (),
         attributes: Mapping[str, Attribute] | None = None,
+        mapping: str = "",
     ):
         super().__init__(
             operands=[inputs, outputs],
@@ -309,6 +322,7 @@ class NestOp(IRDLOperation):
                 "grid": grid,
                 "windows": ArrayAttr(windows),
                 "buffers": integers(buffers),
+                "mapping": StringAttr(mapping) if mapping else None,
             },
             regions=[body if isinstance(body, Region) else Region(body)],
             result_types=[results],
@@ -319,6 +333,11 @@ class NestOp(IRDLOperation):
     def engine_name(self) -> str:
         """The engine without the ``@``."""
         return self.engine.string_value()
+
+    @property
+    def mapping_name(self) -> str:
+        """The mapping, '' for the engine's usual one."""
+        return "" if self.mapping is None else self.mapping.data
 
     @property
     def activations(self) -> int:

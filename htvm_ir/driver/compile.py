@@ -13,6 +13,7 @@ from htvm_ir.errors import HtvmError
 if TYPE_CHECKING:
     from xdsl.dialects.builtin import ModuleOp
 
+    from htvm_ir.dialects.tiled import PlanAttr
     from htvm_ir.driver.quantize import Quantized
     from htvm_ir.frontends.onnx import Rounding
     from htvm_ir.targets.target import Target
@@ -26,7 +27,7 @@ class Options:
     numerics: ``exact``; ``pow2``: the model is converted, see ``calibration``; ``analog``: engines may also compute
         convolutions they cannot compute exactly.
     tiler: who plans: ``optimal``, ``dory`` or ``none``, see ``passes.pipeline.TILERS``.
-    plan: tile sizes by kernel or layer name (JSON form of the plan attribute).
+    plan: tile sizes by dimension, and ``mapping``, by kernel or layer name (JSON form of the plan attribute).
     rounding: whose results a QDQ or QOperator network is to have, see ``import_model``.
     input_ranges: least and greatest value of inputs that the model does not quantise.
     calibration: an npz; the float or QDQ model is converted to DIANA's number format on it (``--numerics=pow2``).
@@ -39,7 +40,7 @@ class Options:
     module_name: str = "default"
     tiler: str = "optimal"
     solver_seconds: float | None = None
-    plan: Mapping[str, Mapping[str, int]] | None = None
+    plan: Mapping[str, Mapping[str, int | str]] | None = None
     rounding: Rounding = "onnx"
     input_ranges: Mapping[str, tuple[int, int]] = field(default_factory=dict[str, tuple[int, int]])
     calibration: Path | None = None
@@ -178,7 +179,7 @@ class _Stopwatch:
 class _Plans:
     """Puts hand-written plans in place as soon as there are kernels."""
 
-    def __init__(self, plans: Mapping[str, Mapping[str, int]]):
+    def __init__(self, plans: Mapping[str, Mapping[str, int | str]]):
         self.plans = plans
 
     def after(self, name: str, module: ModuleOp) -> None:
@@ -188,7 +189,6 @@ class _Plans:
             HtvmError: a plan names a kernel that does not exist.
         """
         from htvm_ir.dialects.accel import kernels
-        from htvm_ir.dialects.tiled import PlanAttr
         from htvm_ir.driver.report import layer_name
 
         if name != "dispatch":
@@ -197,6 +197,13 @@ class _Plans:
         for dispatch in kernels(module):
             for key in (dispatch.kernel.data, layer_name(dispatch)):
                 if key in rest:
-                    dispatch.plan = PlanAttr(dict(rest.pop(key)))
+                    dispatch.plan = _written_plan(rest.pop(key))
         if rest:
             raise HtvmError(f"the plan names kernels that do not exist: {', '.join(sorted(rest))}")
+
+
+def _written_plan(entry: Mapping[str, int | str]) -> PlanAttr:
+    from htvm_ir.dialects.tiled import PlanAttr
+
+    sizes = {name: size for name, size in entry.items() if isinstance(size, int)}
+    return PlanAttr(sizes, mapping=str(entry.get("mapping", "")))

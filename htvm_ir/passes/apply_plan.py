@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from xdsl.context import Context
 from xdsl.dialects.arith import ConstantOp
@@ -16,7 +16,7 @@ from htvm_ir.dialects.accel import DispatchOp, kernels, with_layout
 from htvm_ir.dialects.accel import layout_of as encoding_of
 from htvm_ir.dialects.attributes import integers, values
 from htvm_ir.errors import HtvmError
-from htvm_ir.passes.plan_tiles import check_plan
+from htvm_ir.passes.plan_tiles import check_mapping, check_plan
 from htvm_ir.passes.workloads import block_workload, module_target, window_attr
 from htvm_ir.targets.target import Target
 from htvm_ir.targets.workload import Window, Windows, Workload, dimensions, windows
@@ -41,10 +41,10 @@ def apply_plan(dispatch: DispatchOp, plan: tiled.PlanAttr, target: Target) -> ti
     Raises:
         HtvmError: the plan breaks a rule of the engine or names what is not there.
     """
-    workload = block_workload(dispatch.body.block)
-    kernel = dispatch.kernel.data
-    problem = target.engine(dispatch.engine_name).problem(workload, target)
-    if (reason := check_plan(problem, plan.tile)) is not None:
+    workload = replace(block_workload(dispatch.body.block), mapping=plan.mapping.data)
+    kernel, engine = dispatch.kernel.data, target.engine(dispatch.engine_name)
+    reason = check_mapping(engine, workload) or check_plan(engine.problem(workload, target), plan.tile)
+    if reason is not None:
         raise HtvmError(f"the plan of kernel '{kernel}' cannot be obeyed: {reason}")
     extents = dimensions(workload)
     sizes = {name: size for name, size in plan.tile.items() if size < extents[name]}
@@ -64,6 +64,7 @@ def apply_plan(dispatch: DispatchOp, plan: tiled.PlanAttr, target: Target) -> ti
         body,
         [result.type for result in dispatch.results_],
         attributes=dispatch.attributes,
+        mapping=workload.mapping,
     )
     Rewriter.replace_op(dispatch, nest)
     return nest

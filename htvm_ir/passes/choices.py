@@ -12,6 +12,7 @@ from xdsl.ir import Operation, SSAValue, Use
 from htvm_ir.dialects import graph
 from htvm_ir.dialects.accel import CPU
 from htvm_ir.dialects.attributes import values
+from htvm_ir.passes.mappings import best_variant, lacking
 from htvm_ir.passes.workloads import (
     ANCHORS,
     ELEMENTWISE,
@@ -25,8 +26,7 @@ from htvm_ir.schedule.assign import Choice, Joint, Kernel
 from htvm_ir.targets.layout import Layout
 from htvm_ir.targets.target import Engine, Target
 from htvm_ir.targets.workload import Workload
-from htvm_ir.tiling.problem import Infeasible, infeasible
-from htvm_ir.tiling.solve import solve
+from htvm_ir.tiling.problem import Infeasible
 
 FOLLOWERS = (graph.RequantOp, graph.ReshapeOp, graph.LookupOp, graph.SliceOp, graph.TransposeOp)
 """Ops on one tensor that run in one kernel with the op before them, if both are on the CPU."""
@@ -70,7 +70,7 @@ def refusal(engine: Engine, workload: Workload, target: Target) -> str | None:
 
 def unfit(engine: Engine, workload: Workload, target: Target) -> str | None:
     """Why not even the smallest tile fits the engine's memories; None if it does."""
-    worst = infeasible(engine.problem(workload, target))
+    worst = lacking(engine, workload, target)
     if worst.missing <= 0:
         return None
     return f"the smallest tile exceeds {worst.capacity} by {worst.missing} bytes"
@@ -129,11 +129,11 @@ def prices(workload: Workload, target: Target, seconds: float) -> tuple[dict[str
     refused: dict[str, str] = {}
     for engine in target.engines:
         reason = refusal(engine, workload, target)
-        solution = None if reason else solve(engine.problem(workload, target), seconds)
-        if solution is None or isinstance(solution, Infeasible):
+        best = None if reason else best_variant(engine, workload, target, seconds)
+        if best is None or isinstance(best, Infeasible):
             refused[engine.name] = reason or "no tile fits its memories"
         else:
-            cycles[engine.name] = solution.latency
+            cycles[engine.name] = best[1].latency
     cycles[CPU] = target.host.cycles(workload)
     return cycles, refused
 

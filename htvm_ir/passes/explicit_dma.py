@@ -238,7 +238,8 @@ def _whole_workload(nest: NestOp, types: Sequence[TensorType[Attribute]]) -> Wor
     inputs, output = [tensor_of(t) for t in types[: nest.activations]], tensor_of(types[-1])
     weights, bias = [*(constant_array(v) for v in nest.inputs[nest.activations :]), None, None][:2]
     tile = block_workload(nest.body.block)
-    whole = replace(tile, inputs=tuple(inputs), output=output, weights=weights, bias=bias)
+    mapping = nest.mapping_name
+    whole = replace(tile, inputs=tuple(inputs), output=output, weights=weights, bias=bias, mapping=mapping)
     if tile.kind != "conv2d" or weights is None:
         return whole
     if tile.groups > 1:

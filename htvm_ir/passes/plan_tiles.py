@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from xdsl.context import Context
 from xdsl.dialects.builtin import ModuleOp
@@ -12,12 +12,13 @@ from xdsl.passes import ModulePass
 from htvm_ir.dialects.accel import CPU, DispatchOp, kernels
 from htvm_ir.dialects.tiled import PlanAttr
 from htvm_ir.errors import HtvmError
+from htvm_ir.passes.mappings import best_variant
 from htvm_ir.passes.pipeline import TILERS
 from htvm_ir.passes.plan_baseline import baseline_plan, reload_cycles
 from htvm_ir.passes.workloads import block_workload, module_target
-from htvm_ir.targets.target import Target
+from htvm_ir.targets.target import Engine, Target
+from htvm_ir.targets.workload import Workload
 from htvm_ir.tiling.problem import Infeasible, Problem
-from htvm_ir.tiling.solve import solve
 
 
 @dataclass(frozen=True)
@@ -54,16 +55,16 @@ def plan(dispatch: DispatchOp, target: Target, seconds: float) -> PlanAttr:
         HtvmError: not even the smallest tile fits.
     """
     engine = target.engine(dispatch.engine_name)
-    workload = block_workload(dispatch.body.block)
-    solution = solve(engine.problem(workload, target), seconds)
-    if isinstance(solution, Infeasible):
+    best = best_variant(engine, block_workload(dispatch.body.block), target, seconds)
+    if isinstance(best, Infeasible):
         raise HtvmError(
-            f"kernel '{dispatch.kernel.data}': the smallest tile exceeds {solution.capacity} by "
-            f"{solution.missing} bytes; keep it off the engine with --engines"
+            f"kernel '{dispatch.kernel.data}': the smallest tile exceeds {best.capacity} by "
+            f"{best.missing} bytes; keep it off the engine with --engines"
         )
+    workload, solution = best
     sizes = {name: solution.sizes[name] for name in solution.order}
     depths = (engine.buffers,) * (len(workload.inputs) + 1)
-    return PlanAttr(sizes, depths, solution.latency, solution.proven)
+    return PlanAttr(sizes, depths, solution.latency, solution.proven, workload.mapping)
 
 
 def priced(dispatch: DispatchOp, written: PlanAttr, target: Target, reload: bool = False) -> PlanAttr:
@@ -71,10 +72,9 @@ def priced(dispatch: DispatchOp, written: PlanAttr, target: Target, reload: bool
 
     reload: every job loads its input tiles, also those that are there already.
     """
-    engine, workload = target.engine(dispatch.engine_name), block_workload(dispatch.body.block)
-    problem = engine.problem(workload, target)
-    sizes = written.tile
-    if check_plan(problem, sizes) is not None:
+    engine, sizes = target.engine(dispatch.engine_name), written.tile
+    workload = replace(block_workload(dispatch.body.block), mapping=written.mapping.data)
+    if check_mapping(engine, workload) is not None or check_plan(problem := engine.problem(workload, target), sizes):
         return written  # apply-plan says why
     missing = [d.name for d in problem.dimensions if d.name not in sizes]
     point = {d.name: d.sizes.index(sizes.get(d.name, d.extent)) for d in problem.dimensions}
@@ -82,7 +82,15 @@ def priced(dispatch: DispatchOp, written: PlanAttr, target: Target, reload: bool
     latency = problem.latency(point, order if order in problem.orders else problem.orders[0])
     if reload:
         latency += reload_cycles(engine, workload, target, sizes)
-    return PlanAttr(sizes, written.depths, latency)
+    return PlanAttr(sizes, written.depths, latency, mapping=written.mapping.data)
+
+
+def check_mapping(engine: Engine, workload: Workload) -> str | None:
+    """Why an engine cannot compute a workload the way a hand-written plan says, None if it can."""
+    known = engine.mappings(workload)
+    if workload.mapping in ("", *known):
+        return None
+    return f"mapping '{workload.mapping}' is not one of {[name for name in known if name]}"
 
 
 def check_plan(problem: Problem, sizes: Mapping[str, int]) -> str | None:

@@ -140,6 +140,14 @@ class Engine(ABC):
         del workload
         return f"the {self.name} engine computes exactly or not at all"
 
+    def mappings(self, workload: Workload) -> tuple[str, ...]:
+        """The ways it can compute an accepted workload, the usual one first.
+
+        Every other method looks at ``workload.mapping``: tiles, constants, cycles and jobs may depend on it.
+        """
+        del workload
+        return ("",)
+
     @abstractmethod
     def layouts(self, workload: Workload) -> tuple[Layout, ...]:
         """Stored layout of each activation input, then of the output."""
@@ -215,6 +223,7 @@ class Target:
     """One system on chip.
 
     host_memory: where activations live between kernels. engines: in order of preference.
+    constant_price: cycles a byte of constants has to save, where ways to compute a layer differ in both.
     headers: C headers of the run-time library. soc: makes the virtual SoC, if there is one; keyword arguments replace
     ``parameters`` of its devices. parameters: numbers and switches that ``--target NAME,PARAMETER=VALUE`` changes (see
     ``registry.GROUP``), with their values.
@@ -228,6 +237,7 @@ class Target:
     engines: tuple[Engine, ...]
     host_memory: str
     host: Host = Host()
+    constant_price: float = 0.0
     headers: tuple[str, ...] = ()
     soc: Callable[..., Soc] | None = None
     parameters: Mapping[str, Setting] = field(default_factory=dict[str, Setting])

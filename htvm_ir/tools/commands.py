@@ -47,8 +47,8 @@ def _range(text: str) -> tuple[str, tuple[int, int]]:
     return found[1], (int(found[2]), int(found[3]))
 
 
-def read_plan(path: Path) -> dict[str, dict[str, int]]:
-    """Tile sizes by kernel from a JSON file.
+def read_plan(path: Path) -> dict[str, dict[str, int | str]]:
+    """Tile sizes and mappings by kernel from a JSON file.
 
     Raises:
         HtvmError: unreadable, or not of that form.
@@ -58,12 +58,17 @@ def read_plan(path: Path) -> dict[str, dict[str, int]]:
     except (OSError, ValueError, RecursionError) as error:
         raise HtvmError(f"{path}: not a readable JSON plan ({error})") from error
     valid = isinstance(plan, dict) and all(
-        isinstance(sizes, dict) and all(type(size) is int and size > 0 for size in sizes.values())
-        for sizes in plan.values()
+        isinstance(entry, dict) and all(_is_choice(name, choice) for name, choice in entry.items())
+        for entry in plan.values()
     )
     if not valid:
         raise HtvmError(f'{path}: expected {{"kernel": {{"dimension": tile size}}}}, as in {{"conv1": {{"y": 8}}}}')
     return plan
+
+
+def _is_choice(name: str, choice: object) -> bool:
+    """Whether an entry of a plan is a tile size, or the name of a mapping."""
+    return isinstance(choice, str) if name == "mapping" else type(choice) is int and choice > 0
 
 
 def compile(arguments: argparse.Namespace) -> int:

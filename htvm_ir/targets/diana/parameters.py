@@ -67,6 +67,8 @@ class Parameters:
     analog_seed: int = 0
 
     # Model choices, each of which can be switched off.
+    # Cycles that a byte of constants has to save: L2 is all memory the chip has, and the whole network lies in it.
+    constant_price: float = 0.25
     # The nibble 7:4 of the padding word hides that many trailing stored columns of the input.
     narrow_maps: bool = True
     # The activation field of a sum clips at 0; the published drivers always write 0 there.

@@ -73,6 +73,7 @@ def diana(parameters: Parameters = DIANA, **changes: Any) -> Target:
         ),
         engines=(Digital(p), Analog(p)),
         host_memory="L2",
+        constant_price=p.constant_price,
         host=MeasuredHost(per_element=HOST_CYCLES, table=HOST_COSTS, scaled=SCALED, clip=CLIP),
         headers=("diana_digital.h", "diana_analog.h"),
         soc=partial(_soc, p),
