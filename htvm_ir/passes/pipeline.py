@@ -17,6 +17,7 @@ PIPELINE = (
     "legalize-convs",  # graph: kernels no engine has, rewritten into some they have
     "dispatch",  # accel: who computes what, and why
     "assign-layouts",  # accel: byte orders for the whole network
+    "plan-residency",  # accel: which tensors stay in local memory
     "plan-tiles",  # accel: solve the tiling, as an attribute
     "apply-plan",  # tiled: obey it
     "bufferize",  # memref: a function for each kernel, buffers for tensors

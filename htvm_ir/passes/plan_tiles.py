@@ -12,7 +12,7 @@ from xdsl.passes import ModulePass
 from htvm_ir.dialects.accel import CPU, DispatchOp, kernels
 from htvm_ir.dialects.tiled import PlanAttr
 from htvm_ir.errors import HtvmError
-from htvm_ir.passes.workloads import block_workload, module_target
+from htvm_ir.passes.workloads import dispatch_workload, kernel_target, module_target
 from htvm_ir.targets.target import Target
 from htvm_ir.tiling.problem import Infeasible, Problem
 from htvm_ir.tiling.solve import solve
@@ -46,8 +46,8 @@ def plan(dispatch: DispatchOp, target: Target, seconds: float) -> PlanAttr:
         HtvmError: not even the smallest tile fits.
     """
     engine = target.engine(dispatch.engine_name)
-    workload = block_workload(dispatch.body.block)
-    solution = solve(engine.problem(workload, target), seconds)
+    workload = dispatch_workload(dispatch)
+    solution = solve(engine.problem(workload, kernel_target(dispatch, target)), seconds)
     if isinstance(solution, Infeasible):
         raise HtvmError(
             f"kernel '{dispatch.kernel.data}': the smallest tile exceeds {solution.capacity} by "
@@ -60,15 +60,22 @@ def plan(dispatch: DispatchOp, target: Target, seconds: float) -> PlanAttr:
 
 def priced(dispatch: DispatchOp, written: PlanAttr, target: Target) -> PlanAttr:
     """A hand-written plan with the latency the cost model gives it; unchanged if it cannot be obeyed."""
-    problem = target.engine(dispatch.engine_name).problem(block_workload(dispatch.body.block), target)
-    sizes = written.tile
-    if check_plan(problem, sizes) is not None:
+    problem = target.engine(dispatch.engine_name).problem(dispatch_workload(dispatch), target)
+    if check_plan(problem, written.tile) is not None:
         return written  # apply-plan says why
+    return PlanAttr(written.tile, written.depths, latency(problem, written.tile))
+
+
+def latency(problem: Problem, sizes: Mapping[str, int]) -> int:
+    """The cycles of a legal hand-written plan; what it leaves out is one tile, in the outer loops."""
     missing = [d.name for d in problem.dimensions if d.name not in sizes]
-    point = {d.name: d.sizes.index(sizes.get(d.name, d.extent)) for d in problem.dimensions}
     order = (*missing, *sizes)
-    latency = problem.latency(point, order if order in problem.orders else problem.orders[0])
-    return PlanAttr(sizes, written.depths, latency)
+    return problem.latency(point(problem, sizes), order if order in problem.orders else problem.orders[0])
+
+
+def point(problem: Problem, sizes: Mapping[str, int]) -> dict[str, int]:
+    """The candidates of a legal plan."""
+    return {d.name: d.sizes.index(sizes.get(d.name, d.extent)) for d in problem.dimensions}
 
 
 def check_plan(problem: Problem, sizes: Mapping[str, int]) -> str | None:
@@ -77,9 +84,9 @@ def check_plan(problem: Problem, sizes: Mapping[str, int]) -> str | None:
         size = sizes.get(dimension.name, dimension.extent)
         if size not in dimension.sizes:
             return f"{dimension.name} = {size} is not one of the legal sizes {list(dimension.sizes)}"
-    point = {d.name: d.sizes.index(sizes.get(d.name, d.extent)) for d in problem.dimensions}
+    chosen = point(problem, sizes)
     for capacity in problem.capacities:
-        if (missing := capacity.missing(point)) > 0:
+        if (missing := capacity.missing(chosen)) > 0:
             return f"exceeds {capacity.name} by {missing} bytes"
     unknown = set(sizes) - {d.name for d in problem.dimensions}
     return f"unknown dimensions {sorted(unknown)}" if unknown else None

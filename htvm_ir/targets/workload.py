@@ -61,6 +61,8 @@ class Workload:
     zero_point: of the input of a conv2d or dense, which multiplies ``x - zero_point``; pads hold it.
     bias_is_computed: there is a bias, but it is not constant.
     window, mode: height and width of a pooling window, and whether it is ``max`` or ``average``.
+    resident: operands (inputs, then the output) that lie whole in the engine's local memory, so that none of their
+        bytes is moved; see :meth:`Engine.may_stay`.
     """
 
     kind: str
@@ -78,6 +80,7 @@ class Workload:
     bias_is_computed: bool = False
     window: tuple[int, int] = (1, 1)
     mode: str = ""
+    resident: frozenset[int] = frozenset()
 
     @property
     def kernel(self) -> tuple[int, int]:
