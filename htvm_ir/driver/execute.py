@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from xdsl.dialects.builtin import ModuleOp, StringAttr
+from xdsl.dialects.builtin import MemRefType, ModuleOp, StringAttr
 from xdsl.dialects.func import FuncOp
 
+from htvm_ir.backend.c.signature import local_offset
 from htvm_ir.dialects.graph import NAME
 from htvm_ir.driver.edges import Array, edges
 from htvm_ir.driver.files import write_file
@@ -202,10 +203,19 @@ class _LayerCheck:
         layout, shape = layout_of(types[-1]), types[-1].get_shape()
         dtype = self.expected[name].dtype
         size = layout.stored_size(shape) * dtype.itemsize
-        stored = np.frombuffer(self.board.machine.read(event.arguments[len(types) - 1], size), dtype)
+        stored = np.frombuffer(self._left(function, event, size), dtype)
         got = layout.unpack(stored, shape)
         self.seen[name] = got
         self._count(name, got, self.expected[name], "the interpreter")
+
+    def _left(self, function: FuncOp, event: KernelReturn, size: int) -> bytes:
+        """What a kernel left in its output's buffer; an argument in a local memory is none of the C function's."""
+        places = [local_offset(function, index) for index in range(len(function.args))]
+        space, offset = function.args[-1].type, places[-1]
+        if offset is None:
+            return self.board.machine.read(event.arguments[places.count(None) - 1], size)
+        assert isinstance(space, MemRefType) and isinstance(space.memory_space, StringAttr)
+        return self.board.machine.read_local(space.memory_space.data, offset, size)
 
     def compare_stored(self, stored: Mapping[str, Array]) -> None:
         """Against the tensors of a file, by ONNX name."""

@@ -17,6 +17,7 @@ PIPELINE = (
     "legalize-convs",  # graph: kernels no engine has, rewritten into some they have
     "dispatch",  # accel: who computes what, and why
     "assign-layouts",  # accel: byte orders for the whole network
+    "plan-residency",  # accel: which tensors stay in local memory
     "plan-tiles",  # accel: solve the tiling, as an attribute
     "apply-plan",  # tiled: obey it
     "bufferize",  # memref: a function for each kernel, buffers for tensors
@@ -38,7 +39,7 @@ TILERS = ("optimal", "dory", "none")
 """Who plans, the default first: the cost model's optimum; HTVM's rules of thumb, layer by layer; the same without its
 heuristics. The latter two are the baseline (`htvm_ir.tiling.dory`)."""
 
-OPTIMAL_ONLY = frozenset({"pipeline-dma"})
+OPTIMAL_ONLY = frozenset({"plan-residency", "pipeline-dma"})
 """Passes of ``PIPELINE`` that the baseline goes without: what they gain is what HTVM does not do (it overlaps
 nothing, and every layer reads its input from L2 and writes its output to L2)."""
 

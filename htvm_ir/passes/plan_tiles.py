@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from xdsl.context import Context
 from xdsl.dialects.builtin import ModuleOp
@@ -15,7 +15,7 @@ from htvm_ir.errors import HtvmError
 from htvm_ir.passes.mappings import best_variant
 from htvm_ir.passes.pipeline import TILERS
 from htvm_ir.passes.plan_baseline import baseline_plan, reload_cycles
-from htvm_ir.passes.workloads import block_workload, module_target
+from htvm_ir.passes.workloads import dispatch_workload, kernel_target, module_target
 from htvm_ir.targets.target import Engine, Target
 from htvm_ir.targets.workload import Workload
 from htvm_ir.tiling.problem import Infeasible, Problem
@@ -55,7 +55,7 @@ def plan(dispatch: DispatchOp, target: Target, seconds: float) -> PlanAttr:
         HtvmError: not even the smallest tile fits.
     """
     engine = target.engine(dispatch.engine_name)
-    best = best_variant(engine, block_workload(dispatch.body.block), target, seconds)
+    best = best_variant(engine, dispatch_workload(dispatch), kernel_target(dispatch, target), seconds)
     if isinstance(best, Infeasible):
         raise HtvmError(
             f"kernel '{dispatch.kernel.data}': the smallest tile exceeds {best.capacity} by "
@@ -72,17 +72,25 @@ def priced(dispatch: DispatchOp, written: PlanAttr, target: Target, reload: bool
 
     reload: every job loads its input tiles, also those that are there already.
     """
-    engine, sizes = target.engine(dispatch.engine_name), written.tile
-    workload = replace(block_workload(dispatch.body.block), mapping=written.mapping.data)
+    engine, workload, sizes = target.engine(dispatch.engine_name), dispatch_workload(dispatch), written.tile
     if check_mapping(engine, workload) is not None or check_plan(problem := engine.problem(workload, target), sizes):
         return written  # apply-plan says why
-    missing = [d.name for d in problem.dimensions if d.name not in sizes]
-    point = {d.name: d.sizes.index(sizes.get(d.name, d.extent)) for d in problem.dimensions}
-    order = (*missing, *sizes)
-    latency = problem.latency(point, order if order in problem.orders else problem.orders[0])
+    cycles = latency(problem, sizes)
     if reload:
-        latency += reload_cycles(engine, workload, target, sizes)
-    return PlanAttr(sizes, written.depths, latency, mapping=written.mapping.data)
+        cycles += reload_cycles(engine, workload, target, sizes)
+    return PlanAttr(sizes, written.depths, cycles, mapping=written.mapping.data)
+
+
+def latency(problem: Problem, sizes: Mapping[str, int]) -> int:
+    """The cycles of a legal hand-written plan; what it leaves out is one tile, in the outer loops."""
+    missing = [d.name for d in problem.dimensions if d.name not in sizes]
+    order = (*missing, *sizes)
+    return problem.latency(point(problem, sizes), order if order in problem.orders else problem.orders[0])
+
+
+def point(problem: Problem, sizes: Mapping[str, int]) -> dict[str, int]:
+    """The candidates of a legal plan."""
+    return {d.name: d.sizes.index(sizes.get(d.name, d.extent)) for d in problem.dimensions}
 
 
 def check_mapping(engine: Engine, workload: Workload) -> str | None:
@@ -99,9 +107,9 @@ def check_plan(problem: Problem, sizes: Mapping[str, int]) -> str | None:
         size = sizes.get(dimension.name, dimension.extent)
         if size not in dimension.sizes:
             return f"{dimension.name} = {size} is not one of the legal sizes {list(dimension.sizes)}"
-    point = {d.name: d.sizes.index(sizes.get(d.name, d.extent)) for d in problem.dimensions}
+    chosen = point(problem, sizes)
     for capacity in problem.capacities:
-        if (missing := capacity.missing(point)) > 0:
+        if (missing := capacity.missing(chosen)) > 0:
             return f"exceeds {capacity.name} by {missing} bytes"
     unknown = set(sizes) - {d.name for d in problem.dimensions}
     return f"unknown dimensions {sorted(unknown)}" if unknown else None

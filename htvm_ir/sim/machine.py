@@ -91,6 +91,10 @@ class Machine:
         """Memory as it is, from outside the SoC: no time, no faults for tainted bytes."""
         return self._core.read(address, size)
 
+    def read_local(self, memory: str, offset: int, size: int) -> bytes:
+        """A memory that only devices can address, as it is; `HtvmError` if no device shows it."""
+        return self._devices.peek(memory, offset, size)
+
     def write(self, address: int, data: bytes) -> None:
         """Change memory from outside the SoC."""
         self._core.write(address, data)

@@ -152,6 +152,15 @@ class Engine(ABC):
     def layouts(self, workload: Workload) -> tuple[Layout, ...]:
         """Stored layout of each activation input, then of the output."""
 
+    def may_stay(self, workload: Workload) -> frozenset[int]:
+        """Operands (inputs, then the output) that may be ``resident``: none unless the engine says so.
+
+        With any set of these in ``workload.resident``, :meth:`problem` has only tiles that are contiguous bytes of each
+        resident operand in tile order, counts all its bytes, and none of its transfers.
+        """
+        del workload
+        return frozenset()
+
     @abstractmethod
     def problem(self, workload: Workload, target: Target) -> Problem:
         """The tiling problem: legal tiles, bytes in each memory, predicted cycles."""

@@ -18,6 +18,7 @@ from xdsl.utils.hints import isa
 from htvm_ir.backend.c import engines
 from htvm_ir.backend.c.names import KEYWORDS, Names
 from htvm_ir.backend.c.scope import CFile
+from htvm_ir.backend.c.signature import local_offset
 from htvm_ir.backend.c.types import c_type, element_bytes, memory_space, memref_type, strides_of
 from htvm_ir.dialects import accel, dma
 from htvm_ir.errors import HtvmError
@@ -63,19 +64,25 @@ class FunctionPrinter:
     numbers instead, their byte addresses.
     """
 
-    def __init__(self, file: CFile, function: func.FuncOp, arguments: Sequence[str]):
+    def __init__(self, file: CFile, function: func.FuncOp, arguments: Sequence[str | None]):
         self.file = file
         self.function = function.sym_name.data
         self.lines: list[str] = []
         self._indent = 1
-        self._names = Names((*KEYWORDS, *arguments), file.names)
-        self._texts: dict[SSAValue, str] = dict(zip(function.body.block.args, arguments, strict=True))
+        self._names = Names((*KEYWORDS, *filter(None, arguments)), file.names)
+        self._texts: dict[SSAValue, str] = {}
         self._addresses: dict[SSAValue, int] = {}
+        for index, (argument, text) in enumerate(zip(function.body.block.args, arguments, strict=True)):
+            offset = local_offset(function, index)
+            if text is not None:
+                self._texts[argument] = text
+            elif offset is not None:
+                self._addresses[argument] = offset
 
     def body(self, function: func.FuncOp) -> list[str]:
         """The lines between the braces."""
         for argument in function.body.block.args:
-            if argument.first_use is None:
+            if argument.first_use is None and argument in self._texts:
                 self.line(f"(void){self.text(argument)};")
         for op in function.body.block.ops:
             self.print_op(op)
@@ -318,7 +325,7 @@ class FunctionPrinter:
         callee = op.callee.string_value()
         if op.results or callee not in self.file.functions:
             raise self.fail(op, f"@{callee} must be a function of the module without results")
-        arguments = ", ".join(self.text(argument) for argument in op.arguments)
+        arguments = ", ".join(self.text(argument) for argument in op.arguments if self.address(argument) is None)
         with self._block(f"if ({self.file.functions[callee]}({arguments}) != 0)"):
             self.line("return -1;")
 

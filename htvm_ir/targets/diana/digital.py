@@ -53,6 +53,9 @@ class Digital(Engine):
         tensors = (*workload.inputs, workload.output)
         return tuple(OX_LAYOUT if len(t.shape) == 4 else VECTOR_LAYOUT for t in tensors)
 
+    def may_stay(self, workload: Workload) -> frozenset[int]:
+        return frozenset(range(len(workload.inputs) + 1))
+
     def pack(self, workload: Workload) -> Bytes:
         if workload.weights is None:
             return np.zeros(0, np.uint8)
