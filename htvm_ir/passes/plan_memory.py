@@ -127,7 +127,9 @@ def _pass_offsets(timeline: Timeline, local: Set[str]) -> None:
             if kernel is None or not isinstance(owner, AllocOp) or not isinstance(space, StringAttr):
                 continue
             if space.data in local and _set_offset(kernel, index, owner.attributes[OFFSET]):
-                raise HtvmError(f"kernel '{kernel.sym_name.data}': its calls pass buffers at two places in {space.data}")
+                raise HtvmError(
+                    f"kernel '{kernel.sym_name.data}': its calls pass buffers at two places in {space.data}"
+                )
 
 
 def _set_offset(kernel: FuncOp, index: int, offset: Attribute) -> bool:
