@@ -48,8 +48,8 @@ def logical_shape(
     """The shape of the whole operand of which ``tile_type`` is one tile.
 
     Raises:
-        InterpretationError: it is a buffer of bytes, or with a rounded-up axis, along which the windows overlap, so that
-            the axis' own extent is written nowhere.
+        InterpretationError: it is a buffer of bytes, or with a rounded-up axis, along which the windows overlap, so
+            that the axis' own extent is written nowhere.
     """
     if isinstance(stored_as, TensorType):
         return stored_as.get_shape()
