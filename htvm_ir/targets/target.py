@@ -199,6 +199,11 @@ class Engine(ABC):
     def execute(self, job: Job, inputs: Sequence[Bytes], constants: Bytes, output: Bytes) -> None:
         """The exact arithmetic of a job on bytes; writes ``output`` in place."""
 
+    def overwrites(self, job: Job) -> frozenset[int]:
+        """Inputs over which a job may write its output, from the same address on: none unless the engine says so."""
+        del job
+        return frozenset()
+
     @abstractmethod
     def call(self, job: Job, inputs: Sequence[int], output: int, constants: str) -> Call:
         """The C call that starts a job: operand addresses in ``local``, C expression of the constants."""
