@@ -51,7 +51,8 @@ class PlanAttr(ParametrizedAttribute):
 
     Dimensions outermost first with their tile sizes; the engine's name for how it computes them; how many tiles of
     each activation operand (inputs, then the output) have a buffer; predicted cycles of the nest; whether no better
-    plan exists under the cost model. A hand-written plan may leave out all but the sizes; ``_`` in their place is one tile for all.
+    plan exists under the cost model. A hand-written plan may leave out all but the sizes; ``_`` in their place is one
+    tile for all.
     """
 
     name = "tiled.plan"
