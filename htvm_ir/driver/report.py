@@ -100,6 +100,7 @@ class Recorder:
             "macs": workload.macs,
             "cycles": self._host_cycles(dispatch, workload) if plan is None else plan.latency.data,
             "tile": None if plan is None else plan.tile,
+            "mapping": None if plan is None else plan.mapping.data or None,
             "proven_optimal": None if plan is None else bool(plan.proven.data),
         }
 

@@ -42,7 +42,8 @@ def layers(report: Report, measured: Mapping[str, int] | None = None) -> str:
         ]
         if measured is not None:
             row.append(f"{measured.get(layer['kernel'], 0):,}")
-        row.append("" if tile is None else " ".join(f"{name}={size}" for name, size in tile.items()))
+        sizes = [] if tile is None else [f"{name}={size}" for name, size in tile.items()]
+        row.append(" ".join([*sizes, *filter(None, [layer["mapping"]])]))
         rows.append([*row, layer["reason"] or ""])
     total = ["total", "", "", "", f"{sum(layer['macs'] for layer in report['layers']):,}"]
     total.append(f"{report['cycles']['predicted']:,}")
