@@ -15,6 +15,7 @@ PIPELINE = (
     "fuse-requant",  # graph: one requantisation after each operator
     "split-clips",  # graph: clips no engine has, after the op
     "legalize-convs",  # graph: kernels no engine has, rewritten into some they have
+    "orient-maps",  # graph: height and width exchanged where engines are faster so
     "dispatch",  # accel: who computes what, and why
     "assign-layouts",  # accel: byte orders for the whole network
     "plan-tiles",  # accel: solve the tiling, as an attribute
@@ -30,7 +31,7 @@ PIPELINE = (
 
 APPROXIMATE = "approximate-convs"
 NUMERICS: dict[str, tuple[str, ...]] = {"exact": (), "pow2": (), "analog": (APPROXIMATE,)}
-"""What runs before ``dispatch`` by the user's choice of numerics: passes that change the network's meaning
+"""What runs before ``orient-maps`` by the user's choice of numerics: passes that change the network's meaning
 (``pow2`` has changed it before the import)."""
 
 
@@ -60,7 +61,7 @@ def run_passes(
 
 def pipeline(numerics: str = "exact") -> tuple[str, ...]:
     """The names of all passes, in order."""
-    place = PIPELINE.index("dispatch")
+    place = PIPELINE.index("orient-maps")
     return (*PIPELINE[:place], *NUMERICS[numerics], *PIPELINE[place:])
 
 

@@ -52,6 +52,9 @@ TYPES = "accel.types"
 ENGINE = "accel.engine"
 """Attribute of a kernel function: the engine it runs on."""
 
+TURNED = "graph.turned"
+"""Discardable attribute: the tensor of ``graph.name`` is stored with its axes in this order."""
+
 
 def module_target(module: ModuleOp) -> Target:
     """The target the module was set to.
