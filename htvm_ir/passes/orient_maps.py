@@ -21,6 +21,9 @@ from htvm_ir.targets.workload import Workload
 SAVED = "accel.orientation"
 """Module attribute, if maps were turned: predicted cycles saved by exchanging height and width."""
 
+WORTH = 50
+"""A turn must save one part in so many of the network's cycles; less may be the prediction's error (model choice)."""
+
 
 @dataclass(frozen=True)
 class OrientMaps(ModulePass):
@@ -40,7 +43,7 @@ class OrientMaps(ModulePass):
         before = best = prices_.network(op) if hopeful else 0
         for number in hopeful:
             turn_region(_regions(trial := op.clone())[number], Turn())
-            if (cycles := prices_.network(trial)) < best:
+            if best - (cycles := prices_.network(trial)) > before // WORTH:
                 best = cycles
                 turn_region(_regions(op)[number], Turn())
         if best < before:

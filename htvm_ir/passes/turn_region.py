@@ -127,10 +127,12 @@ def _flattened(value: SSAValue) -> Iterator[graph.ReshapeOp]:
     """The vectors made of a map that only dense layers with constant weights read."""
     for use in value.uses:
         op = use.operation
-        if isinstance(op, graph.ReshapeOp) and op.result.first_use is not None:
-            readers = [use.operation for use in op.result.uses]
-            if all(isinstance(reader, graph.DenseOp) and constant_array(reader.weights) is not None for reader in readers):
-                yield op
+        if isinstance(op, graph.ReshapeOp) and op.result.uses and all(_permutable(u.operation) for u in op.result.uses):
+            yield op
+
+
+def _permutable(reader: Operation) -> bool:
+    return isinstance(reader, graph.DenseOp) and constant_array(reader.weights) is not None
 
 
 def _name(value: SSAValue) -> Attribute | None:

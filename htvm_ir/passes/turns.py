@@ -104,7 +104,8 @@ def turned(op: Operation, maps: Sequence[SSAValue], turn: Turn) -> list[Operatio
         case graph.ConcatOp():
             return [graph.ConcatOp(maps, turn.permutation.index(op.axis.value.data))]
         case graph.PadOp():
-            return [graph.PadOp(maps[0], turn.axes(values(op.before)), turn.axes(values(op.after)), op.value.value.data)]
+            edges = (turn.axes(values(a)) for a in (op.before, op.after))
+            return [graph.PadOp(maps[0], *edges, op.value.value.data)]
         case graph.SliceOp():
             offsets, sizes, strides = (turn.axes(values(a)) for a in (op.offsets, op.sizes, op.strides))
             return [graph.SliceOp(maps[0], offsets, sizes, strides)]
@@ -129,8 +130,8 @@ def _elementwise(op: Operation, maps: Sequence[SSAValue]) -> Operation:
             requant.properties = dict(op.properties)
             return requant
         case graph.AddOp() | graph.SubOp():
-            return type(op)(*maps)
+            return type(op)(maps[0], maps[1])
         case graph.MulOp():
-            return graph.MulOp(*maps, values(op.zero_points))
+            return graph.MulOp(maps[0], maps[1], values(op.zero_points))
         case _:
             raise ValueError(f"{op.name} has no turned form")
