@@ -37,6 +37,7 @@ DEPTHWISE = (
     ((256, 1, 1), (3, 3), 1), ((128, 3, 3), (3, 3), 1), ((16, 10, 10), (5, 5), 1), ((64, 4, 4), (3, 3), 1),
 )  # fmt: skip
 DENSE = ((64, 10), (256, 2), (128, 64), (48, 16), (16, 128), (200, 20))
+KINDS = ("add", "requant", "transpose")
 BATCH = 4
 NEGLIGIBLE = 100
 """Cycles below which a kernel is not worth a prediction."""
@@ -45,7 +46,7 @@ NEGLIGIBLE = 100
 def cases() -> Iterator[list[Case]]:
     """What is measured, in networks of a few operators."""
     for source, reader in ENDS:
-        found = [Case(kind, (1, *s), source=source, reader=reader) for kind in ("add", "requant") for s in PLAIN]
+        found = [Case(kind, (1, *s), source=source, reader=reader) for kind in KINDS for s in PLAIN]
         found += [Case("depthwise", (1, *s), source=source, reader=reader) for s in PLAIN]
         found += [Case("max", (1, *s), 0, (2, 2), 2, source, reader) for s in MAXIMA]
         found += [Case("max", (1, 16, 16, 16), 0, (3, 3), 2, source, reader)]

@@ -104,6 +104,8 @@ class Builder:
                 return self.requant(self.emit(graph.AddOp(*inputs)), 1, -hi - 1, hi)
             case "requant":
                 return self.requant(x, 1, -hi // 2, hi // 2)
+            case "transpose":
+                return self.emit(graph.TransposeOp(x, (0, 1, 3, 2)))
             case _:  # a conversion: between neighbours that disagree the compiler puts it
                 return x
 

@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from xdsl.dialects.builtin import MemRefType, ModuleOp, StringAttr
 from xdsl.dialects.func import FuncOp
+from xdsl.utils.hints import isa
 
 from htvm_ir.backend.c.signature import local_offset
+from htvm_ir.dialects.attributes import Integers, values
 from htvm_ir.dialects.graph import NAME
 from htvm_ir.driver.edges import Array, edges
 from htvm_ir.driver.files import write_file
@@ -24,7 +26,7 @@ from htvm_ir.driver.samples import Samples
 from htvm_ir.errors import HtvmError
 from htvm_ir.interpreters.run import Runner
 from htvm_ir.passes.fold_dead_channels import kept_indices, kept_part
-from htvm_ir.passes.workloads import kernel_types, layout_of
+from htvm_ir.passes.workloads import TURNED, kernel_types, layout_of
 
 if TYPE_CHECKING:
     from htvm_ir.driver.compile import Compiled
@@ -204,7 +206,7 @@ class _LayerCheck:
         dtype = self.expected[name].dtype
         size = layout.stored_size(shape) * dtype.itemsize
         stored = np.frombuffer(self._left(function, event, size), dtype)
-        got = layout.unpack(stored, shape)
+        got = _as_named(function, layout.unpack(stored, shape))
         self.seen[name] = got
         self._count(name, got, self.expected[name], "the interpreter")
 
@@ -240,6 +242,12 @@ class _LayerCheck:
     def _name(function: FuncOp) -> str:
         name = function.attributes.get(NAME)
         return name.data if isinstance(name, StringAttr) else ""
+
+
+def _as_named(function: FuncOp, stored: Array) -> Array:
+    """The tensor a kernel computes as the model has it: ``orient-maps`` may have turned it."""
+    axes = function.attributes.get(TURNED)
+    return stored.transpose(np.argsort(values(axes))) if isa(axes, Integers) else stored
 
 
 def _aliases(seen: Mapping[str, Array], board: Board) -> dict[str, Array]:

@@ -17,6 +17,7 @@ from htvm_ir.passes.approximate_convs import approximated
 from htvm_ir.passes.dispatch import COSTS
 from htvm_ir.passes.fold_dead_channels import network_macs
 from htvm_ir.passes.memory_fit import Fixed, bytes_of
+from htvm_ir.passes.orient_maps import orientation
 from htvm_ir.passes.pipeline import APPROXIMATE
 from htvm_ir.passes.plan_memory import ARENA, BOUND
 from htvm_ir.passes.workloads import block_workload, layout_of
@@ -68,6 +69,7 @@ class Recorder:
             "layers": self.layers,
             "macs": {"network": self._network_macs, "executed": executed},
             "approximated": self.approximated,
+            "orientation": orientation(module),
             "cycles": {"predicted": predicted, **self._bounds},
             "memory": {
                 m.name: {"used": used[m.name], "size": m.size, "fits": used[m.name] <= m.size}

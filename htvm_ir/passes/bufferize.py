@@ -34,7 +34,7 @@ from htvm_ir.dialects.attributes import values
 from htvm_ir.dialects.graph import NAME
 from htvm_ir.dialects.tiled import NestOp
 from htvm_ir.errors import HtvmError
-from htvm_ir.passes.workloads import ENGINE, TYPES, main_function, module_target, resident_bytes, stored_type
+from htvm_ir.passes.workloads import ENGINE, TURNED, TYPES, main_function, module_target, resident_bytes, stored_type
 from htvm_ir.targets.target import Target
 
 OUTPUT = "accel.output"
@@ -104,8 +104,8 @@ def _outline(op: DispatchOp | NestOp, buffers: dict[SSAValue, SSAValue], main: B
     function = FuncOp(op.kernel.data, FunctionType.from_lists(block.arg_types, []), Region(block), "private")
     types = [value.type for value in (*tensors, *op.results_)]
     computed = op.yielded[0].owner
-    if isinstance(computed, Operation) and NAME in computed.attributes:
-        function.attributes[NAME] = computed.attributes[NAME]
+    if isinstance(computed, Operation):
+        function.attributes |= {key: a for key, a in computed.attributes.items() if key in (NAME, TURNED)}
     function.attributes |= {ENGINE: StringAttr(op.engine_name), TYPES: ArrayAttr(types)}
     return function
 

@@ -48,6 +48,9 @@ LOWERINGS: dict[type[Operation], Lowering] = {
 AXES = {2: ("n", "k"), 3: ("n", "k", "x"), 4: ("n", "k", "y", "x")}
 """Names of the loops over an output, by rank."""
 
+TRANSPOSED = 4
+"""Elements of a transposed map written in a row."""
+
 
 @dataclass(frozen=True)
 class LowerHost(ModulePass):
@@ -164,4 +167,8 @@ def _unroll(kernel: Kernel, output: Buffer, value: SSAValue) -> int:
     """
     producer, passed = _producer(value)
     groups = [output.layout.xor + 1, *(b.layout.xor + 1 for b in kernel.buffers.values())]
+    if isinstance(producer, graph.TransposeOp):  # with whole rows between them, reads have constant distances, too
+        groups.append(TRANSPOSED)
+        passed.append(producer)
+        producer, _ = _producer(producer.input)
     return max(groups) if isinstance(producer, SSAValue) and passed else 1

@@ -61,6 +61,9 @@ ROOM = "accel.room"
 ENGINE = "accel.engine"
 """Attribute of a kernel function: the engine it runs on."""
 
+TURNED = "graph.turned"
+"""Discardable attribute: the tensor of ``graph.name`` is stored with its axes in this order."""
+
 
 def module_target(module: ModuleOp) -> Target:
     """The target the module was set to.

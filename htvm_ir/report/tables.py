@@ -56,7 +56,7 @@ def layers(report: Report, measured: Mapping[str, int] | None = None) -> str:
 
 def totals(report: Report) -> str:
     """Multiply-accumulates, memories and arenas."""
-    lines = ["", macs(report)]
+    lines = ["", macs(report), *orientation(report)]
     for name, memory in report["memory"].items():
         verdict = "fits" if memory["fits"] else "DOES NOT FIT"
         arena = report["arena"].get(name)
@@ -67,6 +67,15 @@ def totals(report: Report) -> str:
         lines.append(f"{name}: {memory['used']:,} of {memory['size']:,} bytes{note}: {verdict}")
     lines.append(f"weights: {report['weights_bytes']:,} bytes; compiled in {report['compile_seconds']:.2f} s")
     return "\n".join(lines)
+
+
+TURNS = {"swapped": "height and width are swapped"}
+"""What ``orient-maps`` may do, in words."""
+
+
+def orientation(report: Report) -> list[str]:
+    """How maps are stored otherwise than the model has them, and what that saves."""
+    return [f"{TURNS[turn]}: saves {cycles:,} cycles (predicted)" for turn, cycles in report["orientation"].items()]
 
 
 def macs(report: Report) -> str:
@@ -178,7 +187,7 @@ def reasons(report: Report) -> str:
         for layer in report["layers"]
     ]
     header = ["layer", "op", "runs on", *(f"on {name}" for name in engines), "refusals"]
-    text = table(header, rows, right=range(3, 3 + len(engines)))
+    text = "\n".join([table(header, rows, right=range(3, 3 + len(engines))), *orientation(report)])
     if "output_error" in report:
         return f"{text}\n\n{_approximated(report)}\n{_output_error(report)}, by interpreter on random inputs"
     return text if report["numerics"] == "exact" else f"{text}\n\n{_approximated(report)}"

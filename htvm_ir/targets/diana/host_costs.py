@@ -64,4 +64,11 @@ HOST_COSTS: dict[str, LoopCosts] = {
     "scale swapped channels": LoopCosts(8, (0.0, 10.39, 20.15, 20.15, 20.15, 14.13, 0.0, 0.0, 0.0, 0.0)),
     "scale swapped rows": LoopCosts(12, (0.0, 8.47, 9.0, 16.51, 16.22, 1.28, 0.0, 0.0, 0.0, 0.0)),
     "scale swapped swapped": LoopCosts(12, (0.0, 8.0, 8.11, 14.18, 14.38, 0.77, 1.23, 0.63, 0.0, 0.0)),
+    "transpose channels channels": LoopCosts(16, (313.6, 2.23, 2.56, 2.56, 2.56, 0.0, 1.34, 0.0, 0.0, 0.0)),
+    "transpose channels rows": LoopCosts(20, (0.0, 3.3, 2.19, 4.4, 3.26, 3.87, 0.0, 0.0, 0.0, 0.0)),
+    "transpose channels swapped": LoopCosts(20, (396.9, 3.04, 2.35, 4.24, 3.0, 9.64, 0.49, 0.0, 0.0, 0.0)),
+    "transpose rows rows": LoopCosts(20, (101.84, 2.01, 1.87, 2.48, 2.19, 3.07, 0.0, 0.0, 0.0, 0.0)),
+    "transpose rows swapped": LoopCosts(20, (612.55, 2.18, 2.17, 2.49, 2.08, 0.95, 0.97, 0.0, 0.0, 0.0)),
+    "transpose swapped rows": LoopCosts(4, (0.0, 1.19, 1.04, 4.27, 2.57, 4.59, 0.0, 0.0, 0.0, 0.0)),
+    "transpose swapped swapped": LoopCosts(4, (0.0, 1.46, 1.43, 4.38, 2.94, 4.17, 0.94, 0.0, 0.0, 0.0)),
 }

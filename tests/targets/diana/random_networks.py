@@ -305,7 +305,7 @@ def slow_cpu() -> AbstractContextManager[object]:
 
 def dispatched(model: onnx.ModelProto) -> ModuleOp:
     """A model on DIANA up to the decision which engine computes what, with a CPU too slow to be chosen."""
-    names = ("fold-constants", "fold-dead-channels", "fuse-requant", "legalize-convs", "dispatch")
+    names = ("fold-constants", "fold-dead-channels", "fuse-requant", "legalize-convs", "orient-maps", "dispatch")
     with slow_cpu():
         return run_passes(import_model(model), [SetTarget(), *(pass_class(name)() for name in names)])
 
