@@ -22,8 +22,10 @@ from htvm_ir.errors import HtvmError
 from htvm_ir.passes.host_loops import pointwise, requant, shapes, windows
 from htvm_ir.passes.host_loops.arithmetic import Value
 from htvm_ir.passes.host_loops.buffers import Buffer, Constants
+from htvm_ir.passes.host_loops.copies import WordCopy, fill_with_zeros
 from htvm_ir.passes.host_loops.emitter import Emitter
 from htvm_ir.passes.host_loops.kernel import Kernel, Lowering, integer_type
+from htvm_ir.passes.host_loops.merging import merge_axes
 from htvm_ir.passes.workloads import layout_of, module_target
 
 LOWERINGS: dict[type[Operation], Lowering] = {
@@ -45,8 +47,8 @@ LOWERINGS: dict[type[Operation], Lowering] = {
 }
 """What the host can compute."""
 
-AXES = {2: ("n", "k"), 3: ("n", "k", "x"), 4: ("n", "k", "y", "x")}
-"""Names of the loops over an output, by rank."""
+AXES = {1: ("i",), 2: ("n", "k"), 3: ("n", "k", "x"), 4: ("n", "k", "y", "x")}
+"""Names of the loops over an output, by rank; one axis is what remains if all others can be merged into it."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +85,7 @@ def _lower(module: ModuleOp, dispatch: accel.DispatchOp) -> None:
         lowerings=LOWERINGS,
     )
     for memref, value in zip(dispatch.outputs, dispatch.yielded, strict=True):
-        _write(kernel, _buffer(memref, value), value)
+        _write(*merge_axes(kernel, _buffer(memref, value), value), value)
     kernel.emit.remove_unused()
     Rewriter.erase_op(dispatch)
 
@@ -100,7 +102,7 @@ def _write(kernel: Kernel, output: Buffer, value: SSAValue) -> None:
     rank = len(output.shape)
     names = AXES.get(rank) or tuple(f"i{axis}" for axis in range(rank))
     order, stored_shape = output.layout.order, output.layout.stored_shape(output.shape)
-    unroll, border = _unroll(kernel, output, value), _border(value)
+    unroll, border, copy = _unroll(kernel, output, value), _border(value), WordCopy.of(kernel, output, value)
     zero_type = integer_type(graph.tensor_type(value).element_type)
 
     def store(element: SSAValue, stored: Sequence[Value]) -> None:
@@ -120,11 +122,14 @@ def _write(kernel: Kernel, output: Buffer, value: SSAValue) -> None:
     def loops(stored: tuple[Value, ...], inside: bool, axis: int) -> None:
         depth = len(stored)
         extent = output.shape[axis] if inside else 0
-        copies = unroll if depth == rank - 1 else 1
-        cuts = [0, *(border if inside and axis == rank - 1 else ()), extent]
+        is_row = depth == rank - 1
+        copied = copy.row(kernel.emit, stored) if copy is not None and inside and is_row else 0
+        filled = fill_with_zeros(kernel.emit, output, stored, extent) if is_row else stored_shape[depth]
+        copies = unroll if is_row else 1
+        cuts = [copied, *(border if inside and axis == rank - 1 else ()), extent]
         for low, high in itertools.pairwise(cuts):
             kernel.emit.loop(low, high, names[axis], lambda i: nest((*stored, i), inside), copies)
-        kernel.emit.loop(extent, stored_shape[depth], names[axis], lambda i: nest((*stored, i), False), copies)
+        kernel.emit.loop(extent, filled, names[axis], lambda i: nest((*stored, i), False), copies)
 
     nest((), True)
 

@@ -108,7 +108,7 @@ class Arithmetic(Placement):
 
     def xor(self, base: Value, step: int, rhs: int, hint: str | None = None) -> Value:
         """(base + step) ^ rhs, folded where ``base`` is a multiple of ``rhs + 1``, a power of two."""
-        if divides(rhs + 1, base, self.loops):
+        if rhs == 0 or divides(rhs + 1, base, self.loops):
             return self.add(base, step ^ rhs, hint)
         at = self.add(base, step, hint)
         return at ^ rhs if isinstance(at, int) else self._binary(arith.XOrIOp, at, rhs, hint)
