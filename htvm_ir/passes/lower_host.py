@@ -19,7 +19,7 @@ from xdsl.rewriter import Rewriter
 
 from htvm_ir.dialects import accel, graph
 from htvm_ir.errors import HtvmError
-from htvm_ir.passes.host_loops import pointwise, requant, shapes, windows
+from htvm_ir.passes.host_loops import pointwise, pools, requant, shapes, windows
 from htvm_ir.passes.host_loops.arithmetic import Value
 from htvm_ir.passes.host_loops.buffers import Buffer, Constants
 from htvm_ir.passes.host_loops.copies import WordCopy, fill_with_zeros
@@ -31,7 +31,7 @@ from htvm_ir.passes.workloads import layout_of, module_target
 LOWERINGS: dict[type[Operation], Lowering] = {
     graph.Conv2dOp: windows.conv2d,
     graph.DenseOp: windows.dense,
-    graph.PoolOp: windows.pool,
+    graph.PoolOp: pools.pool,
     graph.AddOp: pointwise.add,
     graph.SubOp: pointwise.sub,
     graph.MulOp: pointwise.mul,

@@ -193,6 +193,12 @@ class FunctionPrinter:
         self._define(op.result, f"{a} {COMPARISONS[predicate]} {b}")
 
     @print_op.register
+    def _(self, op: arith.AddUIExtendedOp) -> None:
+        if op.overflow.first_use is not None:
+            raise self.fail(op, "C has no carry")
+        self._print_unsigned(op, "+")
+
+    @print_op.register
     def _(self, op: arith.SelectOp) -> None:
         self._define(op.result, f"{self.text(op.cond)} ? {self.text(op.lhs)} : {self.text(op.rhs)}")
 

@@ -56,7 +56,7 @@ def _groups(buffers: Sequence[Buffer]) -> list[list[int]]:
     Axes that take no more than one element anywhere are left out.
     """
     shape, order = buffers[0].shape, buffers[0].layout.order
-    strides = [_strides(buffer) for buffer in buffers]
+    strides = [buffer.strides for buffer in buffers]
     extents = [dict(zip(b.layout.order, b.layout.stored_shape(b.shape), strict=True)) for b in buffers]
     groups: list[list[int]] = []
     for axis in order:
@@ -70,16 +70,10 @@ def _groups(buffers: Sequence[Buffer]) -> list[list[int]]:
     return groups or [[order[-1]]]
 
 
-def _strides(buffer: Buffer) -> dict[int, int]:
-    """Elements between neighbours along each logical axis, before bytes are exchanged."""
-    stored = buffer.layout.stored_shape(buffer.shape)
-    return {axis: prod(stored[place + 1 :]) for place, axis in enumerate(buffer.layout.order)}
-
-
 def _merged(buffer: Buffer, groups: Sequence[Sequence[int]]) -> Buffer:
     """The same memory with one axis for each group; only the outermost axis of a group may be padded."""
     shape = tuple(prod(buffer.shape[axis] for axis in group) for group in groups)
-    strides = _strides(buffer)
+    strides = buffer.strides
     order = tuple(sorted(range(len(groups)), key=lambda n: -strides[groups[n][-1]]))
     multiple = tuple(
         buffer.layout.multiple[first] * prod(buffer.shape[axis] for axis in rest) for first, *rest in groups
