@@ -32,7 +32,7 @@ ROWS = 2
 STEP = 8
 """Words that one pass through a loop adds: its own cost is then a tenth."""
 
-SHORTEST = 3
+SHORTEST = 4
 """Bytes of a row from which on words cost less than bytes."""
 
 
