@@ -29,8 +29,11 @@ from htvm_ir.tiling.problem import Problem
 OX_LAYOUT = Layout((0, 1, 2, 3), (1, 1, 1, LANES), xor=3)
 """Feature maps: CHW, rows padded to 16 bytes, every word reversed (HTVM's and DORY's layout)."""
 
-VECTOR_LAYOUT = Layout((0, 1), (1, LANES), xor=3)
-"""Vectors: padded to 16 bytes, every word reversed."""
+VECTOR_LAYOUT = Layout((0, 1), (1, LANES))
+"""Vectors: padded to 16 bytes, in the order of a C array, so that the CPU need not reverse them at the network's edges.
+
+The array still reverses words; the packed weights make up for it. A sum does not care.
+"""
 
 
 @dataclass(frozen=True)
@@ -66,7 +69,7 @@ class Digital(Engine):
         channels = weights.shape[0]
         bias = np.zeros(channels, np.int32) if workload.bias is None else workload.bias.astype(np.int32)
         if workload.kind == "dense":
-            data = packing.pack_dense(weights, bias)
+            data = packing.pack_dense(*packing.for_plain_vectors(weights, bias))
         elif (lanes := diagonal.lanes_of(workload)) is not None:
             data = packing.pack_diagonal(weights, bias, lanes)
         elif workload.is_depthwise:

@@ -1,0 +1,149 @@
+"""The loops over a kernel's output: every stored element once, in stored order, zero in the padding."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+
+from xdsl.ir import Operation, SSAValue
+
+from htvm_ir.dialects import accel, graph
+from htvm_ir.passes.host_loops import windows
+from htvm_ir.passes.host_loops.arithmetic import Value
+from htvm_ir.passes.host_loops.buffers import Buffer
+from htvm_ir.passes.host_loops.copies import WordCopy, fill_with_zeros
+from htvm_ir.passes.host_loops.kernel import Kernel, integer_type
+from htvm_ir.passes.host_loops.merging import merge_axes
+
+AXES = {1: ("i",), 2: ("n", "k"), 3: ("n", "k", "x"), 4: ("n", "k", "y", "x")}
+"""Names of the loops over an output, by rank; one axis is what remains if all others can be merged into it."""
+
+Stored = tuple[Value, ...]
+"""The first indices of an element in stored order."""
+
+
+@dataclass(frozen=True)
+class OutputLoops:
+    """A loop for each stored axis of ``output``, which holds ``value``.
+
+    unroll: elements of a row to write one after the other. border: where to cut rows. copy: how rows are copied in
+    words, if they are. jammed: an axis and how many of its indices to go through together, inside the loops over the
+    axes below it.
+    """
+
+    kernel: Kernel
+    output: Buffer
+    value: SSAValue
+    unroll: int
+    border: tuple[int, ...]
+    copy: WordCopy | None
+    jammed: tuple[int, int] | None
+
+    @staticmethod
+    def of(kernel: Kernel, output: Buffer, value: SSAValue) -> OutputLoops:
+        """The loops that suit the layouts."""
+        kernel, output = merge_axes(kernel, output, value)
+        copy = WordCopy.of(kernel, output, value)
+        unroll = _unroll(kernel, output, value)
+        return OutputLoops(kernel, output, value, unroll, _border(value), copy, _jammed(kernel, output, value))
+
+    def write(self) -> None:
+        """Emit them."""
+        self._nest([()], True)
+
+    def _nest(self, starts: list[Stored], inside: bool) -> None:
+        """The loops below ``starts``, which have the same length; ``inside``: they are no padding."""
+        emit, depth = self.kernel.emit, len(starts[0])
+        axis = self.output.layout.order[depth]
+        extent = self.output.shape[axis] if inside else 0
+        if depth == len(self.output.shape) - 1:
+            self._rows(starts, extent)
+            return
+        stored, name = self.output.layout.stored_shape(self.output.shape)[depth], self._name(axis)
+        size = self.jammed[1] if self.jammed is not None and self.jammed[0] == axis else 1
+
+        def below(group: list[Value]) -> None:
+            self._nest([(*start, i) for start in starts for i in group], True)
+
+        emit.loop_over_groups(0, extent, name, below, size)
+        emit.loop(extent, stored, name, lambda i: self._nest([(*start, i) for start in starts], False))
+
+    def _rows(self, starts: list[Stored], extent: int) -> None:
+        """One row below each of ``starts``, of which ``extent`` elements are no padding."""
+        emit, axis = self.kernel.emit, self.output.layout.order[-1]
+        copied = 0
+        for start in starts if self.copy is not None and extent else ():
+            assert self.copy is not None
+            copied = self.copy.row(emit, start)
+        border = self.border if extent and axis == len(self.output.shape) - 1 else ()
+
+        def column(i: Value) -> None:
+            for start in starts:
+                self._store((*start, i), True)
+
+        for low, high in itertools.pairwise((copied, *border, extent)):
+            emit.loop(low, high, self._name(axis), column, self.unroll)
+        for start in starts:
+            filled = fill_with_zeros(emit, self.output, start, extent)
+            emit.loop(extent, filled, self._name(axis), lambda i, start=start: self._store((*start, i), False))
+
+    def _store(self, stored: Stored, inside: bool) -> None:
+        """The element at an index in stored order."""
+        emit, order = self.kernel.emit, self.output.layout.order
+        if inside:
+            element = self.kernel.element(self.value, tuple(stored[order.index(axis)] for axis in range(len(order))))
+        else:
+            element = emit.constant(0, integer_type(graph.tensor_type(self.value).element_type))
+        memref, at = self.output.address(emit, stored)
+        emit.store(element, memref, at)
+
+    def _name(self, axis: int) -> str:
+        names = AXES.get(len(self.output.shape))
+        return names[axis] if names else f"i{axis}"
+
+
+def _producer(value: SSAValue) -> tuple[Operation | SSAValue, list[Operation]]:
+    """Where an element comes from through ops that keep its index, and those ops."""
+    passed: list[Operation] = []
+    while isinstance(value.owner, graph.RequantOp | graph.LookupOp | accel.ConvertLayoutOp):
+        passed.append(value.owner)
+        value = value.owner.input
+    return value.owner if isinstance(value.owner, Operation) else value, passed
+
+
+def _border(value: SSAValue) -> tuple[int, ...]:
+    """Where to cut the loop over columns so that the windows of its middle part touch no padding.
+
+    There the loop over the window's columns has a known length, and the C compiler unrolls it.
+    """
+    low, high = _interior(value)
+    return (low, high) if low < high else ()
+
+
+def _interior(value: SSAValue) -> tuple[int, int]:
+    """The columns of a map whose windows touch no padding, nor do those of the map they lie on, if it is not stored."""
+    producer, _ = _producer(value)
+    if not isinstance(producer, graph.Conv2dOp | graph.PoolOp):
+        return (0, 0)
+    window = windows.windows_of(producer)[1]
+    below = _interior(producer.input)
+    return window.inside(*below) if below[0] < below[1] else window.interior
+
+
+def _unroll(kernel: Kernel, output: Buffer, value: SSAValue) -> int:
+    """How many elements of the innermost axis to write in a row.
+
+    Where bytes are permuted in groups, the addresses in a group are then a base plus constants.
+    """
+    producer, passed = _producer(value)
+    groups = [output.layout.xor + 1, *(b.layout.xor + 1 for b in kernel.buffers.values())]
+    return max(groups) if isinstance(producer, SSAValue) and passed else 1
+
+
+def _jammed(kernel: Kernel, output: Buffer, value: SSAValue) -> tuple[int, int] | None:
+    """The axis along which a copied input permutes bytes, if its rows are columns of the output, and their number."""
+    producer, passed = _producer(value)
+    source = kernel.buffers.get(producer) if isinstance(producer, SSAValue) and passed else None
+    if source is None or not source.layout.xor or source.layout.order[-1] == output.layout.order[-1]:
+        return None
+    return source.layout.order[-1], source.layout.xor + 1
