@@ -115,7 +115,7 @@ def test_htvm_without_a_tile_is_an_error(tmp_path: Path) -> None:
 
 def test_engines_that_htvm_does_not_know(tmp_path: Path) -> None:
     with (
-        patch.object(Digital, "baseline", lambda *_: None),
+        patch.object(Digital, "baseline", return_value=None),
         pytest.raises(HtvmError, match="--tiler=dory: HTVM has no rules for the digital engine of diana"),
     ):
         compiled_on(262_144, *convolution(), tmp_path)
