@@ -44,6 +44,7 @@ COMPILE_FIELDS: dict[str, Any] = {
             "macs": int,
             "cycles": int,
             "tile": (dict, type(None)),
+            "resident": list,
             "proven_optimal": (bool, type(None)),
         }
     ],
