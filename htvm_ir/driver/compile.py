@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from xdsl.dialects.builtin import ModuleOp
 
+    from htvm_ir.driver.plans import Entry
     from htvm_ir.driver.quantize import Quantized
     from htvm_ir.frontends.onnx import Rounding
     from htvm_ir.targets.target import Target

@@ -27,7 +27,10 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[
 
 
 def layers(report: Report, measured: Mapping[str, int] | None = None) -> str:
-    """One row a kernel: where it runs and what it costs; ``measured`` adds cycles seen on the virtual SoC."""
+    """One row a kernel: where it runs and what it costs, and whether it reads from and writes to local memory directly.
+
+    ``measured`` adds cycles seen on the virtual SoC.
+    """
     rows: list[list[str]] = []
     known = {layer["kernel"] for layer in report["layers"]}
     for layer in report["layers"]:
@@ -44,14 +47,21 @@ def layers(report: Report, measured: Mapping[str, int] | None = None) -> str:
             row.append(f"{measured.get(layer['kernel'], 0):,}")
         sizes = [] if tile is None else [f"{name}={size}" for name, size in tile.items()]
         row.append(" ".join([*sizes, *filter(None, [layer["mapping"]])]))
-        rows.append([*row, layer["reason"] or ""])
+        rows.append([*row, _stays(layer["resident"]), layer["reason"] or ""])
     total = ["total", "", "", "", f"{sum(layer['macs'] for layer in report['layers']):,}"]
     total.append(f"{report['cycles']['predicted']:,}")
     header = ["layer", "op", "shape", "engine", "MACs", "predicted"]
     if measured is not None:
         header.append("cycles")
         total.append(f"{sum(c for name, c in measured.items() if name in known):,}")
-    return table([*header, "tile", "reason"], [*rows, [*total, "", ""]], right=(4, 5, *([6] if measured else [])))
+    header += ["tile", "stays", "reason"]
+    return table(header, [*rows, [*total, "", "", ""]], right=(4, 5, *([6] if measured else [])))
+
+
+def _stays(resident: Sequence[str]) -> str:
+    """Which operands lie in local memory from one kernel to the next: in, out or both."""
+    ways = ("in" if any(name.startswith("input") for name in resident) else "", "out" if "output" in resident else "")
+    return " ".join(filter(None, ways))
 
 
 def totals(report: Report) -> str:

@@ -45,6 +45,7 @@ COMPILE_FIELDS: dict[str, Any] = {
             "cycles": int,
             "tile": (dict, type(None)),
             "mapping": (str, type(None)),
+            "resident": list,
             "proven_optimal": (bool, type(None)),
         }
     ],
