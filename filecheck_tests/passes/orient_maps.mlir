@@ -3,7 +3,7 @@
 // The array computes 16 columns for the 3 of this map, and 48 for the 40 rows of the turned one. The kernel is turned
 // with the map, the padding too; the mean over the map looks the same from both sides and leaves nothing to turn back.
 
-// CHECK: accel.orientation = {{[0-9]+}} : i64
+// CHECK: accel.orientation = {swapped = {{[0-9]+}} : i64}
 builtin.module attributes {accel.target = #accel.target<"diana">} {
 // CHECK-LABEL: func.func @main
 // CHECK-NEXT: %[[IN:.*]] = graph.transpose %x permutation [0, 1, 3, 2] {graph.name = "input", graph.turned = array<i64: 0, 1, 3, 2>} : tensor<1x4x40x3xi8> -> tensor<1x4x3x40xi8>

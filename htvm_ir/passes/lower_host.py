@@ -40,6 +40,7 @@ LOWERINGS: dict[type[Operation], Lowering] = {
     graph.SliceOp: shapes.slice_,
     graph.PadOp: shapes.pad,
     graph.TransposeOp: shapes.transpose,
+    graph.ReverseOp: shapes.reverse,
     accel.ConvertLayoutOp: shapes.convert_layout,
     graph.RequantOp: requant.requant,
 }

@@ -6,11 +6,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from xdsl.context import Context
-from xdsl.dialects.builtin import IntegerAttr, ModuleOp
+from xdsl.dialects.builtin import DictionaryAttr, IntegerAttr, ModuleOp
 from xdsl.passes import ModulePass
 
 from htvm_ir.dialects.attributes import integer
 from htvm_ir.passes.choices import candidates, joints, kernels, prices
+from htvm_ir.passes.fold_constants import remove_dead
 from htvm_ir.passes.turn_region import Region, regions, turn_region
 from htvm_ir.passes.turns import Turn
 from htvm_ir.passes.workloads import ANCHORS, following_requant, main_function, module_target, workload_of
@@ -19,7 +20,10 @@ from htvm_ir.targets.target import Target
 from htvm_ir.targets.workload import Workload
 
 SAVED = "accel.orientation"
-"""Module attribute, if maps were turned: predicted cycles saved by exchanging height and width."""
+"""Module attribute, if maps were turned: predicted cycles saved by each of TURNS."""
+
+TURNS = {"swapped": Turn(swap=True), "mirrored": Turn(mirror=True)}
+"""What is tried, one after the other."""
 
 WORTH = 50
 """A turn must save one part in so many of the network's cycles; less may be the prediction's error (model choice)."""
@@ -39,25 +43,31 @@ class OrientMaps(ModulePass):
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         prices_ = Prices(module_target(op), self.seconds)
-        hopeful = [n for n, region in enumerate(_regions(op)) if prices_.saved(region, Turn()) > 0]
-        before = best = prices_.network(op) if hopeful else 0
-        for number in hopeful:
-            turn_region(_regions(trial := op.clone())[number], Turn())
-            if best - (cycles := prices_.network(trial)) > before // WORTH:
-                best = cycles
-                turn_region(_regions(op)[number], Turn())
-        if best < before:
-            op.attributes[SAVED] = integer(before - best)
+        saved: dict[str, int] = {}
+        for name, turn in TURNS.items():
+            hopeful = [n for n, region in enumerate(_regions(op, turn)) if prices_.promises(region, turn)]
+            before = best = prices_.network(op) if hopeful else 0
+            for number in hopeful:
+                turn_region(_regions(trial := op.clone(), turn)[number], turn)
+                if best - (cycles := prices_.network(trial)) > before // WORTH:
+                    best = cycles
+                    turn_region(_regions(op, turn)[number], turn)
+            if best < before:
+                saved[name] = before - best
+        if saved:
+            op.attributes[SAVED] = DictionaryAttr({name: integer(cycles) for name, cycles in saved.items()})
+            remove_dead(main_function(op).body.block)
 
 
 def orientation(module: ModuleOp) -> dict[str, int]:
     """What was done to maps, and the predicted cycles it saves."""
     saved = module.attributes.get(SAVED)
-    return {"swapped": saved.value.data} if isinstance(saved, IntegerAttr) else {}
+    entries = saved.data.items() if isinstance(saved, DictionaryAttr) else ()
+    return {name: cycles.value.data for name, cycles in entries if isinstance(cycles, IntegerAttr)}
 
 
-def _regions(module: ModuleOp) -> list[Region]:
-    return regions(main_function(module).body.block)
+def _regions(module: ModuleOp, turn: Turn) -> list[Region]:
+    return regions(main_function(module).body.block, turn)
 
 
 @dataclass
@@ -76,8 +86,11 @@ class Prices:
         found = candidates(function, self.target, self.seconds, self.prices)
         return assign(kernels(found), joints(found, function, self.target), self.seconds).cycles
 
-    def saved(self, region: Region, turn: Turn) -> int:
-        """What the ops of a region, each for itself, would save if they were turned."""
+    def promises(self, region: Region, turn: Turn) -> bool:
+        """Whether turning a region could save time: in ops, each for itself, or where the network's input enters it."""
+        return self._ops_save(region, turn) > 0
+
+    def _ops_save(self, region: Region, turn: Turn) -> int:
         return sum(
             self.best(workload) - self.best(turned)
             for workload in _workloads(region)

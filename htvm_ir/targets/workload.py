@@ -61,6 +61,7 @@ class Workload:
     zero_point: of the input of a conv2d or dense, which multiplies ``x - zero_point``; pads hold it.
     bias_is_computed: there is a bias, but it is not constant.
     window, mode: height and width of a pooling window, and whether it is ``max`` or ``average``.
+    reversed_axes: along which a reverse turns the order of elements.
     """
 
     kind: str
@@ -78,6 +79,7 @@ class Workload:
     bias_is_computed: bool = False
     window: tuple[int, int] = (1, 1)
     mode: str = ""
+    reversed_axes: tuple[int, ...] = ()
 
     @property
     def kernel(self) -> tuple[int, int]:

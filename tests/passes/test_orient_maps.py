@@ -6,6 +6,7 @@ import networks
 import numpy as np
 import pytest
 from hypothesis import given, settings
+from hypothesis import strategies as st
 from networks import Net, apply, count, inputs_of
 from turned_networks import turnable
 from xdsl.dialects.builtin import ModuleOp
@@ -20,34 +21,34 @@ from htvm_ir.passes.turn_region import regions, turn_region
 from htvm_ir.passes.turns import Turn
 from htvm_ir.passes.workloads import main_function, module_target
 
+TURNS = (Turn(swap=True), Turn(mirror=True), Turn(swap=True, mirror=True))
 
-def turn_all(module: ModuleOp) -> int:
-    """Turn every region, whatever it costs; their number."""
-    block = main_function(module).body.block
-    found = regions(block)
-    for region in found:
-        turn_region(region, Turn())
+
+def turn_all(module: ModuleOp, turn: Turn) -> None:
+    """Turn every region, whatever it costs."""
+    for region in regions(main_function(module).body.block, turn):
+        turn_region(region, turn)
     module.verify()
-    return len(found)
 
 
-def assert_same(module: ModuleOp) -> None:
+def assert_same(module: ModuleOp, turn: Turn) -> None:
     inputs = inputs_of(module)
     expected = run(module, inputs)
-    turn_all(module)
+    turn_all(module, turn)
     for result, wanted in zip(run(module, inputs), expected, strict=True):
         np.testing.assert_array_equal(result, wanted)
 
 
 @settings(deadline=None, max_examples=150)
-@given(turnable())
-def test_turned_networks_compute_the_same(module: ModuleOp) -> None:
-    assert_same(module)
+@given(turnable(), st.sampled_from(TURNS))
+def test_turned_networks_compute_the_same(module: ModuleOp, turn: Turn) -> None:
+    assert_same(module, turn)
 
 
-@pytest.mark.parametrize("seed", range(20))
-def test_regions_between_ops_that_have_no_turned_form(seed: int) -> None:
-    assert_same(networks.random_network(seed))
+@pytest.mark.parametrize("turn", TURNS)
+@pytest.mark.parametrize("seed", range(12))
+def test_regions_between_ops_that_have_no_turned_form(seed: int, turn: Turn) -> None:
+    assert_same(networks.random_network(seed), turn)
 
 
 def keywords(height: int = 25, width: int = 5) -> ModuleOp:
@@ -100,7 +101,7 @@ def test_the_entering_transposition_writes_the_layout_of_the_engine() -> None:
 def test_a_flattened_map_permutes_the_weights_of_its_readers() -> None:
     net = Net((1, 2, 3, 2))
     module = net.module(net.dense(net.flatten(net.conv(net.arguments[0], 2, (1, 1))), 3))
-    turn_all(module)
+    turn_all(module, Turn(swap=True))
     assert count(module, "graph.transpose") == 1
     (transpose,) = [op for op in module.walk() if isinstance(op, graph.TransposeOp)]
     assert values(transpose.permutation) == (0, 1, 3, 2)
