@@ -19,7 +19,7 @@ from xdsl.rewriter import Rewriter
 
 from htvm_ir.dialects import accel, graph
 from htvm_ir.errors import HtvmError
-from htvm_ir.passes.host_loops import pointwise, requant, shapes, windows
+from htvm_ir.passes.host_loops import pointwise, requant, shapes, windows, words
 from htvm_ir.passes.host_loops.arithmetic import Value
 from htvm_ir.passes.host_loops.buffers import Buffer, Constants
 from htvm_ir.passes.host_loops.emitter import Emitter
@@ -87,7 +87,9 @@ def _lower(module: ModuleOp, dispatch: accel.DispatchOp) -> None:
         lowerings=LOWERINGS,
     )
     for memref, value in zip(dispatch.outputs, dispatch.yielded, strict=True):
-        _write(kernel, _buffer(memref, value), value)
+        output = _buffer(memref, value)
+        if not words.copy_words(kernel, output, value):
+            _write(kernel, output, value)
     kernel.emit.remove_unused()
     Rewriter.erase_op(dispatch)
 

@@ -7,16 +7,19 @@ from dataclasses import dataclass, field
 
 from xdsl.context import Context
 from xdsl.dialects.builtin import DictionaryAttr, IntegerAttr, ModuleOp
+from xdsl.ir import BlockArgument, Operation
 from xdsl.passes import ModulePass
 
 from htvm_ir.dialects.attributes import integer
 from htvm_ir.passes.choices import candidates, joints, kernels, prices
 from htvm_ir.passes.fold_constants import remove_dead
 from htvm_ir.passes.turn_region import Region, regions, turn_region
-from htvm_ir.passes.turns import Turn
+from htvm_ir.passes.turns import COLUMNS, Turn
 from htvm_ir.passes.workloads import ANCHORS, following_requant, main_function, module_target, workload_of
 from htvm_ir.schedule.assign import assign
+from htvm_ir.targets.layout import Layout
 from htvm_ir.targets.target import Target
+from htvm_ir.targets.word_copies import workload_copy
 from htvm_ir.targets.workload import Workload
 
 SAVED = "accel.orientation"
@@ -88,7 +91,21 @@ class Prices:
 
     def promises(self, region: Region, turn: Turn) -> bool:
         """Whether turning a region could save time: in ops, each for itself, or where the network's input enters it."""
-        return self._ops_save(region, turn) > 0
+        return self._ops_save(region, turn) > 0 or (turn.mirror and any(map(self._enters_in_words, region)))
+
+    def _enters_in_words(self, op: Operation) -> bool:
+        """Whether the network's input would be moved in words, if it were mirrored for the first engine of an op."""
+        if not isinstance(op.operands[0], BlockArgument) or not isinstance(op, ANCHORS):
+            return False
+        workload = workload_of(op, following_requant(op))
+        x = workload.inputs[0]
+        copy = Workload("reverse", (x,), x, reversed_axes=(COLUMNS,))
+        engine = next(
+            (e for e in self.target.engines if e.name in self.prices(workload, self.target, self.seconds)[0]), None
+        )
+        if engine is None:
+            return False
+        return workload_copy(copy, (Layout.row_major(len(x.shape)), engine.layouts(workload)[0])) is not None
 
     def _ops_save(self, region: Region, turn: Turn) -> int:
         return sum(

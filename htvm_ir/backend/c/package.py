@@ -15,6 +15,7 @@ from htvm_ir.backend.c.printer import FunctionPrinter
 from htvm_ir.backend.c.scope import CFile, module_target
 from htvm_ir.backend.c.signature import Boundary, Parameter, parameters
 from htvm_ir.backend.c.types import memref_type, shape_text
+from htvm_ir.backend.c.words import word_functions
 from htvm_ir.dialects.graph import NAME
 from htvm_ir.errors import HtvmError
 from htvm_ir.targets.target import Target
@@ -114,7 +115,7 @@ class _Package:
             "// Right shifts of negative numbers are arithmetic, as every compiler for this target has them.",
             self._includes(f"{self.prefix}_kernels.h"),
         ]
-        return "\n\n".join([*head, *file.data, *texts]) + "\n"
+        return "\n\n".join([*head, *file.data, *word_functions(self.module), *texts]) + "\n"
 
     def _parameters(self, function: FuncOp) -> list[Parameter]:
         return parameters(function, written_arguments(function, self.module))

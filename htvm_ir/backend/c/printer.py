@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from functools import singledispatchmethod
 
 from xdsl.dialects import arith, func, memref, scf
-from xdsl.dialects.builtin import DYNAMIC_INDEX, DenseArrayBase, FloatAttr, IntegerAttr, IntegerType, i1
+from xdsl.dialects.builtin import DYNAMIC_INDEX, DenseArrayBase, FloatAttr, IntegerAttr, IntegerType, i1, i32
 from xdsl.ir import Attribute, BlockArgument, Operation, SSAValue
 from xdsl.utils.hints import isa
 
@@ -19,6 +19,7 @@ from htvm_ir.backend.c import engines
 from htvm_ir.backend.c.names import KEYWORDS, Names
 from htvm_ir.backend.c.scope import CFile
 from htvm_ir.backend.c.types import c_type, element_bytes, memory_space, memref_type, strides_of
+from htvm_ir.backend.c.words import LOAD_WORD, STORE_WORD
 from htvm_ir.dialects import accel, dma
 from htvm_ir.errors import HtvmError
 
@@ -247,11 +248,24 @@ class FunctionPrinter:
                         self._assign(variables, inner.arguments)
 
     @print_op.register
+    def _(self, op: memref.ViewOp) -> None:
+        size = op.result.type.element_type
+        if self.text(op.byte_shift) != "0" or size != i32:
+            raise self.fail(op, "only a whole buffer can be seen as words of 32 bits")
+        self._texts[op.result] = self.text(op.source)
+
+    @print_op.register
     def _(self, op: memref.LoadOp) -> None:
+        if isinstance(op.memref.owner, memref.ViewOp):
+            self._define(op.res, f"{LOAD_WORD}({self.text(op.memref)}, {self.text(op.indices[0])})")
+            return
         self._define(op.res, self._element(op.memref, op.indices))
 
     @print_op.register
     def _(self, op: memref.StoreOp) -> None:
+        if isinstance(op.memref.owner, memref.ViewOp):
+            self.line(f"{STORE_WORD}({self.text(op.memref)}, {self.text(op.indices[0])}, {self.text(op.value)});")
+            return
         self.line(f"{self._element(op.memref, op.indices)} = {self.text(op.value)};")
 
     def _element(self, buffer: SSAValue, indices: Sequence[SSAValue]) -> str:

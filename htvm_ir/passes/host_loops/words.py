@@ -1,0 +1,93 @@
+"""Kernels that only move bytes, in words where the order inside the words stays."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import prod
+
+from xdsl.dialects import memref
+from xdsl.dialects.builtin import MemRefType, i8, i32
+from xdsl.ir import Operation, SSAValue
+
+from htvm_ir.dialects.accel import ConvertLayoutOp
+from htvm_ir.dialects.graph import ReshapeOp, ReverseOp, SliceOp, TransposeOp, tensor_type
+from htvm_ir.dialects.graph.evaluate import evaluate
+from htvm_ir.passes.host_loops.arithmetic import Value
+from htvm_ir.passes.host_loops.buffers import Buffer
+from htvm_ir.passes.host_loops.emitter import Emitter
+from htvm_ir.passes.host_loops.kernel import Kernel
+from htvm_ir.targets.word_copies import WORD, WordCopy, positions, word_copy
+
+MOVES = (ConvertLayoutOp, ReshapeOp, ReverseOp, SliceOp, TransposeOp)
+"""Ops whose result holds elements of the operand and nothing else."""
+
+UNROLL = 8
+"""Words moved in a row."""
+
+
+def copy_words(kernel: Kernel, output: Buffer, value: SSAValue) -> bool:
+    """Write ``value`` in words; False, and nothing is done, if it is no copy of a buffer or not one of words."""
+    moves: list[Operation] = []
+    source = value
+    while isinstance(source.owner, MOVES):
+        moves.append(source.owner)
+        source = source.owner.input
+    buffer = kernel.buffers.get(source)
+    if buffer is None or tensor_type(value).element_type != i8:
+        return False
+    if buffer.layout.xor != output.layout.xor and not any(isinstance(op, ReverseOp) for op in moves):
+        return False  # quickly: the bytes of a word change places
+    if prod(buffer.layout.stored_shape(buffer.shape)) % WORD:
+        return False
+    sources = positions(buffer.shape, buffer.layout)
+    for op in reversed(moves):
+        sources = sources if isinstance(op, ConvertLayoutOp) else evaluate(op, [sources])
+    copy = word_copy(sources, output.layout)
+    if copy is None:
+        return False
+    _emit(kernel.emit, copy, buffer, output)
+    return True
+
+
+def _emit(emit: Emitter, copy: WordCopy, source: Buffer, output: Buffer) -> None:
+    """Loops over the words of the destination in stored order."""
+    words_in, words_out = _words(emit, source), _words(emit, output)
+
+    def loops(at: tuple[Value, ...], inside: bool) -> None:
+        depth = len(at)
+        if depth == len(copy.stored):
+            target = _linear(emit, at, copy.stored)
+            word = emit.load(words_in, (_source(emit, copy, at),), "word") if inside else emit.constant(0, i32)
+            emit.store(word, words_out, (target,))
+            return
+        unroll = UNROLL if depth == len(copy.stored) - 1 else 1
+        extent = copy.extents[depth] if inside else 0
+        emit.loop(0, extent, "i", lambda i: loops((*at, i), True), unroll)
+        emit.loop(extent, copy.stored[depth], "i", lambda i: loops((*at, i), False), unroll)
+
+    loops((), True)
+
+
+def _words(emit: Emitter, buffer: Buffer) -> SSAValue:
+    """The buffer's memory as words."""
+    flat = buffer.flat(emit)
+    assert isinstance(flat.type, MemRefType)
+    type_ = MemRefType(i32, [flat.type.get_shape()[0] // WORD], memory_space=flat.type.memory_space)
+    zero = emit.constant(0)
+    return emit.pure("words", (flat, zero), lambda: memref.ViewOp(flat, zero, [], type_), "words")
+
+
+def _linear(emit: Emitter, at: Sequence[Value], extents: Sequence[int]) -> Value:
+    """The row-major position of an index."""
+    position: Value = 0
+    for i, extent in zip(at, extents, strict=True):
+        position = emit.add(emit.mul(position, extent, "to"), i, "to")
+    return position
+
+
+def _source(emit: Emitter, copy: WordCopy, at: Sequence[Value]) -> Value:
+    position: Value = copy.start
+    for i, step in zip(at, copy.steps, strict=True):
+        distance = emit.mul(i, abs(step), "from")
+        position = emit.add(position, distance, "from") if step >= 0 else emit.sub(position, distance, "from")
+    return position
