@@ -49,6 +49,20 @@ def _connects(value: SSAValue, turn: Turn) -> bool:
     return not isinstance(value.owner, ConstantOp) and not turn.keeps(graph.shape_of(value))
 
 
+def turns_inputs_only(region: Region, turn: Turn) -> bool:
+    """Whether no other maps than inputs of the network would have to be turned at a region's border."""
+    inside = set(region)
+    for op in region:
+        entering = [v.owner for v in maps_of(op) if _connects(v, turn)]
+        if any(isinstance(owner, Operation) and owner not in inside for owner in entering):
+            return False
+        result = op.results[0]
+        free = inside | set(_flattened(result))
+        if not turn.keeps(graph.shape_of(result)) and any(use.operation not in free for use in result.uses):
+            return False
+    return True
+
+
 def turn_region(region: Region, turn: Turn) -> None:
     """Replace a region's ops by turned ones, with transpositions where maps enter and leave it."""
     turning = _Turning(set(region), turn)

@@ -16,7 +16,8 @@ from htvm_ir.dialects.accel import kernels
 from htvm_ir.dialects.attributes import values
 from htvm_ir.interpreters.run import run
 from htvm_ir.passes.dispatch import Dispatch
-from htvm_ir.passes.orient_maps import OrientMaps, Prices, orientation
+from htvm_ir.passes.network_prices import Prices
+from htvm_ir.passes.orient_maps import OrientMaps, orientation
 from htvm_ir.passes.turn_region import regions, turn_region
 from htvm_ir.passes.turns import Turn
 from htvm_ir.passes.workloads import main_function, module_target
