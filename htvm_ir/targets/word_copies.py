@@ -83,7 +83,9 @@ def _merged(nest: WordCopy) -> WordCopy:
     merged = axes[-1:]
     for stored, extent, step in reversed(axes[:-1]):
         inner_stored, inner, inner_step = merged[0]
-        if stored == 1 or (inner == inner_stored and step == inner * inner_step):
+        if inner_stored == 1:
+            merged[0] = (stored, extent, step)
+        elif stored == 1 or (inner == inner_stored and step == inner * inner_step):
             merged[0] = (stored * inner_stored, extent * inner, inner_step)
         else:
             merged.insert(0, (stored, extent, step))

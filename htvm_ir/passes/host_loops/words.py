@@ -21,8 +21,8 @@ from htvm_ir.targets.word_copies import WORD, WordCopy, positions, word_copy
 MOVES = (ConvertLayoutOp, ReshapeOp, ReverseOp, SliceOp, TransposeOp)
 """Ops whose result holds elements of the operand and nothing else."""
 
-UNROLL = 8
-"""Words moved in a row."""
+GROUP = 8
+"""Words moved in one step of a loop."""
 
 
 def copy_words(kernel: Kernel, output: Buffer, value: SSAValue) -> bool:
@@ -53,17 +53,31 @@ def _emit(emit: Emitter, copy: WordCopy, source: Buffer, output: Buffer) -> None
     """Loops over the words of the destination in stored order."""
     words_in, words_out = _words(emit, source), _words(emit, output)
 
+    def move(starts: Sequence[tuple[Value, ...]], inside: bool) -> None:
+        """All loads before the stores: a core waits for what it has just loaded."""
+        zero = emit.constant(0, i32)
+        found = [emit.load(words_in, (_source(emit, copy, at),), "word") if inside else zero for at in starts]
+        for at, word in zip(starts, found, strict=True):
+            emit.store(word, words_out, (_linear(emit, at, copy.stored),))
+
+    def row(at: tuple[Value, ...], low: int, high: int, inside: bool) -> None:
+        groups = (high - low) // GROUP
+
+        def group(n: Value) -> None:
+            first = emit.add(emit.mul(n, GROUP, "i"), low, "i")
+            move([(*at, emit.add(first, distance, "i")) for distance in range(GROUP)], inside)
+
+        emit.loop(0, groups, "i", group)
+        emit.loop(low + groups * GROUP, high, "i", lambda i: move([(*at, i)], inside))
+
     def loops(at: tuple[Value, ...], inside: bool) -> None:
         depth = len(at)
-        if depth == len(copy.stored):
-            target = _linear(emit, at, copy.stored)
-            word = emit.load(words_in, (_source(emit, copy, at),), "word") if inside else emit.constant(0, i32)
-            emit.store(word, words_out, (target,))
-            return
-        unroll = UNROLL if depth == len(copy.stored) - 1 else 1
-        extent = copy.extents[depth] if inside else 0
-        emit.loop(0, extent, "i", lambda i: loops((*at, i), True), unroll)
-        emit.loop(extent, copy.stored[depth], "i", lambda i: loops((*at, i), False), unroll)
+        extent, stored = copy.extents[depth] if inside else 0, copy.stored[depth]
+        for low, high, within in ((0, extent, inside), (extent, stored, False)):
+            if depth == len(copy.stored) - 1:
+                row(at, low, high, within)
+            else:
+                emit.loop(low, high, "i", lambda i, within=within: loops((*at, i), within))
 
     loops((), True)
 
