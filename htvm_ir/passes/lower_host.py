@@ -86,9 +86,11 @@ def _lower(module: ModuleOp, dispatch: accel.DispatchOp) -> None:
         constants=Constants(module, function, name, module_target(module).host_memory),
         lowerings=LOWERINGS,
     )
+    target = module_target(module)
+    has_words = target.memory(target.host_memory).alignment % words.WORD == 0
     for memref, value in zip(dispatch.outputs, dispatch.yielded, strict=True):
         output = _buffer(memref, value)
-        if not words.copy_words(kernel, output, value):
+        if not (has_words and words.copy_words(kernel, output, value)):
             _write(kernel, output, value)
     kernel.emit.remove_unused()
     Rewriter.erase_op(dispatch)

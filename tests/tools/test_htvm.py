@@ -57,6 +57,7 @@ COMPILE_FIELDS: dict[str, Any] = {
     "outputs": [{"name": str, "shape": list, "dtype": str, "scale": float, "zero_point": int}],
     "numerics": str,
     "approximated": list,
+    "orientation": dict,
     "weights_bytes": int,
     "code_bytes": (int, type(None)),
 }
