@@ -102,7 +102,8 @@ def commutes(op: Operation, turn: Turn) -> bool:
         return False
     if isinstance(op, graph.Conv2dOp) and constant_array(op.weights) is None:
         return False
-    return not isinstance(op, graph.Conv2dOp | graph.PoolOp) or min(turn.workload(workload_of(op, None)).pads) >= 0
+    has_pads = turn.mirror and isinstance(op, graph.Conv2dOp | graph.PoolOp)
+    return not has_pads or min(turn.workload(workload_of(op, None)).pads) >= 0
 
 
 def maps_of(op: Operation) -> Sequence[SSAValue]:
