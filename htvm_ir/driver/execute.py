@@ -26,7 +26,7 @@ from htvm_ir.driver.samples import Samples
 from htvm_ir.errors import HtvmError
 from htvm_ir.interpreters.run import Runner
 from htvm_ir.passes.fold_dead_channels import kept_indices, kept_part
-from htvm_ir.passes.workloads import TURNED, kernel_types, layout_of
+from htvm_ir.passes.workloads import MIRRORED, TURNED, kernel_types, layout_of
 
 if TYPE_CHECKING:
     from htvm_ir.driver.compile import Compiled
@@ -247,6 +247,7 @@ class _LayerCheck:
 def _as_named(function: FuncOp, stored: Array) -> Array:
     """The tensor a kernel computes as the model has it: ``orient-maps`` may have turned it."""
     axes = function.attributes.get(TURNED)
+    stored = stored[..., ::-1] if MIRRORED in function.attributes else stored
     return stored.transpose(np.argsort(values(axes))) if isa(axes, Integers) else stored
 
 

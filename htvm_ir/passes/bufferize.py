@@ -35,7 +35,16 @@ from htvm_ir.dialects.graph import NAME
 from htvm_ir.dialects.tiled import NestOp
 from htvm_ir.errors import HtvmError
 from htvm_ir.passes.intervals import RANGE, interval, type_interval
-from htvm_ir.passes.workloads import ENGINE, TURNED, TYPES, main_function, module_target, resident_bytes, stored_type
+from htvm_ir.passes.workloads import (
+    ENGINE,
+    MIRRORED,
+    TURNED,
+    TYPES,
+    main_function,
+    module_target,
+    resident_bytes,
+    stored_type,
+)
 from htvm_ir.targets.target import Target
 
 OUTPUT = "accel.output"
@@ -109,7 +118,7 @@ def _outline(op: DispatchOp | NestOp, buffers: dict[SSAValue, SSAValue], main: B
     types = [value.type for value in (*tensors, *op.results_)]
     computed = op.yielded[0].owner
     if isinstance(computed, Operation):
-        function.attributes |= {key: a for key, a in computed.attributes.items() if key in (NAME, TURNED)}
+        function.attributes |= {key: a for key, a in computed.attributes.items() if key in (NAME, TURNED, MIRRORED)}
     function.attributes |= {ENGINE: StringAttr(op.engine_name), TYPES: ArrayAttr(types)}
     return function
 

@@ -28,7 +28,7 @@ from htvm_ir.targets.target import Engine, Target
 from htvm_ir.targets.workload import Workload
 from htvm_ir.tiling.problem import Infeasible
 
-FOLLOWERS = (graph.RequantOp, graph.ReshapeOp, graph.LookupOp, graph.SliceOp, graph.TransposeOp)
+FOLLOWERS = (graph.RequantOp, graph.ReshapeOp, graph.LookupOp, graph.SliceOp, graph.TransposeOp, graph.ReverseOp)
 """Ops on one tensor that run in one kernel with the op before them, if both are on the CPU."""
 
 Pricing = Callable[[Workload, Target, float], tuple[dict[str, int], dict[str, str]]]

@@ -90,6 +90,8 @@ def _computed(op: Operation, value: SSAValue) -> Interval | None:
             return _hull([interval(op.input), (filling, filling)])
         case graph.PoolOp() | graph.ReshapeOp() | graph.SliceOp() | graph.TransposeOp() | accel.ConvertLayoutOp():
             return interval(op.input)
+        case graph.ReverseOp():
+            return interval(op.input)
         case graph.SpaceToDepthOp():
             return _with_zero(interval(op.input))
         case _:

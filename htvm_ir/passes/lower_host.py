@@ -17,7 +17,7 @@ from xdsl.rewriter import Rewriter
 
 from htvm_ir.dialects import accel, graph
 from htvm_ir.errors import HtvmError
-from htvm_ir.passes.host_loops import pointwise, pools, requant, shapes, windows
+from htvm_ir.passes.host_loops import pointwise, pools, requant, shapes, windows, words
 from htvm_ir.passes.host_loops.buffers import Buffer, Constants
 from htvm_ir.passes.host_loops.emitter import Emitter
 from htvm_ir.passes.host_loops.kernel import Kernel, Lowering, integer_type
@@ -38,6 +38,7 @@ LOWERINGS: dict[type[Operation], Lowering] = {
     graph.SliceOp: shapes.slice_,
     graph.PadOp: shapes.pad,
     graph.TransposeOp: shapes.transpose,
+    graph.ReverseOp: shapes.reverse,
     accel.ConvertLayoutOp: shapes.convert_layout,
     graph.RequantOp: requant.requant,
 }
@@ -77,8 +78,12 @@ def _lower(module: ModuleOp, dispatch: accel.DispatchOp) -> None:
         constants=Constants(module, function, name, module_target(module).host_memory),
         lowerings=LOWERINGS,
     )
+    target = module_target(module)
+    has_words = target.memory(target.host_memory).alignment % words.WORD == 0
     for memref, value in zip(dispatch.outputs, dispatch.yielded, strict=True):
-        OutputLoops.of(kernel, _buffer(memref, value), value).write()
+        output = _buffer(memref, value)
+        if not (has_words and words.copy_words(kernel, output, value)):
+            OutputLoops.of(kernel, output, value).write()
     kernel.emit.remove_unused()
     Rewriter.erase_op(dispatch)
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from xdsl.dialects.arith import ConstantOp
+from xdsl.dialects.builtin import UnitAttr
 from xdsl.ir import Attribute, Block, Operation, SSAValue
 from xdsl.rewriter import InsertPoint, Rewriter
 
@@ -15,15 +16,15 @@ from htvm_ir.dialects.attributes import integers
 from htvm_ir.passes.assign_layouts import tensor_name
 from htvm_ir.passes.constants import constant_array
 from htvm_ir.passes.fold_constants import constant
-from htvm_ir.passes.turns import Turn, commutes, maps_of, turned
-from htvm_ir.passes.workloads import TURNED
+from htvm_ir.passes.turns import COLUMNS, Turn, commutes, maps_of, turned
+from htvm_ir.passes.workloads import MIRRORED, TURNED
 
 Region = list[Operation]
 """Ops that have a turned form and are connected by maps, in program order."""
 
 
-def regions(block: Block) -> list[Region]:
-    """The largest such parts of a network; a map of one pixel connects nothing, for it looks the same turned."""
+def regions(block: Block, turn: Turn) -> list[Region]:
+    """The largest such parts of a network; a map that looks the same turned connects nothing."""
     roots: dict[SSAValue, SSAValue] = {}
 
     def root(value: SSAValue) -> SSAValue:
@@ -33,8 +34,8 @@ def regions(block: Block) -> list[Region]:
         return value
 
     found: dict[Operation, SSAValue] = {}
-    for op in filter(commutes, block.ops):
-        maps = [v for v in (*maps_of(op), op.results[0]) if _connects(v)]
+    for op in block.ops:
+        maps = [v for v in (*maps_of(op), op.results[0]) if _connects(v, turn)] if commutes(op, turn) else []
         for value in maps:
             roots[root(value)] = root(maps[0])
             found[op] = maps[0]
@@ -44,8 +45,22 @@ def regions(block: Block) -> list[Region]:
     return list(members.values())
 
 
-def _connects(value: SSAValue) -> bool:
-    return not isinstance(value.owner, ConstantOp) and not Turn().keeps(graph.shape_of(value))
+def _connects(value: SSAValue, turn: Turn) -> bool:
+    return not isinstance(value.owner, ConstantOp) and not turn.keeps(graph.shape_of(value))
+
+
+def turns_inputs_only(region: Region, turn: Turn) -> bool:
+    """Whether no other maps than inputs of the network would have to be turned at a region's border."""
+    inside = set(region)
+    for op in region:
+        entering = [v.owner for v in maps_of(op) if _connects(v, turn)]
+        if any(isinstance(owner, Operation) and owner not in inside for owner in entering):
+            return False
+        result = op.results[0]
+        free = inside | set(_flattened(result))
+        if not turn.keeps(graph.shape_of(result)) and any(use.operation not in free for use in result.uses):
+            return False
+    return True
 
 
 def turn_region(region: Region, turn: Turn) -> None:
@@ -80,11 +95,11 @@ class _Turning:
         for reshape in list(_flattened(result)):
             self._permute_readers(reshape, new)
         if any(use.operation not in self.region for use in result.uses):
-            back = graph.TransposeOp(new, self.turn.permutation)
+            back = self._turned_back(new)
             if graph.NAME in op.attributes:
-                back.attributes[graph.NAME] = op.attributes[graph.NAME]
+                back[-1].attributes[graph.NAME] = op.attributes[graph.NAME]
             Rewriter.insert_op(back, InsertPoint.before(op))
-            result.replace_uses_with_if(back.result, lambda use: use.operation not in self.region)
+            result.replace_uses_with_if(back[-1].results[0], lambda use: use.operation not in self.region)
 
     def _turned(self, value: SSAValue) -> SSAValue:
         """The turned form of an operand, which is made where the region has none."""
@@ -94,21 +109,37 @@ class _Turning:
 
     def _entering(self, value: SSAValue) -> SSAValue:
         array, owner = constant_array(value), value.owner
-        op: Operation
-        if array is not None:
-            op = constant(self.turn.array(array))
-        else:
-            op = graph.TransposeOp(value, self.turn.permutation)
+        ops = self._moves(value) if array is None else [constant(self.turn.array(array))]
+        if array is None:
             if (name := _name(value)) is not None:
-                op.attributes[graph.NAME] = name
-            self._mark(op)
+                ops[-1].attributes[graph.NAME] = name
+            self._mark(ops[-1])
         point = InsertPoint.at_start(owner) if isinstance(owner, Block) else InsertPoint.after(owner)
-        Rewriter.insert_op(op, point)
-        return op.results[0]
+        Rewriter.insert_op(ops, point)
+        return ops[-1].results[0]
+
+    def _moves(self, value: SSAValue) -> list[Operation]:
+        ops: list[Operation] = []
+        if self.turn.swap:
+            ops.append(graph.TransposeOp(value, self.turn.permutation))
+        if self.turn.mirror:
+            ops.append(graph.ReverseOp(ops[-1].results[0] if ops else value, (COLUMNS,)))
+        return ops
+
+    def _turned_back(self, value: SSAValue) -> list[Operation]:
+        ops: list[Operation] = []
+        if self.turn.mirror:
+            ops.append(graph.ReverseOp(value, (COLUMNS,)))
+        if self.turn.swap:
+            ops.append(graph.TransposeOp(ops[-1].results[0] if ops else value, self.turn.permutation))
+        return ops
 
     def _mark(self, op: Operation) -> None:
         """What has a name is turned against what the model calls so."""
-        op.attributes[TURNED] = integers(self.turn.permutation)
+        if self.turn.swap:
+            op.attributes[TURNED] = integers(self.turn.permutation)
+        if self.turn.mirror:
+            op.attributes[MIRRORED] = UnitAttr()
 
     def _permute_readers(self, reshape: graph.ReshapeOp, new: SSAValue) -> None:
         """The flattened turned map, read by dense layers whose weights are permuted like it."""

@@ -17,6 +17,9 @@ from htvm_ir.passes.workloads import ELEMENTWISE, workload_of
 from htvm_ir.targets.workload import Tensor, Workload
 
 Array = NDArray[Any]
+COLUMNS = 3
+"""The axis of a map that is mirrored."""
+
 Item = TypeVar("Item")
 
 COMMUTING = (
@@ -34,16 +37,20 @@ COMMUTING = (
 
 @dataclass(frozen=True)
 class Turn:
-    """Exchanges height and width of every map; its own inverse."""
+    """Exchanges height and width of every map (``swap``), then reverses the order of its columns (``mirror``)."""
+
+    swap: bool = False
+    mirror: bool = False
 
     @property
     def permutation(self) -> tuple[int, int, int, int]:
-        """The axes of a turned map, as a ``graph.transpose`` states them."""
-        return 0, 1, 3, 2
+        """Where each axis of a turned map was, as a ``graph.transpose`` states it."""
+        return (0, 1, 3, 2) if self.swap else (0, 1, 2, 3)
 
     def array(self, x: Array) -> Array:
         """A map or a kernel, turned: its last two axes."""
-        return x.swapaxes(-1, -2)
+        swapped = x.swapaxes(-1, -2) if self.swap else x
+        return swapped[..., ::-1] if self.mirror else swapped
 
     def axes(self, items: Sequence[Item]) -> tuple[Item, ...]:
         """One item for each axis of a map."""
@@ -51,41 +58,52 @@ class Turn:
 
     def pair(self, items: tuple[Item, Item]) -> tuple[Item, Item]:
         """One item for the rows, one for the columns."""
-        return items[1], items[0]
-
-    def pads(self, pads: tuple[int, int, int, int]) -> tuple[int, int, int, int]:
-        """Top, left, bottom, right."""
-        top, left, bottom, right = pads
-        return left, top, right, bottom
+        return (items[1], items[0]) if self.swap else items
 
     def keeps(self, shape: Sequence[int]) -> bool:
-        """Whether nothing of a tensor moves: it is a map of one pixel, or none."""
-        return len(shape) != 4 or tuple(shape[2:]) == (1, 1)
+        """Whether nothing of a tensor moves: no map, or one of a single pixel, or of a single column."""
+        if len(shape) != 4:
+            return True
+        return tuple(shape[2:]) == (1, 1) or (not self.swap and shape[3] == 1)
 
     def workload(self, workload: Workload) -> Workload:
-        """What the turned op computes."""
-
-        def tensor(t: Tensor) -> Tensor:
-            return replace(t, shape=self.axes(t.shape)) if len(t.shape) == 4 else t
-
+        """What the turned op computes; it has none if a pad would be less than 0."""
         is_conv = workload.kind == "conv2d" and workload.weights is not None
-        return replace(
+        top, left, bottom, right = workload.pads
+        swapped = replace(
             workload,
-            inputs=tuple(map(tensor, workload.inputs)),
-            output=tensor(workload.output),
+            inputs=tuple(map(self._tensor, workload.inputs)),
+            output=self._tensor(workload.output),
             weights=self.array(workload.weights) if is_conv and workload.weights is not None else workload.weights,
             strides=self.pair(workload.strides),
-            pads=self.pads(workload.pads),
+            pads=(left, top, right, bottom) if self.swap else workload.pads,
             dilations=self.pair(workload.dilations),
             window=self.pair(workload.window),
         )
+        return replace(swapped, pads=_mirrored_pads(swapped)) if self.mirror else swapped
+
+    def _tensor(self, tensor: Tensor) -> Tensor:
+        return replace(tensor, shape=self.axes(tensor.shape)) if len(tensor.shape) == 4 else tensor
 
 
-def commutes(op: Operation) -> bool:
+def _mirrored_pads(workload: Workload) -> tuple[int, int, int, int]:
+    """On the left what the last window needs on the right, which may be less than is there."""
+    if workload.kind not in ("conv2d", "pool"):
+        return workload.pads
+    top, left, bottom, _ = workload.pads
+    taps = workload.kernel[1] if workload.kind == "conv2d" else workload.window[1]
+    end = (workload.output.shape[3] - 1) * workload.strides[1] + (taps - 1) * workload.dilations[1] + 1
+    return top, end - left - workload.inputs[0].shape[3], bottom, left
+
+
+def commutes(op: Operation, turn: Turn) -> bool:
     """Whether an op has a turned form: then :func:`turned` gives it."""
     if not isinstance(op, COMMUTING) or len(graph.shape_of(op.results[0])) != 4:
         return False
-    return not isinstance(op, graph.Conv2dOp) or constant_array(op.weights) is not None
+    if isinstance(op, graph.Conv2dOp) and constant_array(op.weights) is None:
+        return False
+    has_pads = turn.mirror and isinstance(op, graph.Conv2dOp | graph.PoolOp)
+    return not has_pads or min(turn.workload(workload_of(op, None)).pads) >= 0
 
 
 def maps_of(op: Operation) -> Sequence[SSAValue]:
@@ -102,13 +120,12 @@ def turned(op: Operation, maps: Sequence[SSAValue], turn: Turn) -> list[Operatio
             w = turn.workload(workload_of(op, None))
             return [graph.PoolOp(op.kind.data, maps[0], w.window, w.strides, w.pads, op.rounding.data)]
         case graph.ConcatOp():
-            return [graph.ConcatOp(maps, turn.permutation.index(op.axis.value.data))]
+            axis = turn.permutation.index(op.axis.value.data)
+            return [graph.ConcatOp(maps[::-1] if turn.mirror and axis == COLUMNS else maps, axis)]
         case graph.PadOp():
-            before, after = turn.axes(values(op.before)), turn.axes(values(op.after))
-            return [graph.PadOp(maps[0], before, after, op.value.value.data)]
+            return [_pad(op, maps[0], turn)]
         case graph.SliceOp():
-            offsets, sizes, strides = (turn.axes(values(a)) for a in (op.offsets, op.sizes, op.strides))
-            return [graph.SliceOp(maps[0], offsets, sizes, strides)]
+            return [_slice(op, maps[0], turn)]
         case graph.LookupOp():
             return [graph.LookupOp(maps[0], op.table)]
         case _:
@@ -121,6 +138,21 @@ def _conv(op: graph.Conv2dOp, x: SSAValue, turn: Turn) -> list[Operation]:
     weights = constant(workload.weights)
     spatial = (workload.strides, workload.pads, workload.dilations, workload.groups, workload.zero_point)
     return [weights, graph.Conv2dOp(x, weights.result, op.bias, *spatial)]
+
+
+def _pad(op: graph.PadOp, x: SSAValue, turn: Turn) -> Operation:
+    before, after = (list(turn.axes(values(a))) for a in (op.before, op.after))
+    if turn.mirror:
+        before[COLUMNS], after[COLUMNS] = after[COLUMNS], before[COLUMNS]
+    return graph.PadOp(x, before, after, op.value.value.data)
+
+
+def _slice(op: graph.SliceOp, x: SSAValue, turn: Turn) -> Operation:
+    offsets, sizes, strides = (list(turn.axes(values(a))) for a in (op.offsets, op.sizes, op.strides))
+    if turn.mirror:
+        last = offsets[COLUMNS] + (sizes[COLUMNS] - 1) * strides[COLUMNS]
+        offsets[COLUMNS] = graph.shape_of(x)[COLUMNS] - 1 - last
+    return graph.SliceOp(x, offsets, sizes, strides)
 
 
 def _elementwise(op: Operation, maps: Sequence[SSAValue]) -> Operation:

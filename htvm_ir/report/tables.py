@@ -79,7 +79,7 @@ def totals(report: Report) -> str:
     return "\n".join(lines)
 
 
-TURNS = {"swapped": "height and width are swapped"}
+TURNS = {"swapped": "height and width are swapped", "mirrored": "maps are mirrored"}
 """What ``orient-maps`` may do, in words."""
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from math import prod
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 from htvm_ir.settings import Setting
 from htvm_ir.targets.layout import Layout
 from htvm_ir.targets.soc import Soc
+from htvm_ir.targets.word_copies import workload_copy
 from htvm_ir.targets.workload import Approximation, Tile, Workload
 from htvm_ir.tiling import dory
 from htvm_ir.tiling.problem import Problem
@@ -214,18 +216,21 @@ class Host:
     """The CPU and what its loops cost, for reports and plans; the virtual SoC counts what they really take.
 
     per_mac: cycles of a multiply-accumulate. per_element: cycles of an element read or written, whichever are
-    more, by kind of kernel, with ``other`` for the rest.
+    more, by kind of kernel, with ``other`` for the rest. per_word: of a word moved as it is.
     """
 
     name: str = "cpu"
     per_mac: int = 6
+    per_word: int = 3
     per_element: Mapping[str, int] = field(
         default_factory=lambda: {"convert_layout": 3, "pool": 3, "add": 16, "other": 6}
     )
 
     def cycles(self, workload: Workload, layouts: Sequence[Layout] = ()) -> int:
         """Predicted cycles of a kernel; ``layouts`` of its inputs and its output, none = row-major."""
-        del layouts
+        words = workload_copy(workload, layouts) if layouts else None
+        if words is not None:
+            return prod(words.stored) * self.per_word
         read = () if workload.kind == "slice" else workload.inputs  # of a slice only what is written
         elements = max(tensor.size for tensor in (*read, workload.output))
         each = self.per_element.get(workload.kind, self.per_element["other"])

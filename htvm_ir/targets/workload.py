@@ -64,6 +64,7 @@ class Workload:
     mapping: the engine's name for the way it computes this (``Engine.mappings``); '' = the engine's usual one.
     resident: operands (inputs, then the output) that lie whole in the engine's local memory, so that none of their
         bytes is moved; see :meth:`Engine.may_stay`.
+    reversed_axes: along which a reverse turns the order of elements.
     """
 
     kind: str
@@ -83,6 +84,7 @@ class Workload:
     mode: str = ""
     mapping: str = ""
     resident: frozenset[int] = frozenset()
+    reversed_axes: tuple[int, ...] = ()
 
     @property
     def kernel(self) -> tuple[int, int]:

@@ -60,6 +60,7 @@ COMPILE_FIELDS: dict[str, Any] = {
     "numerics": str,
     "tiler": str,
     "approximated": list,
+    "orientation": dict,
     "weights_bytes": int,
     "code_bytes": (int, type(None)),
 }

@@ -10,13 +10,7 @@ from xdsl.traits import SymbolTable
 
 from htvm_ir.dialects import accel, dma
 
-VIEWS = (
-    memref.SubviewOp,
-    memref.CollapseShapeOp,
-    memref.ExpandShapeOp,
-    memref.ReinterpretCastOp,
-    memref.ViewOp,
-)
+VIEWS = (memref.SubviewOp, memref.CollapseShapeOp, memref.ExpandShapeOp, memref.ReinterpretCastOp, memref.ViewOp)
 """Ops whose result is their first operand's memory."""
 
 

@@ -13,6 +13,7 @@ from htvm_ir.dialects.graph import (
     ConcatOp,
     PadOp,
     ReshapeOp,
+    ReverseOp,
     SliceOp,
     SpaceToDepthOp,
     TransposeOp,
@@ -177,3 +178,11 @@ def transpose(kernel: Kernel, op: Operation, index: Index) -> SSAValue:
     assert isinstance(op, TransposeOp)
     permutation = values(op.permutation)
     return kernel.element(op.input, tuple(index[permutation.index(axis)] for axis in range(len(permutation))))
+
+
+def reverse(kernel: Kernel, op: Operation, index: Index) -> SSAValue:
+    """The element as far from the other end."""
+    assert isinstance(op, ReverseOp)
+    axes, shape = values(op.axes), shape_of(op.input)
+    turned = (kernel.emit.sub(shape[axis] - 1, i, "at") if axis in axes else i for axis, i in enumerate(index))
+    return kernel.element(op.input, tuple(turned))

@@ -114,7 +114,7 @@ class MeasuredHost(Host):
         layouts = layouts or [Layout.row_major(len(tensor.shape)) for tensor in tensors]
         costs = self.table.get(key_of(workload, layouts)) or self.table.get(key_of(workload, layouts[:1]))
         if costs is None:
-            return super().cycles(workload)
+            return super().cycles(workload, layouts)
         numbers = counts(workload, layouts[-1], costs.unrolled)
         total = sum(cost * count for cost, count in zip(costs.cycles, numbers, strict=True))
         total += numbers[-1] if workload.zero_point else 0  # a subtraction for each tap

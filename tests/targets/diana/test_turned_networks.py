@@ -15,17 +15,21 @@ from htvm_ir.passes.turn_region import regions, turn_region
 from htvm_ir.passes.turns import Turn
 from htvm_ir.passes.workloads import main_function
 
-
-def turn_all(self: OrientMaps, ctx: Context, op: ModuleOp) -> None:
-    """In place of the pass: no prediction is asked."""
-    for region in regions(main_function(op).body.block):
-        turn_region(region, Turn())
+TURNS = {"swapped": Turn(swap=True), "mirrored": Turn(mirror=True), "both": Turn(swap=True, mirror=True)}
 
 
-@pytest.mark.parametrize("seed", range(200, 204))
-def test_turned_networks_are_exact(seed: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("name", TURNS)
+@pytest.mark.parametrize("seed", [200, 202])
+def test_turned_networks_are_exact(seed: int, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever it costs, every region is turned."""
+
+    def turn_all(self: OrientMaps, ctx: Context, op: ModuleOp) -> None:
+        for region in regions(main_function(op).body.block, TURNS[name]):
+            turn_region(region, TURNS[name])
+
     monkeypatch.setattr(OrientMaps, "apply", turn_all)
     net, last = random_network(seed)
     compiled, check = run(net, last, tmp_path)
     assert_exact(net, check)
-    assert "graph.turned" in str(compiled.module)
+    assert ("graph.turned" in str(compiled.module)) == TURNS[name].swap
+    assert ("graph.mirrored" in str(compiled.module)) == TURNS[name].mirror
