@@ -209,7 +209,10 @@ def wide_pool(draw: Draw, name: str) -> Case:
     shape = (1, draw(st.integers(1, 3)), height, width)
     x, range_ = activation(draw, shape)
     builder = Builder([x], [permuted(draw, rows_layout(draw), shape)], range_)
-    kind, rounding = draw(st.sampled_from(["average", "average", "sum", "max"])), draw(st.sampled_from(arithmetic.MEAN_ROUNDINGS))
+    kind, rounding = (
+        draw(st.sampled_from(["average", "average", "sum", "max"])),
+        draw(st.sampled_from(arithmetic.MEAN_ROUNDINGS)),
+    )
     kernel = (height, width)
     if draw(st.booleans()):
         kernel = (draw(st.integers(1, height)), draw(st.integers(1, width)))
@@ -236,13 +239,23 @@ def moved(draw: Draw, name: str) -> Case:
         pixels = Layout((0, 2, 3, 1), (1, draw(st.sampled_from([4, 16])), 1, 1))
         return permuted(draw, draw(st.sampled_from([rows_layout(draw), pixels])), shape)
 
-    kind = draw(st.sampled_from(["copy", "copy", "clip", "sum"]))
+    kind = draw(st.sampled_from(["copy", "copy", "bits", "bits", "clip", "sum"]))
     inputs = [x, x[..., ::-1].copy()] if kind == "sum" else [x]
     builder = Builder(inputs, [form() for _ in inputs], range_)
     result = builder.arguments[0]
     if kind == "sum":
         total = arithmetic.add(*inputs)
         result = builder.add(graph.AddOp(*(argument.value for argument in builder.arguments)), total)
-    if kind != "copy":
+    if kind == "bits":
+        result = fewer_bits(draw, builder, result)
+    elif kind != "copy":
         result = requant(draw, builder, result)
     return builder.finish(name, result, form())
+
+
+def fewer_bits(draw: Draw, builder: Builder, x: Traced) -> Traced:
+    """A shift, and limits that leave some bits."""
+    shift, low, high = draw(st.integers(0, 3)), draw(st.sampled_from([-128, 0])), draw(st.sampled_from([127, 63, 31]))
+    op = graph.RequantOp(x.value, i8, shift=[shift], lo=low, hi=high)
+    array = arithmetic.requantize(x.array, "floor", [1], [shift], 0, low, high, np.dtype(np.int8))
+    return builder.add(op, array)

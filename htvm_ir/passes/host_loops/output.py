@@ -10,10 +10,12 @@ from xdsl.ir import Operation, SSAValue
 from htvm_ir.dialects import accel, graph
 from htvm_ir.passes.host_loops import windows
 from htvm_ir.passes.host_loops.arithmetic import Value
-from htvm_ir.passes.host_loops.buffers import Buffer
+from htvm_ir.passes.host_loops.buffers import WORD, Buffer
 from htvm_ir.passes.host_loops.copies import WordCopy, fill_with_zeros
 from htvm_ir.passes.host_loops.kernel import Kernel, integer_type
+from htvm_ir.passes.host_loops.lanes import WordSource
 from htvm_ir.passes.host_loops.merging import merge_axes
+from htvm_ir.passes.workloads import ELEMENTWISE
 
 AXES = {1: ("i",), 2: ("n", "k"), 3: ("n", "k", "x"), 4: ("n", "k", "y", "x")}
 """Names of the loops over an output, by rank; one axis is what remains if all others can be merged into it."""
@@ -27,8 +29,8 @@ class OutputLoops:
     """A loop for each stored axis of ``output``, which holds ``value``.
 
     unroll: elements of a row to write one after the other. border: where to cut rows. copy: how rows are copied in
-    words, if they are. jammed: an axis and how many of its indices to go through together, inside the loops over the
-    axes below it.
+    words, if they are. across: what is read in words along another axis than the output's rows; then four rows are
+    written together.
     """
 
     kernel: Kernel
@@ -37,7 +39,7 @@ class OutputLoops:
     unroll: int
     border: tuple[int, ...]
     copy: WordCopy | None
-    jammed: tuple[int, int] | None
+    across: WordSource | None
 
     @staticmethod
     def of(kernel: Kernel, output: Buffer, value: SSAValue) -> OutputLoops:
@@ -45,7 +47,7 @@ class OutputLoops:
         kernel, output = merge_axes(kernel, output, value)
         copy = WordCopy.of(kernel, output, value)
         unroll = _unroll(kernel, output, value)
-        return OutputLoops(kernel, output, value, unroll, _border(value), copy, _jammed(kernel, output, value))
+        return OutputLoops(kernel, output, value, unroll, _border(value), copy, _across(kernel, output, value))
 
     def write(self) -> None:
         """Emit them."""
@@ -60,7 +62,7 @@ class OutputLoops:
             self._rows(starts, extent)
             return
         stored, name = self.output.layout.stored_shape(self.output.shape)[depth], self._name(axis)
-        size = self.jammed[1] if self.jammed is not None and self.jammed[0] == axis else 1
+        size = WORD if self.across is not None and self.across.buffer.layout.order[-1] == axis else 1
 
         def below(group: list[Value]) -> None:
             self._nest([(*start, i) for start in starts for i in group], True)
@@ -78,6 +80,9 @@ class OutputLoops:
         border = self.border if extent and axis == len(self.output.shape) - 1 else ()
 
         def column(i: Value) -> None:
+            if self.across is not None and len(starts) == WORD:
+                self._store_word(self.across, [(*start, i) for start in starts])
+                return
             for start in starts:
                 self._store((*start, i), True)
 
@@ -89,13 +94,27 @@ class OutputLoops:
 
     def _store(self, stored: Stored, inside: bool) -> None:
         """The element at an index in stored order."""
-        emit, order = self.kernel.emit, self.output.layout.order
+        element = self.kernel.emit.constant(0, integer_type(graph.tensor_type(self.value).element_type))
         if inside:
-            element = self.kernel.element(self.value, tuple(stored[order.index(axis)] for axis in range(len(order))))
-        else:
-            element = emit.constant(0, integer_type(graph.tensor_type(self.value).element_type))
-        memref, at = self.output.address(emit, stored)
-        emit.store(element, memref, at)
+            element = self.kernel.element(self.value, self._index(stored))
+        self._store_element(stored, element)
+
+    def _store_word(self, source: WordSource, stored: list[Stored]) -> None:
+        """The elements of one word of the source, which are neighbours along its innermost axis."""
+        emit, row = self.kernel.emit, source.buffer.layout.order[-1]
+        first = self._index(stored[0])
+        word = source.load(emit, [emit.div(i, WORD, "word") if axis == row else i for axis, i in enumerate(first)])
+        for place, at in enumerate(stored):
+            self._store_element(at, source.byte(emit, word, place))
+
+    def _store_element(self, stored: Stored, element: SSAValue) -> None:
+        memref, at = self.output.address(self.kernel.emit, stored)
+        self.kernel.emit.store(element, memref, at)
+
+    def _index(self, stored: Stored) -> Stored:
+        """The logical index."""
+        order = self.output.layout.order
+        return tuple(stored[order.index(axis)] for axis in range(len(order)))
 
     def _name(self, axis: int) -> str:
         names = AXES.get(len(self.output.shape))
@@ -137,13 +156,13 @@ def _unroll(kernel: Kernel, output: Buffer, value: SSAValue) -> int:
     """
     producer, passed = _producer(value)
     groups = [output.layout.xor + 1, *(b.layout.xor + 1 for b in kernel.buffers.values())]
-    return max(groups) if isinstance(producer, SSAValue) and passed else 1
+    is_stored = isinstance(producer, SSAValue) and passed
+    return max(groups) if is_stored or isinstance(producer, ELEMENTWISE) else 1
 
 
-def _jammed(kernel: Kernel, output: Buffer, value: SSAValue) -> tuple[int, int] | None:
-    """The axis along which a copied input permutes bytes, if its rows are columns of the output, and their number."""
-    producer, passed = _producer(value)
-    source = kernel.buffers.get(producer) if isinstance(producer, SSAValue) and passed else None
-    if source is None or not source.layout.xor or source.layout.order[-1] == output.layout.order[-1]:
+def _across(kernel: Kernel, output: Buffer, value: SSAValue) -> WordSource | None:
+    """What a kernel copies if the words of its source lie across the output's rows."""
+    source = WordSource.of(kernel, value)
+    if source is None or source.buffer.layout.order[-1] == output.layout.order[-1]:
         return None
-    return source.layout.order[-1], source.layout.xor + 1
+    return source if source.buffer.layout.xor or source.requants else None
