@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from xdsl.ir import Operation, SSAValue
@@ -20,6 +21,12 @@ from htvm_ir.passes.workloads import ELEMENTWISE
 AXES = {1: ("i",), 2: ("n", "k"), 3: ("n", "k", "x"), 4: ("n", "k", "y", "x")}
 """Names of the loops over an output, by rank; one axis is what remains if all others can be merged into it."""
 
+CHANNELS, ROWS, COLUMNS = 1, 2, 3
+"""Axes of a map."""
+
+FEW = 16
+"""Channels that may have code of their own."""
+
 Stored = tuple[Value, ...]
 """The first indices of an element in stored order."""
 
@@ -28,7 +35,7 @@ Stored = tuple[Value, ...]
 class OutputLoops:
     """A loop for each stored axis of ``output``, which holds ``value``.
 
-    unroll: elements of a row to write one after the other. border: where to cut rows. copy: how rows are copied in
+    unroll: elements of a row to write one after the other. cuts: where to cut the loop over an axis. copy: how rows are copied in
     words, if they are. across: what is read in words along another axis than the output's rows; then four rows are
     written together.
     """
@@ -37,7 +44,7 @@ class OutputLoops:
     output: Buffer
     value: SSAValue
     unroll: int
-    border: tuple[int, ...]
+    cuts: Mapping[int, tuple[int, ...]]
     copy: WordCopy | None
     across: WordSource | None
 
@@ -47,7 +54,7 @@ class OutputLoops:
         kernel, output = merge_axes(kernel, output, value)
         copy = WordCopy.of(kernel, output, value)
         unroll = _unroll(kernel, output, value)
-        return OutputLoops(kernel, output, value, unroll, _border(value), copy, _across(kernel, output, value))
+        return OutputLoops(kernel, output, value, unroll, _cuts(value), copy, _across(kernel, output, value))
 
     def write(self) -> None:
         """Emit them."""
@@ -67,7 +74,11 @@ class OutputLoops:
         def below(group: list[Value]) -> None:
             self._nest([(*start, i) for start in starts for i in group], True)
 
-        emit.loop_over_groups(0, extent, name, below, size)
+        if inside and axis == CHANNELS and self._knows_channels:
+            emit.loop(0, extent, name, lambda i: below([i]), extent)
+        else:
+            for low, high in itertools.pairwise((0, *(self.cuts.get(axis, ()) if inside else ()), extent)):
+                emit.loop_over_groups(low, high, name, below, size)
         emit.loop(extent, stored, name, lambda i: self._nest([(*start, i) for start in starts], False))
 
     def _rows(self, starts: list[Stored], extent: int) -> None:
@@ -77,7 +88,7 @@ class OutputLoops:
         for start in starts if self.copy is not None and extent else ():
             assert self.copy is not None
             copied = self.copy.row(emit, start)
-        border = self.border if extent and axis == len(self.output.shape) - 1 else ()
+        cuts = self.cuts.get(axis, ()) if extent else ()
 
         def column(i: Value) -> None:
             if self.across is not None and len(starts) == WORD:
@@ -86,7 +97,7 @@ class OutputLoops:
             for start in starts:
                 self._store((*start, i), True)
 
-        for low, high in itertools.pairwise((copied, *border, extent)):
+        for low, high in itertools.pairwise((copied, *cuts, extent)):
             emit.loop(low, high, self._name(axis), column, self.unroll)
         for start in starts:
             filled = fill_with_zeros(emit, self.output, start, extent)
@@ -116,6 +127,12 @@ class OutputLoops:
         order = self.output.layout.order
         return tuple(stored[order.index(axis)] for axis in range(len(order)))
 
+    @property
+    def _knows_channels(self) -> bool:
+        """Whether to write out what happens for each channel: which pixels go into it."""
+        producer, _ = _producer(self.value)
+        return isinstance(producer, graph.SpaceToDepthOp) and self.output.shape[CHANNELS] <= FEW
+
     def _name(self, axis: int) -> str:
         names = AXES.get(len(self.output.shape))
         return names[axis] if names else f"i{axis}"
@@ -130,13 +147,20 @@ def _producer(value: SSAValue) -> tuple[Operation | SSAValue, list[Operation]]:
     return value.owner if isinstance(value.owner, Operation) else value, passed
 
 
-def _border(value: SSAValue) -> tuple[int, ...]:
-    """Where to cut the loop over columns so that the windows of its middle part touch no padding.
+def _cuts(value: SSAValue) -> dict[int, tuple[int, ...]]:
+    """Where to cut the loops over rows and columns so that what is read in their middle parts is no padding.
 
-    There the loop over the window's columns has a known length, and the C compiler unrolls it.
+    There the loop over a window's columns has a known length, and the C compiler unrolls it; and no pixel that moves
+    into a channel has to be tested.
     """
-    low, high = _interior(value)
-    return (low, high) if low < high else ()
+    producer, _ = _producer(value)
+    if isinstance(producer, graph.SpaceToDepthOp):
+        (top, bottom), (left, right) = (window.interior for window in windows.blocks_of(producer))
+        # Groups of columns begin at multiples of their size.
+        found = {ROWS: (top, bottom), COLUMNS: (-(-left // WORD) * WORD, right // WORD * WORD)}
+    else:
+        found = {COLUMNS: _interior(value)}
+    return {axis: (low, high) for axis, (low, high) in found.items() if low < high}
 
 
 def _interior(value: SSAValue) -> tuple[int, int]:
@@ -157,7 +181,7 @@ def _unroll(kernel: Kernel, output: Buffer, value: SSAValue) -> int:
     producer, passed = _producer(value)
     groups = [output.layout.xor + 1, *(b.layout.xor + 1 for b in kernel.buffers.values())]
     is_stored = isinstance(producer, SSAValue) and passed
-    return max(groups) if is_stored or isinstance(producer, ELEMENTWISE) else 1
+    return max(groups) if is_stored or isinstance(producer, (*ELEMENTWISE, graph.SpaceToDepthOp)) else 1
 
 
 def _across(kernel: Kernel, output: Buffer, value: SSAValue) -> WordSource | None:
