@@ -59,15 +59,14 @@ class WordCopy:
 
 def in_groups(emit: Emitter, count: int, body: Callable[[Value], None]) -> None:
     """Run ``body`` for 0 <= i < count, in two loops of which the inner one is short."""
-    size = max((n for n in range(GROUP, GROUP // 2, -1) if count % n == 0), default=GROUP)
-    whole = count // size if count > size else 0
+    whole = count // GROUP if count > GROUP else 0
 
     def group(n: Value) -> None:
-        first = emit.mul(n, size, "first")
-        emit.loop(0, size, "j", lambda j: body(emit.add(first, j, "i")))
+        first = emit.mul(n, GROUP, "first")
+        emit.loop(0, GROUP, "j", lambda j: body(emit.add(first, j, "i")))
 
     emit.loop(0, whole, "group", group)
-    emit.loop(whole * size, count, "i", body)
+    emit.loop(whole * GROUP, count, "i", body)
 
 
 def fill_with_zeros(emit: Emitter, output: Buffer, outer: Sequence[Value], start: int) -> int:

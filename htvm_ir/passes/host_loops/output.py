@@ -35,9 +35,9 @@ Stored = tuple[Value, ...]
 class OutputLoops:
     """A loop for each stored axis of ``output``, which holds ``value``.
 
-    unroll: elements of a row to write one after the other. cuts: where to cut the loop over an axis. copy: how rows are copied in
-    words, if they are. across: what is read in words along another axis than the output's rows; then four rows are
-    written together.
+    unroll: elements of a row to write one after the other. cuts: where to cut the loop over an axis. copy: how rows
+    are copied in words, if they are. across: what is read in words along another axis than the output's rows; then four
+    rows are written together.
     """
 
     kernel: Kernel
