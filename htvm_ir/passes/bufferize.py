@@ -113,8 +113,9 @@ def _outline(op: DispatchOp | NestOp, buffers: dict[SSAValue, SSAValue], main: B
     block.add_ops([_on_buffers(op, inputs, block.args[len(tensors) :]), ReturnOp()])
     type_ = FunctionType.from_lists(block.arg_types, [])
     function = FuncOp(op.kernel.data, type_, Region(block), "private")
-    if op.engine_name == CPU:
-        function.arg_attrs = ArrayAttr([*map(_range, tensors), *(DictionaryAttr({}) for _ in op.results_)])
+    ranges = [_range(value) for value in tensors]
+    if op.engine_name == CPU and any(range_.data for range_ in ranges):
+        function.arg_attrs = ArrayAttr([*ranges, *(DictionaryAttr({}) for _ in op.results_)])
     types = [value.type for value in (*tensors, *op.results_)]
     computed = op.yielded[0].owner
     if isinstance(computed, Operation):

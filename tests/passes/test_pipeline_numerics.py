@@ -16,7 +16,7 @@ import pytest
 from lowering import RUNS, kernel, lowered, of_type, use_target
 from networks import Array, apply, inputs_of, overlapping, parse, small_diana
 from xdsl.dialects.arith import ConstantOp
-from xdsl.dialects.builtin import ArrayAttr, ModuleOp, TensorType
+from xdsl.dialects.builtin import ArrayAttr, IndexType, IntegerAttr, ModuleOp, TensorType
 from xdsl.dialects.func import CallOp, FuncOp
 from xdsl.dialects.memref import AllocOp, LoadOp, SubviewOp
 from xdsl.ir import Operation, SSAValue
@@ -346,7 +346,9 @@ def a_wait_too_late(module: ModuleOp) -> None:
 
 def another_index(module: ModuleOp) -> None:
     load = next(op for op in module.walk() if isinstance(op, LoadOp))
-    load.operands[len(load.indices)] = load.indices[0]
+    zero = ConstantOp(IntegerAttr(0, IndexType()))
+    Rewriter.insert_op(zero, InsertPoint.before(load))
+    load.operands[len(load.indices)] = zero.result
 
 
 def one_address_for_two(module: ModuleOp) -> None:

@@ -121,6 +121,10 @@ class Arithmetic(Placement):
         """lhs & rhs."""
         return self._binary(arith.AndIOp, lhs, rhs, hint)
 
+    def bit_or(self, lhs: SSAValue, rhs: Value, hint: str | None = None) -> SSAValue:
+        """lhs | rhs."""
+        return self._binary(arith.OrIOp, lhs, rhs, hint)
+
     def bit_xor(self, lhs: SSAValue, rhs: Value, hint: str | None = None) -> SSAValue:
         """The bits in which lhs and rhs differ."""
         return self._binary(arith.XOrIOp, lhs, rhs, hint)

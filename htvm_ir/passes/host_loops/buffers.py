@@ -61,12 +61,6 @@ class Buffer:
             raise HtvmError(f"a tensor of {list(self.shape)} is stored as {list(stored)}, not as {self.memref.type}")
 
     @property
-    def strides(self) -> dict[int, int]:
-        """Elements between neighbours along each logical axis, before bytes are exchanged."""
-        stored = self.layout.stored_shape(self.shape)
-        return {axis: prod(stored[place + 1 :]) for place, axis in enumerate(self.layout.order)}
-
-    @property
     def is_dense(self) -> bool:
         """Whether linear positions are row-major logical positions."""
         return self.layout.stored_shape(self.shape) == self.shape and self.layout.xor == 0 and self._in_order

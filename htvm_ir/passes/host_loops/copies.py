@@ -1,4 +1,4 @@
-"""Copies of bytes in whole words, where a kernel does nothing but move them and both sides' rows are aligned.
+"""Copies of bytes in whole words, where a kernel little more than moves them and both sides' rows are aligned.
 
 Words are stored as they are if the bytes have the same order on both sides; else a word is loaded and its bytes stored
 one by one, which takes less time than exchanging them in a register: RV32IMC has no instruction for that.
@@ -9,14 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from xdsl.dialects.builtin import i8, i32
+from xdsl.dialects.builtin import i32
 from xdsl.ir import SSAValue
 
-from htvm_ir.dialects.accel import ConvertLayoutOp
 from htvm_ir.passes.host_loops.arithmetic import Value
 from htvm_ir.passes.host_loops.buffers import WORD, Buffer
 from htvm_ir.passes.host_loops.emitter import Emitter
 from htvm_ir.passes.host_loops.kernel import Kernel
+from htvm_ir.passes.host_loops.lanes import WordSource
 
 GROUP = 8
 """Words of an inner loop, which C compilers unroll: reversing them takes ten times the outer loop's own cycles."""
@@ -26,18 +26,16 @@ GROUP = 8
 class WordCopy:
     """A copy from ``source`` into rows of ``output`` along the innermost axis of both."""
 
-    source: Buffer
+    source: WordSource
     output: Buffer
 
     @staticmethod
     def of(kernel: Kernel, output: Buffer, value: SSAValue) -> WordCopy | None:
         """The copy that computes ``value``; None if it computes more, or if some row begins inside a word."""
-        while isinstance(value.owner, ConvertLayoutOp):
-            value = value.owner.input
-        source = kernel.buffers.get(value)
-        if source is None or source.shape != output.shape or not (source.has_words and output.has_words):
+        source = WordSource.of(kernel, value)
+        if source is None or source.buffer.shape != output.shape or not output.has_words:
             return None
-        is_aligned = source.layout.order[-1] == output.layout.order[-1]
+        is_aligned = source.buffer.layout.order[-1] == output.layout.order[-1]
         return WordCopy(source, output) if is_aligned else None
 
     def row(self, emit: Emitter, outer: Sequence[Value]) -> int:
@@ -47,31 +45,28 @@ class WordCopy:
         return count * WORD
 
     def _word(self, emit: Emitter, stored: Sequence[Value]) -> None:
-        order = self.output.layout.order
-        at_source = [stored[order.index(axis)] for axis in self.source.layout.order]
-        word = emit.load(self.source.words(emit), [self.source.word(emit, at_source)], "word")
+        order, xor = self.output.layout.order, self.output.layout.xor
+        word = self.source.load(emit, [stored[order.index(axis)] for axis in range(len(order))])
         at = self.output.word(emit, stored)
-        exchange = self.source.layout.xor ^ self.output.layout.xor
-        if not exchange:
+        if self.source.buffer.layout.xor == xor:
             emit.store(word, self.output.words(emit), [at])
             return
         first = emit.mul(at, WORD, "at")
         for place in range(WORD):
-            byte = emit.cast(emit.shift_right(word, 8 * place, "shifted"), i8, "byte")
-            emit.store(byte, self.output.flat(emit), [emit.add(first, place ^ exchange, "at")])
+            byte = self.source.byte(emit, word, place)
+            emit.store(byte, self.output.flat(emit), [emit.add(first, place ^ xor, "at")])
 
 
 def in_groups(emit: Emitter, count: int, body: Callable[[Value], None]) -> None:
     """Run ``body`` for 0 <= i < count, in two loops of which the inner one is short."""
-    size = max((n for n in range(GROUP, GROUP // 2, -1) if count % n == 0), default=GROUP)
-    whole = count // size if count > size else 0
+    whole = count // GROUP if count > GROUP else 0
 
     def group(n: Value) -> None:
-        first = emit.mul(n, size, "first")
-        emit.loop(0, size, "j", lambda j: body(emit.add(first, j, "i")))
+        first = emit.mul(n, GROUP, "first")
+        emit.loop(0, GROUP, "j", lambda j: body(emit.add(first, j, "i")))
 
     emit.loop(0, whole, "group", group)
-    emit.loop(whole * size, count, "i", body)
+    emit.loop(whole * GROUP, count, "i", body)
 
 
 def fill_with_zeros(emit: Emitter, output: Buffer, outer: Sequence[Value], start: int) -> int:

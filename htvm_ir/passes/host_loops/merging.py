@@ -15,14 +15,14 @@ from htvm_ir.dialects.graph import AddOp, LookupOp, MulOp, RequantOp, SubOp, sha
 from htvm_ir.passes.constants import constant_array
 from htvm_ir.passes.host_loops.buffers import Buffer
 from htvm_ir.passes.host_loops.kernel import Kernel
-from htvm_ir.targets.layout import Layout
+from htvm_ir.targets.layout import mergeable
 
 
 def merge_axes(kernel: Kernel, output: Buffer, value: SSAValue) -> tuple[Kernel, Buffer]:
     """The kernel and its output with axes merged where all buffers allow it; unchanged if elements need their index."""
     if not _ignores_index(value, output.shape):
         return kernel, output
-    groups = _groups([output, *kernel.buffers.values()])
+    groups = mergeable(output.shape, [output.layout, *(buffer.layout for buffer in kernel.buffers.values())])
     if len(groups) == len(output.shape):
         return kernel, output
     buffers = {argument: _merged(buffer, groups) for argument, buffer in kernel.buffers.items()}
@@ -50,32 +50,7 @@ def _ignores_index(value: SSAValue, shape: tuple[int, ...]) -> bool:
             return False
 
 
-def _groups(buffers: Sequence[Buffer]) -> list[list[int]]:
-    """The axes to merge, groups and axes from the outermost in the first buffer: neighbours in every buffer.
-
-    Axes that take no more than one element anywhere are left out.
-    """
-    shape, order = buffers[0].shape, buffers[0].layout.order
-    strides = [buffer.strides for buffer in buffers]
-    extents = [dict(zip(b.layout.order, b.layout.stored_shape(b.shape), strict=True)) for b in buffers]
-    groups: list[list[int]] = []
-    for axis in order:
-        if all(extent[axis] == 1 for extent in extents):
-            continue
-        is_whole = all(extent[axis] == shape[axis] for extent in extents)
-        if groups and is_whole and all(s[groups[-1][-1]] == shape[axis] * s[axis] for s in strides):
-            groups[-1].append(axis)
-        else:
-            groups.append([axis])
-    return groups or [[order[-1]]]
-
-
 def _merged(buffer: Buffer, groups: Sequence[Sequence[int]]) -> Buffer:
-    """The same memory with one axis for each group; only the outermost axis of a group may be padded."""
+    """The same memory with one axis for each group."""
     shape = tuple(prod(buffer.shape[axis] for axis in group) for group in groups)
-    strides = buffer.strides
-    order = tuple(sorted(range(len(groups)), key=lambda n: -strides[groups[n][-1]]))
-    multiple = tuple(
-        buffer.layout.multiple[first] * prod(buffer.shape[axis] for axis in rest) for first, *rest in groups
-    )
-    return Buffer(buffer.memref, shape, Layout(order, multiple, buffer.layout.xor))
+    return Buffer(buffer.memref, shape, buffer.layout.merged(buffer.shape, groups))

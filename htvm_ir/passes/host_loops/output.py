@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from xdsl.ir import Operation, SSAValue
@@ -10,13 +11,21 @@ from xdsl.ir import Operation, SSAValue
 from htvm_ir.dialects import accel, graph
 from htvm_ir.passes.host_loops import windows
 from htvm_ir.passes.host_loops.arithmetic import Value
-from htvm_ir.passes.host_loops.buffers import Buffer
+from htvm_ir.passes.host_loops.buffers import WORD, Buffer
 from htvm_ir.passes.host_loops.copies import WordCopy, fill_with_zeros
 from htvm_ir.passes.host_loops.kernel import Kernel, integer_type
+from htvm_ir.passes.host_loops.lanes import WordSource
 from htvm_ir.passes.host_loops.merging import merge_axes
+from htvm_ir.passes.workloads import ELEMENTWISE
 
 AXES = {1: ("i",), 2: ("n", "k"), 3: ("n", "k", "x"), 4: ("n", "k", "y", "x")}
 """Names of the loops over an output, by rank; one axis is what remains if all others can be merged into it."""
+
+CHANNELS, ROWS, COLUMNS = 1, 2, 3
+"""Axes of a map."""
+
+FEW = 16
+"""Channels that may have code of their own."""
 
 Stored = tuple[Value, ...]
 """The first indices of an element in stored order."""
@@ -26,18 +35,18 @@ Stored = tuple[Value, ...]
 class OutputLoops:
     """A loop for each stored axis of ``output``, which holds ``value``.
 
-    unroll: elements of a row to write one after the other. border: where to cut rows. copy: how rows are copied in
-    words, if they are. jammed: an axis and how many of its indices to go through together, inside the loops over the
-    axes below it.
+    unroll: elements of a row to write one after the other. cuts: where to cut the loop over an axis. copy: how rows
+    are copied in words, if they are. across: what is read in words along another axis than the output's rows; then four
+    rows are written together.
     """
 
     kernel: Kernel
     output: Buffer
     value: SSAValue
     unroll: int
-    border: tuple[int, ...]
+    cuts: Mapping[int, tuple[int, ...]]
     copy: WordCopy | None
-    jammed: tuple[int, int] | None
+    across: WordSource | None
 
     @staticmethod
     def of(kernel: Kernel, output: Buffer, value: SSAValue) -> OutputLoops:
@@ -45,7 +54,7 @@ class OutputLoops:
         kernel, output = merge_axes(kernel, output, value)
         copy = WordCopy.of(kernel, output, value)
         unroll = _unroll(kernel, output, value)
-        return OutputLoops(kernel, output, value, unroll, _border(value), copy, _jammed(kernel, output, value))
+        return OutputLoops(kernel, output, value, unroll, _cuts(value), copy, _across(kernel, output, value))
 
     def write(self) -> None:
         """Emit them."""
@@ -60,12 +69,16 @@ class OutputLoops:
             self._rows(starts, extent)
             return
         stored, name = self.output.layout.stored_shape(self.output.shape)[depth], self._name(axis)
-        size = self.jammed[1] if self.jammed is not None and self.jammed[0] == axis else 1
+        size = WORD if self.across is not None and self.across.buffer.layout.order[-1] == axis else 1
 
         def below(group: list[Value]) -> None:
             self._nest([(*start, i) for start in starts for i in group], True)
 
-        emit.loop_over_groups(0, extent, name, below, size)
+        if inside and axis == CHANNELS and self._knows_channels:
+            emit.loop(0, extent, name, lambda i: below([i]), extent)
+        else:
+            for low, high in itertools.pairwise((0, *(self.cuts.get(axis, ()) if inside else ()), extent)):
+                emit.loop_over_groups(low, high, name, below, size)
         emit.loop(extent, stored, name, lambda i: self._nest([(*start, i) for start in starts], False))
 
     def _rows(self, starts: list[Stored], extent: int) -> None:
@@ -75,13 +88,16 @@ class OutputLoops:
         for start in starts if self.copy is not None and extent else ():
             assert self.copy is not None
             copied = self.copy.row(emit, start)
-        border = self.border if extent and axis == len(self.output.shape) - 1 else ()
+        cuts = self.cuts.get(axis, ()) if extent else ()
 
         def column(i: Value) -> None:
+            if self.across is not None and len(starts) == WORD:
+                self._store_word(self.across, [(*start, i) for start in starts])
+                return
             for start in starts:
                 self._store((*start, i), True)
 
-        for low, high in itertools.pairwise((copied, *border, extent)):
+        for low, high in itertools.pairwise((copied, *cuts, extent)):
             emit.loop(low, high, self._name(axis), column, self.unroll)
         for start in starts:
             filled = fill_with_zeros(emit, self.output, start, extent)
@@ -89,13 +105,33 @@ class OutputLoops:
 
     def _store(self, stored: Stored, inside: bool) -> None:
         """The element at an index in stored order."""
-        emit, order = self.kernel.emit, self.output.layout.order
+        element = self.kernel.emit.constant(0, integer_type(graph.tensor_type(self.value).element_type))
         if inside:
-            element = self.kernel.element(self.value, tuple(stored[order.index(axis)] for axis in range(len(order))))
-        else:
-            element = emit.constant(0, integer_type(graph.tensor_type(self.value).element_type))
-        memref, at = self.output.address(emit, stored)
-        emit.store(element, memref, at)
+            element = self.kernel.element(self.value, self._index(stored))
+        self._store_element(stored, element)
+
+    def _store_word(self, source: WordSource, stored: list[Stored]) -> None:
+        """The elements of one word of the source, which are neighbours along its innermost axis."""
+        emit, row = self.kernel.emit, source.buffer.layout.order[-1]
+        first = self._index(stored[0])
+        word = source.load(emit, [emit.div(i, WORD, "word") if axis == row else i for axis, i in enumerate(first)])
+        for place, at in enumerate(stored):
+            self._store_element(at, source.byte(emit, word, place))
+
+    def _store_element(self, stored: Stored, element: SSAValue) -> None:
+        memref, at = self.output.address(self.kernel.emit, stored)
+        self.kernel.emit.store(element, memref, at)
+
+    def _index(self, stored: Stored) -> Stored:
+        """The logical index."""
+        order = self.output.layout.order
+        return tuple(stored[order.index(axis)] for axis in range(len(order)))
+
+    @property
+    def _knows_channels(self) -> bool:
+        """Whether to write out what happens for each channel: which pixels go into it."""
+        producer, _ = _producer(self.value)
+        return isinstance(producer, graph.SpaceToDepthOp) and self.output.shape[CHANNELS] <= FEW
 
     def _name(self, axis: int) -> str:
         names = AXES.get(len(self.output.shape))
@@ -111,13 +147,20 @@ def _producer(value: SSAValue) -> tuple[Operation | SSAValue, list[Operation]]:
     return value.owner if isinstance(value.owner, Operation) else value, passed
 
 
-def _border(value: SSAValue) -> tuple[int, ...]:
-    """Where to cut the loop over columns so that the windows of its middle part touch no padding.
+def _cuts(value: SSAValue) -> dict[int, tuple[int, ...]]:
+    """Where to cut the loops over rows and columns so that what is read in their middle parts is no padding.
 
-    There the loop over the window's columns has a known length, and the C compiler unrolls it.
+    There the loop over a window's columns has a known length, and the C compiler unrolls it; and no pixel that moves
+    into a channel has to be tested.
     """
-    low, high = _interior(value)
-    return (low, high) if low < high else ()
+    producer, _ = _producer(value)
+    if isinstance(producer, graph.SpaceToDepthOp):
+        (top, bottom), (left, right) = (window.interior for window in windows.blocks_of(producer))
+        # Groups of columns begin at multiples of their size.
+        found = {ROWS: (top, bottom), COLUMNS: (-(-left // WORD) * WORD, right // WORD * WORD)}
+    else:
+        found = {COLUMNS: _interior(value)}
+    return {axis: (low, high) for axis, (low, high) in found.items() if low < high}
 
 
 def _interior(value: SSAValue) -> tuple[int, int]:
@@ -137,13 +180,13 @@ def _unroll(kernel: Kernel, output: Buffer, value: SSAValue) -> int:
     """
     producer, passed = _producer(value)
     groups = [output.layout.xor + 1, *(b.layout.xor + 1 for b in kernel.buffers.values())]
-    return max(groups) if isinstance(producer, SSAValue) and passed else 1
+    is_stored = isinstance(producer, SSAValue) and passed
+    return max(groups) if is_stored or isinstance(producer, (*ELEMENTWISE, graph.SpaceToDepthOp)) else 1
 
 
-def _jammed(kernel: Kernel, output: Buffer, value: SSAValue) -> tuple[int, int] | None:
-    """The axis along which a copied input permutes bytes, if its rows are columns of the output, and their number."""
-    producer, passed = _producer(value)
-    source = kernel.buffers.get(producer) if isinstance(producer, SSAValue) and passed else None
-    if source is None or not source.layout.xor or source.layout.order[-1] == output.layout.order[-1]:
+def _across(kernel: Kernel, output: Buffer, value: SSAValue) -> WordSource | None:
+    """What a kernel copies if the words of its source lie across the output's rows."""
+    source = WordSource.of(kernel, value)
+    if source is None or source.buffer.layout.order[-1] == output.layout.order[-1]:
         return None
-    return source.layout.order[-1], source.layout.xor + 1
+    return source if source.buffer.layout.xor or source.requants else None

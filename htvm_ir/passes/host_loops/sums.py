@@ -110,7 +110,7 @@ class WordSum:
 
     def _row(self, emit: Emitter, at: Value, row: Value) -> Value:
         """The first word of a row below that of the word ``at``."""
-        return emit.add(at, emit.mul(row, self.buffer.strides[ROWS] // WORD, "at"), "at")
+        return emit.add(at, emit.mul(row, self.buffer.layout.strides(self.buffer.shape)[ROWS] // WORD, "at"), "at")
 
     def _add_rows(self, emit: Emitter, halves: SSAValue, at: Value, rows: int) -> SSAValue:
         """Add some rows to the sums in both halves of a word."""

@@ -8,7 +8,7 @@ from xdsl.dialects.builtin import i32
 from xdsl.ir import Operation, SSAValue
 
 from htvm_ir.dialects.attributes import values
-from htvm_ir.dialects.graph import Conv2dOp, DenseOp, PoolOp, number, shape_of
+from htvm_ir.dialects.graph import Conv2dOp, DenseOp, PoolOp, SpaceToDepthOp, number, shape_of
 from htvm_ir.passes.host_loops.arithmetic import Value
 from htvm_ir.passes.host_loops.emitter import Emitter
 from htvm_ir.passes.host_loops.kernel import Index, Kernel
@@ -69,6 +69,15 @@ def windows_of(op: Conv2dOp | PoolOp) -> tuple[Window, Window]:
     before = values(op.pads)[:2]
     vertical, horizontal = (
         Window(extents[a], sizes[a], strides[a], dilations[a], before[a], outputs[a]) for a in (0, 1)
+    )
+    return vertical, horizontal
+
+
+def blocks_of(op: SpaceToDepthOp) -> tuple[Window, Window]:
+    """The blocks of pixels that become one pixel with more channels: heights and widths, as windows side by side."""
+    vertical, horizontal = (
+        Window(shape_of(op.input)[2 + a], size, size, 1, values(op.pads)[a], shape_of(op.result)[2 + a])
+        for a, size in enumerate(values(op.block))
     )
     return vertical, horizontal
 
