@@ -254,7 +254,7 @@ def _layer_cycles(returns: Sequence[KernelReturn]) -> dict[str, int]:
 
 def _run_report(compiled: Compiled, board: Board, result: RunResult, samples: int) -> dict[str, Any]:
     """What one inference took; all are figures of the model of the SoC."""
-    from htvm_ir.sim.toolchain import text_bytes
+    from htvm_ir.sim.toolchain import constant_bytes, text_bytes
 
     target, trace = compiled.target, result.trace
     engines: dict[str, dict[str, int]] = {}
@@ -282,6 +282,7 @@ def _run_report(compiled: Compiled, board: Board, result: RunResult, samples: in
         "engines": engines,
         "transfers": transfers,
         "code_bytes": text_bytes(board.elf),
+        "constant_bytes": constant_bytes(board.elf),
         "stack_bytes": result.stack_bytes,
     }
 

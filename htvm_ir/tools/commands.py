@@ -193,6 +193,13 @@ def explain(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def bench(arguments: argparse.Namespace) -> int:
+    """``htvm bench``."""
+    from htvm_ir.tools.bench import bench as measure
+
+    return measure(arguments)
+
+
 def targets(arguments: argparse.Namespace) -> int:
     """``htvm targets``."""
     from htvm_ir.targets.registry import load_target, target_names
