@@ -15,6 +15,9 @@ from htvm_ir.tools.htvm import main
 ROW: dict[str, Any] = {
     "cycles": int,
     "predicted": int,
+    "compute_bound": int,
+    "transfer_bound": int,
+    "unproven_tilings": int,
     "cpu_cycles": int,
     "compile_seconds": float,
     "arena": {"bytes": int, "lower_bound": int, "proven_minimal": bool},
