@@ -25,6 +25,7 @@ class Options:
     engines: None = all of the target's; empty = CPU only.
     numerics: ``exact``; ``pow2``: the model is converted, see ``calibration``; ``analog``: engines may also compute
         convolutions they cannot compute exactly.
+    tiler: who plans: ``optimal``, ``dory`` or ``none``, see ``passes.pipeline.TILERS``.
     plan: tile sizes by kernel or layer name (JSON form of the plan attribute).
     rounding: whose results a QDQ or QOperator network is to have, see ``import_model``.
     input_ranges: least and greatest value of inputs that the model does not quantise.
@@ -36,6 +37,7 @@ class Options:
     engines: tuple[str, ...] | None = None
     numerics: str = "exact"
     module_name: str = "default"
+    tiler: str = "optimal"
     solver_seconds: float | None = None
     plan: Mapping[str, Mapping[str, int]] | None = None
     rounding: Rounding = "onnx"
@@ -117,11 +119,12 @@ def compile_model(
         for observer in observers:
             observer(name, module)
 
-    run_passes(module, list(default_passes(options.solver_seconds, options.numerics)), after)
+    run_passes(module, list(default_passes(options.solver_seconds, options.numerics, options.tiler)), after)
     files = render(module, options.module_name)
     report = recorder.report(model, module)
     inputs, outputs = edges(module)
     report["numerics"] = options.numerics
+    report["tiler"] = options.tiler
     report["inputs"] = [edge.as_json() for edge in inputs]
     report["outputs"] = [edge.as_json() for edge in outputs]
     if quantized is not None:

@@ -1,7 +1,7 @@
 """``explicit-dma``: unroll every nest into the transfers and jobs it stands for, each with a token.
 
-Tiles that stay the same from one step to the next are not loaded again. Nothing overlaps yet; ``pipeline-dma`` moves
-the starts and waits apart where the hardware can profit.
+Tiles that stay the same from one step to the next are not loaded again, unless ``reload`` asks for it. Nothing overlaps
+yet; ``pipeline-dma`` moves the starts and waits apart where the hardware can profit.
 """
 
 from __future__ import annotations
@@ -54,9 +54,13 @@ Box = tuple[tuple[int, int], ...]
 
 @dataclass(frozen=True)
 class ExplicitDma(ModulePass):
-    """Lowers ``tiled.nest`` on buffers to ``dma``, ``accel.launch`` and ``accel.await``."""
+    """Lowers ``tiled.nest`` on buffers to ``dma``, ``accel.launch`` and ``accel.await``.
+
+    ``reload``: every job loads its input tiles, as in HTVM.
+    """
 
     name = "explicit-dma"
+    reload: bool = False
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         target = module_target(op)
@@ -64,7 +68,7 @@ class ExplicitDma(ModulePass):
             function = nest.parent_op()
             if not nest.outputs or not isinstance(function, FuncOp):
                 raise HtvmError(f"kernel '{nest.kernel.data}' works on tensors; run bufferize first")
-            _Lowering(nest, function, target).run()
+            _Lowering(nest, function, target, self.reload).run()
 
 
 def stored_box(layout: Layout, shape: Sequence[int], spans: Sequence[tuple[int, int]]) -> Box:
@@ -106,8 +110,8 @@ class _Slots:
 class _Lowering:
     """One nest."""
 
-    def __init__(self, nest: NestOp, function: FuncOp, target: Target):
-        self.nest, self.function, self.target = nest, function, target
+    def __init__(self, nest: NestOp, function: FuncOp, target: Target, reload: bool):
+        self.nest, self.function, self.target, self.reload = nest, function, target, reload
         self.engine: Engine = target.engine(nest.engine_name)
         self.types = kernel_types(function)
         self.windows = [window_of(attribute) for attribute in nest.windows]
@@ -160,7 +164,7 @@ class _Lowering:
         inputs: list[SSAValue] = []
         for index in range(self.nest.activations):
             box = self._box(index, tile)
-            if box != slots[index].holds:
+            if self.reload or box != slots[index].holds:
                 self._load(index, box, slots[index], part)
             view = slots[index].view
             assert view is not None

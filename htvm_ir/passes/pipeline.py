@@ -34,6 +34,15 @@ NUMERICS: dict[str, tuple[str, ...]] = {"exact": (), "pow2": (), "analog": (APPR
 (``pow2`` has changed it before the import)."""
 
 
+TILERS = ("optimal", "dory", "none")
+"""Who plans, the default first: the cost model's optimum; HTVM's rules of thumb, layer by layer; the same without its
+heuristics. The latter two are the baseline (`htvm_ir.tiling.dory`)."""
+
+OPTIMAL_ONLY = frozenset({"pipeline-dma"})
+"""Passes of ``PIPELINE`` that the baseline goes without: what they gain is what HTVM does not do (it overlaps
+nothing, and every layer reads its input from L2 and writes its output to L2)."""
+
+
 def pass_class(name: str) -> type[ModulePass]:
     """The class of one of this package's passes: ``plan-tiles`` is ``PlanTiles`` in ``passes/plan_tiles.py``."""
     module = import_module("htvm_ir.passes." + name.replace("-", "_"))
@@ -58,15 +67,22 @@ def run_passes(
     return module
 
 
-def pipeline(numerics: str = "exact") -> tuple[str, ...]:
+def pipeline(numerics: str = "exact", tiler: str = "optimal") -> tuple[str, ...]:
     """The names of all passes, in order."""
     place = PIPELINE.index("dispatch")
-    return (*PIPELINE[:place], *NUMERICS[numerics], *PIPELINE[place:])
+    left_out = frozenset[str]() if tiler == "optimal" else OPTIMAL_ONLY
+    return tuple(n for n in (*PIPELINE[:place], *NUMERICS[numerics], *PIPELINE[place:]) if n not in left_out)
 
 
-def default_passes(seconds: float | None = None, numerics: str = "exact") -> Iterator[ModulePass]:
-    """The passes of :func:`pipeline`; ``seconds`` limits the search of each solver run."""
-    for name in pipeline(numerics):
+def default_passes(
+    seconds: float | None = None, numerics: str = "exact", tiler: str = "optimal"
+) -> Iterator[ModulePass]:
+    """The passes of :func:`pipeline`, each with those of these options that it has.
+
+    seconds: limit of the search of each solver run, None = the pass's own. tiler: one of ``TILERS``.
+    """
+    given: dict[str, float | str | bool | None] = {"seconds": seconds, "tiler": tiler, "reload": tiler != "optimal"}
+    for name in pipeline(numerics, tiler):
         cls = pass_class(name)
-        limited = seconds is not None and "seconds" in getattr(cls, "__dataclass_fields__", {})
-        yield cls(**({"seconds": seconds} if limited else {}))
+        fields = getattr(cls, "__dataclass_fields__", {})
+        yield cls(**{key: value for key, value in given.items() if key in fields and value is not None})

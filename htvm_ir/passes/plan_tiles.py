@@ -12,6 +12,8 @@ from xdsl.passes import ModulePass
 from htvm_ir.dialects.accel import CPU, DispatchOp, kernels
 from htvm_ir.dialects.tiled import PlanAttr
 from htvm_ir.errors import HtvmError
+from htvm_ir.passes.pipeline import TILERS
+from htvm_ir.passes.plan_baseline import baseline_plan, reload_cycles
 from htvm_ir.passes.workloads import block_workload, module_target
 from htvm_ir.targets.target import Target
 from htvm_ir.tiling.problem import Infeasible, Problem
@@ -22,21 +24,27 @@ from htvm_ir.tiling.solve import solve
 class PlanTiles(ModulePass):
     """Sets ``plan`` on every ``accel.dispatch`` to an engine that has none yet; a hand-written plan gets its latency.
 
-    ``seconds`` limits the search for one kernel.
+    ``seconds`` limits the search for one kernel. ``tiler``: ``optimal``, or HTVM's rules (``dory``; ``none``: without
+    its heuristics), whose latency counts on ``explicit-dma{reload=true}``.
     """
 
     name = "plan-tiles"
     seconds: float = 5.0
+    tiler: str = "optimal"
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         target = module_target(op)
+        if self.tiler not in TILERS:
+            raise HtvmError(f"no tiler '{self.tiler}'; choose from {', '.join(TILERS)}")
         for dispatch in kernels(op):
             if dispatch.engine_name == CPU:
                 continue
-            if dispatch.plan is None:
+            if dispatch.plan is None and self.tiler == "optimal":
                 dispatch.plan = plan(dispatch, target, self.seconds)
+            elif dispatch.plan is None:
+                dispatch.plan = baseline_plan(dispatch, target, self.tiler)
             elif isinstance(dispatch.plan, PlanAttr) and not dispatch.plan.latency.data:
-                dispatch.plan = priced(dispatch, dispatch.plan, target)
+                dispatch.plan = priced(dispatch, dispatch.plan, target, reload=self.tiler != "optimal")
 
 
 def plan(dispatch: DispatchOp, target: Target, seconds: float) -> PlanAttr:
@@ -58,9 +66,13 @@ def plan(dispatch: DispatchOp, target: Target, seconds: float) -> PlanAttr:
     return PlanAttr(sizes, depths, solution.latency, solution.proven)
 
 
-def priced(dispatch: DispatchOp, written: PlanAttr, target: Target) -> PlanAttr:
-    """A hand-written plan with the latency the cost model gives it; unchanged if it cannot be obeyed."""
-    problem = target.engine(dispatch.engine_name).problem(block_workload(dispatch.body.block), target)
+def priced(dispatch: DispatchOp, written: PlanAttr, target: Target, reload: bool = False) -> PlanAttr:
+    """A hand-written plan with the latency the cost model gives it; unchanged if it cannot be obeyed.
+
+    reload: every job loads its input tiles, also those that are there already.
+    """
+    engine, workload = target.engine(dispatch.engine_name), block_workload(dispatch.body.block)
+    problem = engine.problem(workload, target)
     sizes = written.tile
     if check_plan(problem, sizes) is not None:
         return written  # apply-plan says why
@@ -68,6 +80,8 @@ def priced(dispatch: DispatchOp, written: PlanAttr, target: Target) -> PlanAttr:
     point = {d.name: d.sizes.index(sizes.get(d.name, d.extent)) for d in problem.dimensions}
     order = (*missing, *sizes)
     latency = problem.latency(point, order if order in problem.orders else problem.orders[0])
+    if reload:
+        latency += reload_cycles(engine, workload, target, sizes)
     return PlanAttr(sizes, written.depths, latency)
 
 

@@ -16,6 +16,7 @@ from htvm_ir.settings import Setting
 from htvm_ir.targets.layout import Layout
 from htvm_ir.targets.soc import Soc
 from htvm_ir.targets.workload import Approximation, Tile, Workload
+from htvm_ir.tiling import dory
 from htvm_ir.tiling.problem import Problem
 
 Bytes = NDArray[np.uint8]
@@ -146,6 +147,11 @@ class Engine(ABC):
     @abstractmethod
     def problem(self, workload: Workload, target: Target) -> Problem:
         """The tiling problem: legal tiles, bytes in each memory, predicted cycles."""
+
+    def baseline(self, workload: Workload, target: Target) -> tuple[dory.Layer, dory.Budget] | None:
+        """The workload and the memories as HTVM's tiler sees them; None: it has no rules for this engine."""
+        del workload, target
+        return None
 
     @abstractmethod
     def pack(self, workload: Workload) -> Bytes:

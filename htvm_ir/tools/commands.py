@@ -29,6 +29,7 @@ def options_of(arguments: argparse.Namespace) -> Options:
         engines=engines,
         numerics=arguments.numerics,
         module_name=arguments.module_name,
+        tiler=arguments.tiler,
         solver_seconds=arguments.solver_seconds,
         plan=None if arguments.plan is None else read_plan(Path(arguments.plan)),
         rounding=arguments.rounding,
@@ -153,6 +154,7 @@ def _refuse_compile_options(arguments: argparse.Namespace) -> None:
     """A compiled folder is run as it is."""
     defaults = {
         "engines": None,
+        "tiler": "optimal",
         "plan": None,
         "solver_seconds": None,
         "input_range": [],

@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from htvm_ir.errors import HtvmError
 
 UNFINISHED = {
-    "tiler": (("optimal",), ("dory", "none")),
     "io": (("integer",), ("float",)),
 }
 """Option -> the values that are there, the default first, and those that are planned and refused until they are."""
@@ -125,6 +124,13 @@ def _add_model_options(command: argparse.ArgumentParser) -> None:
         default=[],
         metavar="NAME=LO:HI",
         help="integers an unquantised input holds",
+    )
+    command.add_argument(
+        "--tiler",
+        default="optimal",
+        choices=("optimal", "dory", "none"),
+        help="who plans: the cost model's optimum (default); dory: HTVM's rules for each layer; none: those without "
+        "its heuristics",
     )
     command.add_argument("--plan", metavar="FILE", help="JSON: kernel or layer name -> tile sizes by dimension")
     command.add_argument("--solver-seconds", type=_seconds, metavar="S", help="limit of each solver run")

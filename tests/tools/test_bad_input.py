@@ -260,7 +260,6 @@ OPTIONS: dict[str, tuple[PREPARE, tuple[str, ...], str]] = {
     "range, endless": (nothing, ("--input-range", f"input=0:{'9' * 5000}"), "expected NAME=LO:HI"),
     "range, of a quantised input": (nothing, ("--input-range", "input=0:100"), "leave its range out"),
     "range, unknown input": (nothing, ("--input-range", "image=0:100"), "image"),
-    "planned option": (nothing, ("--tiler", "dory"), "--tiler dory is not implemented yet"),
 }
 
 

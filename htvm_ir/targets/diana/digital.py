@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from htvm_ir.targets.diana import costs, datapath, packing
+from htvm_ir.targets.diana.baseline import digital_layer
 from htvm_ir.targets.diana.instruction import LANES, DigitalInstruction, program
 from htvm_ir.targets.diana.packing import round_up
 from htvm_ir.targets.diana.parameters import DIANA, Parameters
@@ -22,6 +23,7 @@ from htvm_ir.targets.diana.tiles import (
 from htvm_ir.targets.layout import Layout
 from htvm_ir.targets.target import Bytes, Call, Data, Engine, Job, Target
 from htvm_ir.targets.workload import Tile, Workload
+from htvm_ir.tiling import dory
 from htvm_ir.tiling.problem import Problem
 
 OX_LAYOUT = Layout((0, 1, 2, 3), (1, 1, 1, LANES), xor=3)
@@ -137,6 +139,9 @@ class Digital(Engine):
             return Call("diana_digital_depthwise", (words, constants, job["channels"], taps, *planes))
         function = {"conv2d": "diana_digital_conv", "dense": "diana_digital_dense"}[job.kernel]
         return Call(function, (words, constants, self._streamed(job)))
+
+    def baseline(self, workload: Workload, target: Target) -> tuple[dory.Layer, dory.Budget]:
+        return digital_layer(workload, self.parameters, target.memory(self.local).size)
 
     def problem(self, workload: Workload, target: Target) -> Problem:
         if workload.kind == "conv2d":
