@@ -8,16 +8,12 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from benchmarks import large
 from benchmarks.figure import Figure
 from benchmarks.measured import diana_networks
-
-if TYPE_CHECKING:
-    import onnx
+from htvm_ir import zoo
 
 HTVM = (sys.executable, "-m", "htvm_ir.tools")
 CHAINS = (100, 1000)
@@ -33,11 +29,11 @@ def figures(runs: int = 3) -> list[Figure]:
         for name, model in diana_networks().items():
             found.append(Figure(f"htvm compile {name}, cold", cold([model], runs), "s", 2.0))
             found.append(Figure(f"htvm compile {name}, warm", warm([model], runs), "s", 1.0))
-        deep = _written(large.resnet50, place / "resnet50.onnx")
+        deep = _written("resnet50", place)
         found.append(Figure("htvm compile a ResNet of 50 layers, 224x224, cold", cold([deep], runs), "s", 20.0))
         chains: list[float] = []
         for length in CHAINS:
-            model = _written(lambda length=length: large.chain(length), place / f"chain{length}.onnx")
+            model = _written(f"chain,layers={length}", place)
             chains.append(cold([model, "--target", CHAIN_TARGET], 1 if length == max(CHAINS) else runs))
             bar = 60.0 if length == max(CHAINS) else None
             found.append(Figure(f"htvm compile a chain of {length} layers, cold", chains[-1], "s", bar))
@@ -69,6 +65,8 @@ def _seconds(arguments: Sequence[str], cache: str) -> float:
         return time.perf_counter() - started
 
 
-def _written(build: Callable[[], onnx.ModelProto], path: Path) -> str:
-    path.write_bytes(build().SerializeToString())
+def _written(network: str, folder: Path) -> str:
+    """A network of the zoo as a file, so that building it does not count."""
+    path = folder / f"{network}.onnx"
+    path.write_bytes(zoo.build(network).SerializeToString())
     return str(path)

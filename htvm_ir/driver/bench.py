@@ -39,6 +39,7 @@ class Configuration:
 
 CONFIGURATIONS = (
     Configuration("cpu", lambda options: replace(options, engines=())),
+    Configuration("dory", lambda options: replace(options, tiler="dory")),
     Configuration(OPTIMAL, lambda options: options),
 )
 

@@ -105,7 +105,7 @@ def compile_model(
     quantized = _quantized(model, options)
     source = load_model(model, options) if quantized is None else _import(quantized, model, options)
     module = source.clone()
-    run_passes(module, [SetTarget(options.target, engines)])
+    run_passes(module, [SetTarget(options.target, engines)], verify=False)
     target = module_target(module)
     recorder = Recorder(target)
     snapshot = _Snapshot(APPROXIMATE)
@@ -119,7 +119,8 @@ def compile_model(
         for observer in observers:
             observer(name, module)
 
-    run_passes(module, list(default_passes(options.solver_seconds, options.numerics, options.tiler)), after)
+    passes = list(default_passes(options.solver_seconds, options.numerics, options.tiler))
+    run_passes(module, passes, after, verify=False)
     files = render(module, options.module_name)
     report = recorder.report(model, module)
     inputs, outputs = edges(module)

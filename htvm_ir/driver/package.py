@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
-import tempfile
 from collections.abc import Iterator
 from io import StringIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from xdsl.context import Context
 from xdsl.dialects import get_all_dialects
@@ -17,7 +14,7 @@ from xdsl.parser import Parser
 from xdsl.printer import Printer
 
 from htvm_ir.driver.compile import Compiled
-from htvm_ir.driver.files import file_errors
+from htvm_ir.driver.folder import REPORT, report_text
 from htvm_ir.driver.report import SCHEMA
 from htvm_ir.errors import HtvmError
 from htvm_ir.passes.workloads import module_target
@@ -28,8 +25,7 @@ if TYPE_CHECKING:
 
     from htvm_ir.targets.soc import Soc
 
-REPORT, MODULE, SOURCE, EXACT = "report.json", "module.mlir", "source.mlir", "exact.mlir"
-OUTPUT = "the output"
+MODULE, SOURCE, EXACT = "module.mlir", "source.mlir", "exact.mlir"
 
 COMPILER = "python3 -m ziglang"
 """The packaged compiler, as a command of the machine that builds."""
@@ -112,76 +108,11 @@ def _text(module: ModuleOp) -> str:
     return text.getvalue() + "\n"
 
 
-def report_text(report: dict[str, Any]) -> str:
-    """The report as it is written and printed."""
-    return json.dumps(report, indent=2) + "\n"
-
-
 def _runtime(soc: Soc) -> Iterator[tuple[str, Path]]:
     yield from (("src", path) for path in soc.sources)
     yield "src", soc.linker_script
     for folder in soc.include_dirs:
         yield from (("include", path) for path in sorted(folder.glob("*.h")))
-
-
-def write_package(files: dict[str, str], out: Path) -> None:
-    """Write all files, or none: the folder appears complete or stays as it was.
-
-    In a folder of an earlier compilation the entries written here are replaced, and nothing else is touched.
-
-    Raises:
-        HtvmError: the folder cannot be written, or holds something that no compilation wrote.
-    """
-    check_writable(out)
-    with file_errors(out, OUTPUT, "folder"):
-        out.parent.mkdir(parents=True, exist_ok=True)
-        # inside an existing folder, which may be the current one or a mount point: it cannot be renamed itself
-        home = out if out.is_dir() else out.parent
-        fresh = Path(tempfile.mkdtemp(prefix=".htvm-", dir=home))
-        try:
-            for name, text in files.items():
-                path = fresh / "new" / name
-                path.parent.mkdir(parents=True, exist_ok=True)
-                path.write_text(text)
-            if home is out:
-                _replace_entries(fresh / "new", fresh / "old", out)
-            else:
-                (fresh / "new").rename(out)
-        finally:
-            shutil.rmtree(fresh, ignore_errors=True)
-
-
-def _replace_entries(new: Path, old: Path, out: Path) -> None:
-    """Move what lies in ``new`` to ``out``, and what it replaces to ``old``; undone if anything fails."""
-    old.mkdir()
-    moved: list[tuple[Path, Path]] = []
-    try:
-        for entry in sorted(new.iterdir()):
-            place = out / entry.name
-            for start, end in ((place, old / entry.name), (entry, place)):
-                if start.exists():
-                    start.rename(end)
-                    moved.append((start, end))
-    except OSError:
-        for start, end in reversed(moved):
-            end.rename(start)
-        raise
-
-
-def check_writable(out: Path) -> None:
-    """Say before a long compilation that its output cannot be written.
-
-    Raises:
-        HtvmError: not a folder one may write to, or one with files that no compilation wrote.
-    """
-    with file_errors(out, OUTPUT, "folder"):
-        parent = next(p for p in (out, *out.absolute().parents) if p.exists())
-        if not parent.is_dir():
-            raise NotADirectoryError(None, f"{parent} is a file")
-        if not os.access(parent, os.W_OK):
-            raise PermissionError(None, "permission denied")
-        if parent is out and any(out.iterdir()) and not (out / REPORT).is_file():
-            raise FileExistsError(None, "it holds files that are not from a compilation")
 
 
 def load_package(folder: Path) -> tuple[Compiled, str]:

@@ -53,15 +53,18 @@ def run_passes(
     module: ModuleOp,
     passes: Sequence[ModulePass],
     after: Callable[[str, ModuleOp], None] | None = None,
+    verify: bool = True,
 ) -> ModuleOp:
-    """Run passes in order on a module, in place, and verify it after each.
+    """Run passes in order on a module, in place.
 
-    after: called with each pass's name and the module it left.
+    after: called with each pass's name and the module it left. verify: check the module after each pass, which takes
+    about as long as the passes themselves; the driver leaves it to the tests and to ``htvm-opt``.
     """
     context = Context()
     for step in passes:
         step.apply(context, module)
-        module.verify()
+        if verify:
+            module.verify()
         if after is not None:
             after(step.name, module)
     return module

@@ -6,10 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, cast
 
-from htvm_ir.dialects.accel import CPU
-
 if TYPE_CHECKING:
     from htvm_ir.targets.target import Target
+
+CPU = "cpu"
+"""What the report calls the engine of host kernels."""
 
 Report = Mapping[str, Any]
 

@@ -13,6 +13,7 @@ from typing import Any
 from htvm_ir.driver.compile import Compiled, Options, compile_model
 from htvm_ir.errors import HtvmError
 from htvm_ir.report import tables
+from htvm_ir.store import Store, default_folder, use
 
 
 def options_of(arguments: argparse.Namespace) -> Options:
@@ -67,28 +68,38 @@ def read_plan(path: Path) -> dict[str, dict[str, int]]:
 
 def compile(arguments: argparse.Namespace) -> int:
     """``htvm compile``."""
-    from htvm_ir.driver.package import check_writable, package_files, report_text, write_package
+    from htvm_ir.driver.cached import compile_package
+    from htvm_ir.driver.folder import check_writable, report_text, write_package
 
     out = None if arguments.output is None else Path(arguments.output)
     if out is not None:
         check_writable(out)
-    compiled = compile_model(arguments.model, options_of(arguments), _watch(arguments))
+    package = compile_package(
+        arguments.model, options_of(arguments), _store(arguments), out is not None, _watch(arguments)
+    )
+    if package.cached and arguments.verbose:
+        print("as compiled before; --no-cache compiles anew", file=sys.stderr)
     if out is not None:
-        write_package(package_files(compiled, arguments.module_name), out)
+        write_package(package.files, out)
     if arguments.json:
-        print(report_text(compiled.report), end="")
+        print(report_text(package.report), end="")
         return 0
-    _print_conversion(compiled)
-    print(tables.layers(compiled.report))
-    print(tables.totals(compiled.report))
+    _print_conversion(package.report)
+    print(tables.layers(package.report))
+    print(tables.totals(package.report))
     if out is not None:
         print(f"written to {out}")
     return 0
 
 
-def _print_conversion(compiled: Compiled) -> None:
-    if compiled.quantized is not None:
-        print(tables.quantization(compiled.quantized.report), end="\n\n")
+def _print_conversion(report: dict[str, Any]) -> None:
+    if "quantization" in report:
+        print(tables.quantization(report["quantization"]), end="\n\n")
+
+
+def _store(arguments: argparse.Namespace) -> Store | None:
+    """Where results are kept, unless the user does not want it."""
+    return None if arguments.no_cache else Store(default_folder())
 
 
 def _watch(arguments: argparse.Namespace) -> Callable[[str, float], None] | None:
@@ -103,7 +114,8 @@ def run(arguments: argparse.Namespace) -> int:
     from htvm_ir.driver.edges import edges
     from htvm_ir.driver.execute import OUTPUTS, execute, write_outputs
     from htvm_ir.driver.files import check_file
-    from htvm_ir.driver.package import load_package, report_text
+    from htvm_ir.driver.folder import report_text
+    from htvm_ir.driver.package import load_package
     from htvm_ir.driver.samples import load_samples, read_npz
 
     out = None if arguments.outputs is None else Path(arguments.outputs)
@@ -139,7 +151,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print(report_text(report), end="")
     else:
-        _print_conversion(compiled)
+        _print_conversion(report)
         print(tables.layers(report, execution.layer_cycles))
         print(tables.totals(report))
         print(tables.run(report))
@@ -169,7 +181,8 @@ def _refuse_compile_options(arguments: argparse.Namespace) -> None:
 
 
 def _compile(arguments: argparse.Namespace) -> Compiled:
-    return compile_model(arguments.model, options_of(arguments), _watch(arguments))
+    with use(_store(arguments)):
+        return compile_model(arguments.model, options_of(arguments), _watch(arguments))
 
 
 def _progress(total: int) -> Callable[[int], None] | None:
@@ -181,8 +194,8 @@ def _progress(total: int) -> Callable[[int], None] | None:
 
 def explain(arguments: argparse.Namespace) -> int:
     """``htvm explain``."""
+    from htvm_ir.driver.folder import report_text
     from htvm_ir.driver.output_error import approximation_error
-    from htvm_ir.driver.package import report_text
 
     compiled = _compile(arguments)
     error = approximation_error(compiled)

@@ -134,6 +134,7 @@ def _add_model_options(command: argparse.ArgumentParser) -> None:
     )
     command.add_argument("--plan", metavar="FILE", help="JSON: kernel or layer name -> tile sizes by dimension")
     command.add_argument("--solver-seconds", type=_seconds, metavar="S", help="limit of each solver run")
+    command.add_argument("--no-cache", action="store_true", help="neither use nor keep results of earlier compilations")
     command.add_argument("--module-name", type=_identifier, default="default", help="prefix in the C interface")
     command.add_argument("--json", action="store_true", help="print one JSON object")
     command.add_argument("-v", "--verbose", action="store_true", help="show the passes and their times")

@@ -402,7 +402,7 @@ def test_targets() -> None:
 def test_zoo(folder: Path, tmp_path: Path) -> None:
     assert [line.split()[0] for line in htvm("zoo").splitlines()] == [
         "resnet8", "dscnn", "mobilenetv1", "dae", "dscnn-htvm", "resnet8-mixed", "dscnn-mixed",
-        "resnet8-ternary",
+        "resnet8-ternary", "resnet50", "chain",
     ]  # fmt: skip
     htvm("zoo", "dscnn-htvm", "-o", tmp_path / "net.onnx")
     onnx.checker.check_model(onnx.load(tmp_path / "net.onnx"), full_check=True)
@@ -410,10 +410,13 @@ def test_zoo(folder: Path, tmp_path: Path) -> None:
 
 
 def test_verbose_times_the_passes(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["compile", str(folder / "net.onnx"), "-v", "--json"]) == 0
+    assert main(["compile", str(folder / "net.onnx"), "-v", "--json", "--no-cache"]) == 0
     out, err = capsys.readouterr()
     assert json.loads(out)["schema"] == 1
     assert [line.split()[-1] for line in err.splitlines()][:2] == ["fold-constants", "fold-dead-channels"]
+    assert main(["compile", str(folder / "net.onnx"), "--json"]) == 0
+    assert main(["compile", str(folder / "net.onnx"), "-v", "--json"]) == 0
+    assert "--no-cache" in capsys.readouterr().err
 
 
 def test_progress_is_for_terminals(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
