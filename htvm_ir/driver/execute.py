@@ -69,11 +69,15 @@ class Check:
 
 @dataclass
 class Execution:
-    """Outputs of all samples, [samples, ...] for each network output, and the run's part of the report."""
+    """Outputs of all samples, [samples, ...] for each network output, and the run's part of the report.
+
+    first: what the machine did for the first sample, to which all figures of the report belong.
+    """
 
     outputs: list[Array]
     report: dict[str, Any]
     check: Check | None
+    first: RunResult
     layer_cycles: dict[str, int] = field(default_factory=dict[str, int])
 
 
@@ -137,7 +141,7 @@ def execute(
     if verdict.error is not None:
         report["output_error"] = verdict.error.as_json()
     stacked = [np.concatenate(column) for column in zip(*results, strict=True)]
-    return Execution(stacked, report, checked, cycles)
+    return Execution(stacked, report, checked, first, cycles)
 
 
 class _Verdict:

@@ -210,6 +210,10 @@ def explain(arguments: argparse.Namespace) -> int:
 
 def bench(arguments: argparse.Namespace) -> int:
     """``htvm bench``."""
+    if arguments.figures is not None:
+        from htvm_ir.tools.figures import figures
+
+        return figures(arguments)
     from htvm_ir.tools.bench import bench as measure
 
     return measure(arguments)

@@ -80,6 +80,7 @@ def parser() -> Parser:
     bench.add_argument("models", nargs="*", metavar="MODEL", help=".onnx files or zoo:NAME (default: MLPerf Tiny's)")
     bench.add_argument("--target", default="diana", metavar="NAME[,PARAMETER=VALUE...]", help="default: diana")
     bench.add_argument("--samples", type=_count, default=1, metavar="N", help="inputs to check on (default: 1)")
+    bench.add_argument("--figures", metavar="DIR", help="draw layers and a MODEL's time diagram as SVG instead")
     bench.add_argument("--json", action="store_true", help="print one JSON object")
 
     targets = commands.add_parser("targets", help="what targets there are, or what one is made of")
