@@ -9,18 +9,9 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Callable, Mapping
 
-from benchmarks import compile_time, compiler, npu, peers, targets
 from benchmarks.figure import Figure
-
-GROUPS: Mapping[str, Callable[[], list[Figure]]] = {
-    "compiler": compiler.figures,
-    "targets": targets.figures,
-    "peers": peers.figures,
-    "npu": npu.figures,
-    "compile-time": compile_time.figures,
-}
+from benchmarks.groups import GROUPS, lines, measure
 
 
 def main() -> int:
@@ -34,9 +25,9 @@ def main() -> int:
         parser.error(f"no group {unknown[0]}; there are {', '.join(GROUPS)}")
     report: dict[str, list[Figure]] = {}
     for name in options.groups or GROUPS:
-        report[name] = GROUPS[name]()
+        report[name] = measure(name)
         if not options.json:
-            print("\n".join([f"{name}:", *(figure.line() for figure in report[name]), ""]), flush=True)
+            print(lines(name, report[name]), flush=True)
     if options.json:
         print(json.dumps({name: [f.as_json() for f in found] for name, found in report.items()}, indent=2))
     missed = [figure for found in report.values() for figure in found if not figure.ok]

@@ -25,13 +25,20 @@ class Figure:
             return True
         return self.value >= self.bar if self.at_least else self.value <= self.bar
 
+    def number(self) -> str:
+        """The figure with its unit."""
+        return f"{_number(self.value)} {self.unit}".rstrip()
+
+    def wanted(self) -> str:
+        """The bar in words; '' if there is none."""
+        if self.bar is None:
+            return ""
+        return f"at {'least' if self.at_least else 'most'} {_number(self.bar)}"
+
     def line(self) -> str:
         """For people."""
-        text = f"{self.name:<72} {_number(self.value):>12} {self.unit:<6}"
-        if self.bar is None:
-            return text.rstrip()
-        verdict = "pass" if self.ok else "MISSED"
-        return f"{text} {'at least' if self.at_least else 'at most'} {_number(self.bar):<10} {verdict}"
+        verdict = "" if self.bar is None else "pass" if self.ok else "MISSED"
+        return f"{self.name:<72} {self.number():>18}  {self.wanted():<20} {verdict}".rstrip()
 
     def as_json(self) -> dict[str, Any]:
         """The fields, and the verdict."""

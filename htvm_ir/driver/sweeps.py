@@ -41,7 +41,7 @@ class Layer:
         return f"{self.kind}, {self.channels} to {self.outputs}{shape}"
 
     def network(self) -> NetBuilder:
-        """The layer as a network: a map is averaged at the end, and a small layer makes the 7 bits an analog one needs."""
+        """The layer as a network: a map is averaged at the end, and a small layer makes the 7 bits of an analog one."""
         shape = (self.channels,) if self.kind == "dense" else (self.channels, self.size, self.size)
         net = NetBuilder(self.name, shape, scale=1 / 16, samples=1)
         x = net.input

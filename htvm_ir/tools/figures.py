@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -16,8 +17,8 @@ from htvm_ir.driver.files import file_errors
 from htvm_ir.report.figures import budget, overhead, timeline
 from htvm_ir.report.figures.style import check_matplotlib, save, styled
 
-TIMELINE = "zoo:resnet8-mixed"
-"""The network whose time diagram is drawn if the user names none: it uses the CPU and both arrays."""
+TIMELINES = ("zoo:resnet8", "zoo:resnet8-mixed")
+"""The networks whose time diagrams are drawn if the user names none; the second uses the CPU and both arrays."""
 
 
 def figures(arguments: argparse.Namespace) -> int:
@@ -31,9 +32,9 @@ def figures(arguments: argparse.Namespace) -> int:
         "budget": sweeps.budgets(options, watch=watch),
         "overhead": sweeps.overheads(options, watch=watch),
     }
-    for index, model in enumerate(arguments.models or [TIMELINE]):
-        tilers = (replace(options, tiler=tiler) for tiler in ("dory", "optimal"))
-        data["timeline" if index == 0 else f"timeline{index + 1}"] = [sweeps.timeline(model, o, watch) for o in tilers]
+    for model in arguments.models or TIMELINES:
+        both = [replace(options, tiler=tiler) for tiler in ("dory", "optimal")]
+        data[f"timeline-{_slug(model)}"] = [sweeps.timeline(model, each, watch) for each in both]
     files = [str(path) for path in write(data, folder)]
     if arguments.json:
         print(json.dumps({"schema": 1, "target": arguments.target, "files": files, "data": data}))
@@ -51,6 +52,11 @@ def write(data: dict[str, Any], folder: Path) -> list[Path]:
         with styled():
             save(draw(measured), paths[-1])
     return paths
+
+
+def _slug(model: str) -> str:
+    """Part of a file name: the network's name, without folders."""
+    return re.sub(r"[^A-Za-z0-9.]+", "-", Path(model.removeprefix("zoo:")).stem)
 
 
 def _watch() -> Callable[[str], None] | None:

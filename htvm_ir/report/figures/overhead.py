@@ -17,6 +17,7 @@ _MARKERS = {"conv 3x3": "o", "conv 1x1": "D", "depthwise 3x3": "^", "dense": "s"
 def draw(sweeps: Sequence[Mapping[str, Any]]) -> Figure:
     """One panel for each engine: whole kernel over bare jobs, in percent, against the size of the layer."""
     from matplotlib.figure import Figure
+    from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
     engines = list(dict.fromkeys(sweep["engine"] for sweep in sweeps))
     figure = Figure(figsize=(3.6 * len(engines), 3.2), layout="constrained")
@@ -31,6 +32,10 @@ def draw(sweeps: Sequence[Mapping[str, Any]]) -> Figure:
         axes.set_title(engine, fontsize=9)
         axes.set_xscale("log")
         axes.set_yscale("log")
+        axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,g}"))
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+        axes.yaxis.set_minor_formatter(NullFormatter())
         axes.set_xlabel("thousand MACs of the layer")
         axes.grid(color="#dddddd", linewidth=0.6)
         axes.legend()

@@ -26,7 +26,7 @@ def draw(traces: Sequence[Mapping[str, Any]]) -> Figure:
     panels = figure.subplots(len(traces), 1, squeeze=False, sharex=True)[:, 0]
     for axes, trace in zip(panels, traces, strict=True):
         _panel(axes, trace, longest)
-    panels[-1].set_xlabel(f"thousand cycles, {NOTE}")
+    panels[-1].set_xlabel(f"thousand cycles, {NOTE}; pale: weights on their way to an array")
     panels[-1].set_xlim(0, longest / 1000)
     return figure
 
