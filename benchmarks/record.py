@@ -36,7 +36,7 @@ Written by `python -m benchmarks.record` on {date}. {machine}. {versions}.
 
 ## Networks
 
-`htvm bench`: CPU only, the baseline (`--tiler=dory`, which decides as HTVM does), and what this compiler does of itself.
+`htvm bench`: CPU only, the baseline (`--tiler=dory`, which decides as HTVM does), and this compiler's own choice.
 
 {table}
 
@@ -44,9 +44,10 @@ Written by `python -m benchmarks.record` on {date}. {machine}. {versions}.
 
 ## What was to be reached
 
-`python -m benchmarks`: *targets* are of {networks}, on the digital array and the CPU; *peers* are HTVM's own C, whose sources
-and figures stand in `benchmarks/peers.py` (its ResNet-8 has 12 classes and its MobileNet 4, the shapes are the same
-otherwise), and TVM's; *npu* is about double buffering; times are those of whole processes on this machine.
+`python -m benchmarks`: *targets* are of {networks}, on the digital array and the CPU;
+*peers* are HTVM's own C, whose sources and figures stand in `benchmarks/peers.py` (its ResNet-8 has 12 classes and its
+MobileNet 4, the shapes are the same otherwise), and TVM's; *npu* is about double buffering; times are those of whole
+processes on this machine.
 
 {figures}
 """
