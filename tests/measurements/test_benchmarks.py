@@ -42,7 +42,7 @@ def test_verdicts() -> None:
     assert Figure("x", 2.0, "s", 2.0).ok and not Figure("x", 2.1, "s", 2.0).ok
     assert Figure("x", 2.0, "x", 2.0, at_least=True).ok and not Figure("x", 1.9, "x", 2.0, at_least=True).ok
     assert Figure("x", 1e9).ok
-    assert Figure("x", 2.1, "s", 2.0).line().split()[-6:] == "2.100 s at most 2.000 MISSED".split()
+    assert Figure("x", 2.1, "s", 2.0).line().split()[-6:] == ["2.100", "s", "at", "most", "2.000", "MISSED"]
     assert Figure("x", 1234, "bytes").line().endswith("1,234 bytes")
 
 
