@@ -8,8 +8,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from htvm_ir.errors import HtvmError
-
 if TYPE_CHECKING:
     from xdsl.dialects.builtin import ModuleOp
 
@@ -94,6 +92,7 @@ def compile_model(
     """
     from htvm_ir.backend.c.package import render
     from htvm_ir.driver.edges import edges
+    from htvm_ir.driver.plans import Plans
     from htvm_ir.driver.report import Recorder
     from htvm_ir.passes.pipeline import APPROXIMATE, default_passes, run_passes
     from htvm_ir.passes.set_target import SetTarget
@@ -111,7 +110,7 @@ def compile_model(
     snapshot = _Snapshot(APPROXIMATE)
     observers = [recorder.after, snapshot.after]
     if options.plan is not None:
-        observers.insert(0, _Plans(options.plan).after)
+        observers.insert(0, Plans(options.plan).after)
     if watch is not None:
         observers.append(_Stopwatch(watch).after)
 
@@ -173,30 +172,3 @@ class _Stopwatch:
         now = time.perf_counter()
         self.watch(name, now - self.last)
         self.last = time.perf_counter()
-
-
-class _Plans:
-    """Puts hand-written plans in place as soon as there are kernels."""
-
-    def __init__(self, plans: Mapping[str, Mapping[str, int]]):
-        self.plans = plans
-
-    def after(self, name: str, module: ModuleOp) -> None:
-        """Called after each pass.
-
-        Raises:
-            HtvmError: a plan names a kernel that does not exist.
-        """
-        from htvm_ir.dialects.accel import kernels
-        from htvm_ir.dialects.tiled import PlanAttr
-        from htvm_ir.driver.report import layer_name
-
-        if name != "dispatch":
-            return
-        rest = dict(self.plans)
-        for dispatch in kernels(module):
-            for key in (dispatch.kernel.data, layer_name(dispatch)):
-                if key in rest:
-                    dispatch.plan = PlanAttr(dict(rest.pop(key)))
-        if rest:
-            raise HtvmError(f"the plan names kernels that do not exist: {', '.join(sorted(rest))}")

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from htvm_ir.driver.compile import Compiled, Options, compile_model
+from htvm_ir.driver.plans import read_plan
 from htvm_ir.errors import HtvmError
 from htvm_ir.report import tables
 from htvm_ir.store import Store, default_folder, use
@@ -45,25 +46,6 @@ def _range(text: str) -> tuple[str, tuple[int, int]]:
     if found is None or int(found[2]) > int(found[3]):
         raise HtvmError(f"--input-range {text}: expected NAME=LO:HI with LO <= HI, as in input=-128:127")
     return found[1], (int(found[2]), int(found[3]))
-
-
-def read_plan(path: Path) -> dict[str, dict[str, int]]:
-    """Tile sizes by kernel from a JSON file.
-
-    Raises:
-        HtvmError: unreadable, or not of that form.
-    """
-    try:
-        plan = json.loads(path.read_text())
-    except (OSError, ValueError, RecursionError) as error:
-        raise HtvmError(f"{path}: not a readable JSON plan ({error})") from error
-    valid = isinstance(plan, dict) and all(
-        isinstance(sizes, dict) and all(type(size) is int and size > 0 for size in sizes.values())
-        for sizes in plan.values()
-    )
-    if not valid:
-        raise HtvmError(f'{path}: expected {{"kernel": {{"dimension": tile size}}}}, as in {{"conv1": {{"y": 8}}}}')
-    return plan
 
 
 def compile(arguments: argparse.Namespace) -> int:

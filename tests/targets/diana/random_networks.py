@@ -289,9 +289,12 @@ class Planned:
         return prod(dimension.counts()[point[dimension.name]] for dimension in self.problem.dimensions)
 
 
-def slow_cpu() -> AbstractContextManager[object]:
-    """DIANA with a CPU that is never chosen where an engine takes an op: the arrays are what is to be tested."""
-    slow = replace(diana(), host=Host(per_mac=1000, per_element={"convert_layout": 1, "other": 1000}))
+def slow_cpu(**changes: Any) -> AbstractContextManager[object]:
+    """DIANA with a CPU that is never chosen where an engine takes an op: the arrays are what is to be tested.
+
+    changes: to DIANA's parameters.
+    """
+    slow = replace(diana(**changes), host=Host(per_mac=1000, per_element={"convert_layout": 1, "other": 1000}))
     return patch.object(registry, "load_target", return_value=slow)
 
 
