@@ -107,5 +107,18 @@ def test_the_page_names_date_versions_and_machine() -> None:
     told = facts()
     text = page(REPORT, {"targets": [Figure("net: cycles / limit", 1.3, "x", 1.2)]}, told)
     assert told["date"] in text and "cores" in told["machine"] and "xdsl" in told["versions"]
+    assert "Written by `python -m benchmarks.record targets` on" in text
+    assert "Not measured here: peers, npu, compile-time, compiler." in text
     assert "| zoo:net | 500 | 9,000 | 250 | 100 |" in text
     assert "| targets | net: cycles / limit | 1.300 x | at most 1.200 | **no** |" in text
+
+
+def test_the_page_says_when_the_machine_was_busy(monkeypatch: pytest.MonkeyPatch) -> None:
+    def busy() -> tuple[float, float, float]:
+        return 99.0, 1.0, 1.0
+
+    monkeypatch.setattr("os.getloadavg", busy)
+    text = page(REPORT, {name: [Figure("told", 1.0)] for name in groups.GROUPS}, facts())
+    assert "load average 99.0 at the start, so times are those of a busy machine" in text
+    assert "Not measured here" not in text and "Written by `python -m benchmarks.record` on" in text
+    assert "| targets | told | 1.000 |  |  |" in text
