@@ -72,11 +72,15 @@ class Check:
 
 @dataclass
 class Execution:
-    """Outputs of all samples, [samples, ...] for each network output, and the run's part of the report."""
+    """Outputs of all samples, [samples, ...] for each network output, and the run's part of the report.
+
+    first: what the machine did for the first sample, to which all figures of the report belong.
+    """
 
     outputs: list[Array]
     report: dict[str, Any]
     check: Check | None
+    first: RunResult
     layer_cycles: dict[str, int] = field(default_factory=dict[str, int])
 
 
@@ -140,7 +144,7 @@ def execute(
     if verdict.error is not None:
         report["output_error"] = verdict.error.as_json()
     stacked = [np.concatenate(column) for column in zip(*results, strict=True)]
-    return Execution(stacked, report, checked, cycles)
+    return Execution(stacked, report, checked, first, cycles)
 
 
 class _Verdict:
@@ -273,7 +277,7 @@ def _layer_cycles(returns: Sequence[KernelReturn]) -> dict[str, int]:
 
 def _run_report(compiled: Compiled, board: Board, result: RunResult, samples: int) -> dict[str, Any]:
     """What one inference took; all are figures of the model of the SoC."""
-    from htvm_ir.sim.toolchain import text_bytes
+    from htvm_ir.sim.toolchain import constant_bytes, text_bytes
 
     target, trace = compiled.target, result.trace
     engines: dict[str, dict[str, int]] = {}
@@ -301,6 +305,7 @@ def _run_report(compiled: Compiled, board: Board, result: RunResult, samples: in
         "engines": engines,
         "transfers": transfers,
         "code_bytes": text_bytes(board.elf),
+        "constant_bytes": constant_bytes(board.elf),
         "stack_bytes": result.stack_bytes,
     }
 

@@ -246,6 +246,8 @@ class Target:
     headers: C headers of the run-time library. soc: makes the virtual SoC, if there is one; keyword arguments replace
     ``parameters`` of its devices. parameters: numbers and switches that ``--target NAME,PARAMETER=VALUE`` changes (see
     ``registry.GROUP``), with their values.
+    peak_macs: multiply-accumulates a cycle of its fastest exact array, 0 = not stated. limit: (convolutions, dense
+    layers and sums of a network, bytes of its inputs and outputs) -> cycles that measured ones are divided by.
     """
 
     name: str
@@ -260,6 +262,8 @@ class Target:
     headers: tuple[str, ...] = ()
     soc: Callable[..., Soc] | None = None
     parameters: Mapping[str, Setting] = field(default_factory=dict[str, Setting])
+    peak_macs: int = 0
+    limit: Callable[[Sequence[Workload], int], int] | None = None
 
     def memory(self, name: str) -> Memory:
         """The memory called ``name``; KeyError if there is none."""

@@ -190,6 +190,17 @@ def explain(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def bench(arguments: argparse.Namespace) -> int:
+    """``htvm bench``."""
+    if arguments.figures is not None:
+        from htvm_ir.tools.figures import figures
+
+        return figures(arguments)
+    from htvm_ir.tools.bench import bench as measure
+
+    return measure(arguments)
+
+
 def targets(arguments: argparse.Namespace) -> int:
     """``htvm targets``."""
     from htvm_ir.targets.registry import load_target, target_names

@@ -18,13 +18,13 @@ SEARCHED = 100
 
 
 def random_layer(random: np.random.Generator) -> Workload:
-    """A layer of the digital core with up to 200 channels on up to 40 x 40 pixels."""
+    """A layer of the digital core with less than 128 channels on less than 28 x 28 pixels."""
     kind = random.choice(("conv", "conv", "depthwise", "dense", "add"))
-    c, k = (int(n) for n in random.integers(1, 200, 2))
+    c, k = (int(n) for n in random.integers(1, 128, 2))
     if kind == "dense":
         weights = np.zeros((k, c), np.int8)
         return Workload("dense", (Tensor((1, c)),), Tensor((1, k)), weights)
-    h, w, stride = int(random.integers(7, 40)), int(random.integers(7, 40)), int(random.integers(1, 3))
+    h, w, stride = int(random.integers(7, 28)), int(random.integers(7, 28)), int(random.integers(1, 3))
     source = Tensor((1, c, h, w))
     if kind == "add":
         return Workload("add", (source, source), source)
@@ -49,7 +49,7 @@ def test_brute_force_agrees_on_random_layers() -> None:
     random = np.random.default_rng(0)
     cut = infeasible = 0
     for number in range(LAYERS):
-        target = diana(l1_bytes=2 ** int(random.integers(11, 19)))
+        target = diana(l1_bytes=2 ** int(random.integers(10, 18)))
         engine, workload = target.engine("digital"), random_layer(random)
         problem = engine.problem(workload, target)
         best = brute_force(problem)
