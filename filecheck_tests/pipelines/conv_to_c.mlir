@@ -17,7 +17,8 @@ builtin.module attributes {graph.model = "tiny"} {
 // CHECK-NEXT: int32_t tvmgen_default_cpu_convert_layout_0(const int8_t *input, int8_t *restrict output) {
 // CHECK-NEXT:   word_t *const words = (word_t *)(void *)output;
 // CHECK-NEXT:   for (int32_t n = 0; n < 24; ++n) {
-// CHECK:            words[at] = 0;
+// CHECK:            const int8_t value = input[offset_2];
+// CHECK:          words[{{.*}}] = 0;
 // CHECK:      // Computes 'relu' on digital: input 1x3x8x16 int8_t, output 1x16x8x16 int8_t.
 // CHECK-NEXT: int32_t tvmgen_default_digital_conv2d_0(const int8_t *input, int8_t *restrict output) {
 // CHECK-NEXT:   diana_digital_dma_in(2080, input, 384, 1, 0, 1, 0);
