@@ -57,11 +57,13 @@ def word_copy(sources: Array, layout: Layout) -> WordCopy | None:
 
 
 def workload_copy(workload: Workload, layouts: Sequence[Layout]) -> WordCopy | None:
-    """The word copy that a reverse of bytes is, if it is one; ``layouts`` of its input and output."""
-    if workload.kind != "reverse" or workload.output.dtype != "i8":
+    """The word copy that a reverse or a reshape of bytes is, if it is one; ``layouts`` of its input and output."""
+    if workload.kind not in ("reverse", "reshape") or workload.output.dtype != "i8" or len(workload.inputs) != 1:
         return None
-    source = positions(workload.inputs[0].shape, layouts[0])
-    return word_copy(np.flip(source, workload.reversed_axes), layouts[-1])
+    sources = positions(workload.inputs[0].shape, layouts[0])
+    if workload.kind == "reverse":
+        sources = np.flip(sources, workload.reversed_axes)
+    return word_copy(sources.reshape(workload.output.shape), layouts[-1])
 
 
 def _nest(words: Array) -> WordCopy | None:
