@@ -19,6 +19,7 @@ from xdsl.rewriter import Rewriter
 
 from htvm_ir.dialects import accel, graph
 from htvm_ir.errors import HtvmError
+from htvm_ir.passes import in_place
 from htvm_ir.passes.host_loops import pointwise, requant, shapes, windows
 from htvm_ir.passes.host_loops.arithmetic import Value
 from htvm_ir.passes.host_loops.buffers import Buffer, Constants
@@ -85,6 +86,7 @@ def _lower(module: ModuleOp, dispatch: accel.DispatchOp) -> None:
     for memref, value in zip(dispatch.outputs, dispatch.yielded, strict=True):
         _write(kernel, _buffer(memref, value), value)
     kernel.emit.remove_unused()
+    in_place.allow(function, in_place.pointwise_arguments(dispatch))
     Rewriter.erase_op(dispatch)
 
 
