@@ -6,7 +6,7 @@ from collections.abc import Sequence, Set
 from dataclasses import dataclass
 
 from xdsl.context import Context
-from xdsl.dialects.builtin import ArrayAttr, DictionaryAttr, ModuleOp, StringAttr, UnitAttr
+from xdsl.dialects.builtin import ArrayAttr, DictionaryAttr, MemRefType, ModuleOp, StringAttr, UnitAttr
 from xdsl.dialects.func import CallOp, FuncOp
 from xdsl.dialects.memref import AllocOp
 from xdsl.ir import Attribute, SSAValue
@@ -137,22 +137,19 @@ def _pass_offsets(timeline: Timeline, local: Set[str]) -> None:
         HtvmError: a kernel is called with buffers in different places.
     """
     kernels = {f.sym_name.data: f for f in timeline.functions}
+    passed: dict[tuple[FuncOp, int], Attribute] = {}
     for call in [op for f in timeline.functions for op in f.body.block.ops if isinstance(op, CallOp)]:
         kernel = kernels.get(call.callee.string_value())
         for index, value in enumerate(call.arguments if kernel is not None else ()):
-            owner, space = value.owner, getattr(value.type, "memory_space", None)
-            if kernel is None or not isinstance(owner, AllocOp) or not isinstance(space, StringAttr):
+            space = value.type.memory_space if isinstance(value.type, MemRefType) else None
+            if kernel is None or not isinstance(value.owner, AllocOp) or not isinstance(space, StringAttr):
                 continue
-            if space.data in local and _set_offset(kernel, index, owner.attributes[OFFSET]):
-                raise HtvmError(
-                    f"kernel '{kernel.sym_name.data}': its calls pass buffers at two places in {space.data}"
-                )
-
-
-def _set_offset(kernel: FuncOp, index: int, offset: Attribute) -> bool:
-    """Give one argument its offset; whether it had another one."""
-    given = list(kernel.arg_attrs or [DictionaryAttr({})] * len(kernel.args))
-    before = given[index].data.get(OFFSET, offset)
-    given[index] = DictionaryAttr({**given[index].data, OFFSET: offset})
-    kernel.arg_attrs = ArrayAttr(given)
-    return before != offset
+            if space.data not in local:
+                continue
+            offset = value.owner.attributes[OFFSET]
+            if passed.setdefault((kernel, index), offset) != offset:
+                raise HtvmError(f"calls of '{kernel.sym_name.data}' pass buffers at two places in {space.data}")
+    for (kernel, index), offset in passed.items():
+        given = list(kernel.arg_attrs or [DictionaryAttr({})] * len(kernel.args))
+        given[index] = DictionaryAttr({**given[index].data, OFFSET: offset})
+        kernel.arg_attrs = ArrayAttr(given)
