@@ -21,6 +21,7 @@ from htvm_ir.interpreters.graph import GraphFunctions
 from htvm_ir.interpreters.machine import POISON, Capture, Machine, Order
 from htvm_ir.interpreters.memref import MemRefFunctions
 from htvm_ir.interpreters.numpy_types import Array
+from htvm_ir.interpreters.poison import Poisoner
 from htvm_ir.interpreters.signature import Argument, arguments_of, bind, function_named
 from htvm_ir.interpreters.tiled import TiledFunctions
 from htvm_ir.targets.target import Target
@@ -65,7 +66,7 @@ class Runner:
 
     order: when transfers and jobs take effect, and whether races are errors; see Order. overlay: planned buffers share
     the bytes of one arena per memory, inputs and outputs that have a place there included. target: runs the jobs,
-    None = the module's own.
+    None = the module's own. poison: what is not alive is overwritten, see Poisoner.
 
     Raises:
         HtvmError: there is no such function.
@@ -79,6 +80,7 @@ class Runner:
         order: Order = "eager",
         overlay: bool = False,
         target: Target | None = None,
+        poison: bool = False,
     ):
         self.module = module
         self.function = function_named(module, function)
@@ -86,6 +88,7 @@ class Runner:
         self._order: Order = order
         self._overlay = overlay
         self._target = target
+        self._poison = poison
 
     def run(self, inputs: Inputs, capture: Capture | None = None) -> list[Array]:
         """The outputs for the inputs, as logical row-major arrays.
@@ -100,7 +103,9 @@ class Runner:
         given = [argument for argument in self.arguments if not argument.is_output]
         values = [self._placed(machine, a, v) for a, v in zip(given, bind(self.arguments, inputs), strict=True)]
         outputs = [self._placed(machine, a, None) for a in self.arguments if a.is_output]
-        interpreter = Interpreter(self.module, listeners=(Watcher(machine),) if capture else ())
+        listeners: list[Interpreter.Listener] = [Watcher(machine)] if capture else []
+        listeners += [Poisoner(machine)] if self._poison else []
+        interpreter = Interpreter(self.module, listeners=tuple(listeners))
         register(interpreter, machine)
         results = interpreter.call_op(self.function, (*values, *outputs))
         return [np.array(value) for value in (*results, *outputs)]
@@ -142,9 +147,11 @@ def run(
     overlay: bool = False,
     capture: Capture | None = None,
     target: Target | None = None,
+    poison: bool = False,
 ) -> list[Array]:
     """The outputs of one run; see :class:`Runner`."""
-    return Runner(module, function=function, order=order, overlay=overlay, target=target).run(inputs, capture)
+    runner = Runner(module, function=function, order=order, overlay=overlay, target=target, poison=poison)
+    return runner.run(inputs, capture)
 
 
 def layers(module: ModuleOp, inputs: Inputs) -> dict[str, Array]:

@@ -35,6 +35,7 @@ from htvm_ir.dialects.attributes import values
 from htvm_ir.dialects.dma import StartOp, WaitOp
 from htvm_ir.dialects.tiled import NestOp
 from htvm_ir.errors import HtvmError
+from htvm_ir.passes import in_place
 from htvm_ir.passes.constants import constant_array
 from htvm_ir.passes.workloads import (
     block_workload,
@@ -128,6 +129,7 @@ class _Lowering:
         packed = self._packed()
         for tile, part in zip(steps, parts, strict=True):
             self._tile(tile, part, slots, packed)
+        in_place.allow(self.function, sorted(self._overwritable(steps, parts)))
         constants = [v.owner for v in self.nest.inputs[self.nest.activations :]]
         Rewriter.erase_op(self.nest)
         for constant in constants:
@@ -208,6 +210,17 @@ class _Lowering:
             raise HtvmError(f"kernel '{self.nest.kernel.data}': tiles of resident operand {index} are not contiguous")
         offset = sum(start * prod(stored[axis + 1 :]) for axis, (start, _) in enumerate(box))
         return self._view(buffer, ((offset, min(self.engine.local_bytes(part)[index], size - offset)),))
+
+    def _overwritable(self, steps: Sequence[Tile], parts: Sequence[Workload]) -> frozenset[int]:
+        """The resident inputs over which every job may write its part of a resident output, at the same place."""
+        if self.nest.activations not in self.resident:
+            return frozenset()
+        may = self.resident - {self.nest.activations}
+        for tile, part in zip(steps, parts, strict=True):
+            where = self._box(-1, tile)
+            may &= self.engine.overwrites(self.engine.job(part))
+            may &= {index for index in may if self._box(index, tile) == where}
+        return may
 
     def _load(self, index: int, box: Box, slot: _Slots, part: Workload) -> None:
         source = self._view(self.sources[index], box)

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
-from xdsl.dialects.builtin import MemRefType
 from xdsl.dialects.func import CallOp, FuncOp
 from xdsl.ir import Operation, SSAValue
 
-from htvm_ir.dialects.accel import JobTokenType
-from htvm_ir.dialects.dma import TokenType
+from htvm_ir.dialects.buffers import users
 
 MAIN = "main"
 
@@ -62,12 +60,3 @@ class Timeline:
             assert parent is not None
             user = parent
         return self._spans[user]
-
-
-def users(value: SSAValue) -> Iterator[Operation]:
-    """The ops that use a buffer or a view of it; a token's wait counts, since the buffer is busy until then."""
-    for use in value.uses:
-        yield use.operation
-        for result in use.operation.results:
-            if isinstance(result.type, MemRefType | TokenType | JobTokenType):
-                yield from users(result)

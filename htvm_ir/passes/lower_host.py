@@ -17,6 +17,7 @@ from xdsl.rewriter import Rewriter
 
 from htvm_ir.dialects import accel, graph
 from htvm_ir.errors import HtvmError
+from htvm_ir.passes import in_place
 from htvm_ir.passes.host_loops import pointwise, pools, requant, shapes, windows, words
 from htvm_ir.passes.host_loops.buffers import Buffer, Constants
 from htvm_ir.passes.host_loops.emitter import Emitter
@@ -85,6 +86,7 @@ def _lower(module: ModuleOp, dispatch: accel.DispatchOp) -> None:
         if not (has_words and words.copy_words(kernel, output, value)):
             OutputLoops.of(kernel, output, value).write()
     kernel.emit.remove_unused()
+    in_place.allow(function, in_place.pointwise_arguments(dispatch))
     Rewriter.erase_op(dispatch)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence, Set
 from dataclasses import dataclass
 
 from xdsl.context import Context
-from xdsl.dialects.builtin import ArrayAttr, DictionaryAttr, ModuleOp, StringAttr
+from xdsl.dialects.builtin import ArrayAttr, DictionaryAttr, MemRefType, ModuleOp, StringAttr, UnitAttr
 from xdsl.dialects.func import CallOp, FuncOp
 from xdsl.dialects.memref import AllocOp
 from xdsl.ir import Attribute, SSAValue
@@ -16,6 +16,7 @@ from htvm_ir.dialects.attributes import integer
 from htvm_ir.errors import HtvmError
 from htvm_ir.memory.plan import plan
 from htvm_ir.memory.problem import Buffer, Placement
+from htvm_ir.passes import in_place
 from htvm_ir.passes.bufferize import OUTPUT
 from htvm_ir.passes.lifetimes import MAIN, Span, Timeline
 from htvm_ir.passes.memory_fit import Fixed, bytes_of, check_fit, in_memory
@@ -32,6 +33,10 @@ MEMORY = "accel.memory"
 ARENA = "accel.arena"
 BOUND = "accel.arena_bound"
 """Module attributes: bytes of the arena of each memory, and the least that any plan needs."""
+
+
+Buffers = dict[AllocOp, Buffer]
+"""What each allocation is for the planner; several may be the same."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +59,8 @@ class PlanMemory(ModulePass):
             fixed = Fixed.of(op, memory, target)
             is_callers = memory.name == target.host_memory
             placement = place(timeline, memory, self.seconds, fixed.room if is_callers else None)
-            arena[memory.name], bound[memory.name] = placement.bytes, placement.lower_bound
+            arena[memory.name] = placement.bytes
+            bound[memory.name] = placement.bytes if placement.proven_minimal else placement.lower_bound
             check_fit(op, fixed, placement.bytes)
         _pass_offsets(timeline, {m.name for m in target.memories if not m.host})
         op.attributes[ARENA] = DictionaryAttr({n: integer(v) for n, v in arena.items()})
@@ -62,27 +68,38 @@ class PlanMemory(ModulePass):
 
 
 def place(timeline: Timeline, memory: Memory, seconds: float, room: int | None = None) -> Placement:
-    """Plan all allocations in one memory and write their offsets.
+    """Plan all allocations in one memory and write their offsets; a result goes over a dying operand if it saves bytes.
 
     room: bytes for the arena and, beside or in it, the buffers of the caller of ``@main``; None = they lie elsewhere.
     """
-    buffers = _buffers(timeline, memory)
-    placement = plan(list(buffers.values()), seconds=seconds)
+    apart = _buffers(timeline, memory)
+    shared = list(in_place.candidates(timeline, apart))
+    ways = [apart, in_place.merged(apart, shared)] if shared else [apart]
+    buffers, placement = _smallest(ways, (), seconds)
     main = next((f for f in timeline.functions if f.sym_name.data == MAIN), None)
-    arguments = [] if main is None or room is None else _arguments(main, timeline, memory)
-    if main is not None and room is not None and placement.bytes + sum(b.size for b in arguments) > room:
-        shared = plan([*buffers.values(), *arguments], seconds=seconds)
-        if shared.bytes <= room:
-            placement = shared
-            _set_places(main, memory, [integer(shared.offsets[buffer.name]) for buffer in arguments])
+    if main is not None and room is not None:
+        arguments = _arguments(main, timeline, memory)
+        if placement.bytes + sum(b.size for b in arguments) > room:
+            together = _smallest(ways, arguments, seconds)
+            if together[1].bytes <= room:
+                buffers, placement = together
+                _set_places(main, memory, [integer(placement.offsets[buffer.name]) for buffer in arguments])
     for op, buffer in buffers.items():
         op.attributes[OFFSET] = integer(placement.offsets[buffer.name])
+    for pair in shared if buffers is not apart else ():
+        pair.kernel.attributes[in_place.OVERWRITES] = UnitAttr()
     return placement
 
 
-def _buffers(timeline: Timeline, memory: Memory) -> dict[AllocOp, Buffer]:
+def _smallest(ways: Sequence[Buffers], arguments: Sequence[Buffer], seconds: float) -> tuple[Buffers, Placement]:
+    """The way of least bytes to place the allocations, some of which may be one buffer; the first among equals."""
+    plans = [plan([*{b.name: b for b in way.values()}.values(), *arguments], seconds=seconds) for way in ways]
+    return min(zip(ways, plans, strict=True), key=lambda found: found[1].bytes)
+
+
+def _buffers(timeline: Timeline, memory: Memory) -> Buffers:
     """The allocations in a memory."""
-    buffers: dict[AllocOp, Buffer] = {}
+    buffers: Buffers = {}
     for function in timeline.functions:
         for op in function.body.block.ops:
             if isinstance(op, AllocOp) and in_memory(op.memref.type, memory):
@@ -120,22 +137,19 @@ def _pass_offsets(timeline: Timeline, local: Set[str]) -> None:
         HtvmError: a kernel is called with buffers in different places.
     """
     kernels = {f.sym_name.data: f for f in timeline.functions}
+    passed: dict[tuple[FuncOp, int], Attribute] = {}
     for call in [op for f in timeline.functions for op in f.body.block.ops if isinstance(op, CallOp)]:
         kernel = kernels.get(call.callee.string_value())
         for index, value in enumerate(call.arguments if kernel is not None else ()):
-            owner, space = value.owner, getattr(value.type, "memory_space", None)
-            if kernel is None or not isinstance(owner, AllocOp) or not isinstance(space, StringAttr):
+            space = value.type.memory_space if isinstance(value.type, MemRefType) else None
+            if kernel is None or not isinstance(value.owner, AllocOp) or not isinstance(space, StringAttr):
                 continue
-            if space.data in local and _set_offset(kernel, index, owner.attributes[OFFSET]):
-                raise HtvmError(
-                    f"kernel '{kernel.sym_name.data}': its calls pass buffers at two places in {space.data}"
-                )
-
-
-def _set_offset(kernel: FuncOp, index: int, offset: Attribute) -> bool:
-    """Give one argument its offset; whether it had another one."""
-    given = list(kernel.arg_attrs or [DictionaryAttr({})] * len(kernel.args))
-    before = given[index].data.get(OFFSET, offset)
-    given[index] = DictionaryAttr({**given[index].data, OFFSET: offset})
-    kernel.arg_attrs = ArrayAttr(given)
-    return before != offset
+            if space.data not in local:
+                continue
+            offset = value.owner.attributes[OFFSET]
+            if passed.setdefault((kernel, index), offset) != offset:
+                raise HtvmError(f"calls of '{kernel.sym_name.data}' pass buffers at two places in {space.data}")
+    for (kernel, index), offset in passed.items():
+        given = list(kernel.arg_attrs or [DictionaryAttr({})] * len(kernel.args))
+        given[index] = DictionaryAttr({**given[index].data, OFFSET: offset})
+        kernel.arg_attrs = ArrayAttr(given)

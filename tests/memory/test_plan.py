@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import random
 import subprocess
 import sys
 import time
@@ -140,6 +141,18 @@ def test_a_chain_of_a_thousand_is_quick_and_minimal() -> None:
     assert time.process_time() - begin < 2.0  # 0.4 s on an idle laptop
     check(chain, placement)
     assert placement.proven_minimal
+
+
+def test_a_large_random_graph_is_answered_in_time_with_its_gap() -> None:
+    draw = random.Random(0)
+    starts = [draw.randrange(300) for _ in range(300)]
+    graph = [Buffer(f"t{i}", draw.randrange(1, 20_000), s, s + draw.randrange(1, 60), 32) for i, s in enumerate(starts)]
+    begin = time.process_time()
+    placement = plan(graph, seconds=1.0)
+    assert time.process_time() - begin < 4.0
+    check(graph, placement)
+    assert placement.lower_bound == live_bytes(graph) <= placement.bytes < 1.1 * placement.lower_bound
+    assert placement.proven_minimal == (placement.bytes == placement.lower_bound)
 
 
 def test_nothing_and_one_buffer() -> None:

@@ -30,6 +30,12 @@ RUNS: dict[str, dict[str, Any]] = {
 """Ways to run a module with planned memory; all of them agree if it is correct."""
 
 
+POISONED: dict[str, dict[str, Any]] = {
+    f"{order} on poisoned memory": {"order": order, "overlay": True, "poison": True} for order in ("eager", "lazy")
+}
+"""The same with all bytes overwritten that are not alive."""
+
+
 def use_target(monkeypatch: pytest.MonkeyPatch, target: Target) -> Target:
     """Make a target the one that is found under every name, for one test."""
 

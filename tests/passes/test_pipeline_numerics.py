@@ -13,7 +13,7 @@ from typing import Any
 import networks
 import numpy as np
 import pytest
-from lowering import RUNS, kernel, lowered, of_type, use_target
+from lowering import POISONED, RUNS, kernel, lowered, of_type, use_target
 from networks import Array, apply, inputs_of, overlapping, parse, small_diana
 from xdsl.dialects.arith import ConstantOp
 from xdsl.dialects.builtin import ArrayAttr, IndexType, IntegerAttr, ModuleOp, TensorType
@@ -205,8 +205,9 @@ def check(module: ModuleOp, step: str, case: Case, inputs: list[Array], expected
     """That ``module`` is what the pass ``step`` should make of the case's network."""
     assert parse(str(module)).is_structurally_equivalent(module)
     INTENTIONS[step](module, case)
-    for name in ("eager", "lazy", "checked", "overlay") if step == "plan-memory" else ("eager", "lazy"):
-        for result, wanted in zip(run(module, inputs, **RUNS[name]), expected, strict=True):
+    runs = RUNS | POISONED if step == "plan-memory" else {name: RUNS[name] for name in ("eager", "lazy")}
+    for name, options in runs.items():
+        for result, wanted in zip(run(module, inputs, **options), expected, strict=True):
             assert result.dtype == wanted.dtype
             np.testing.assert_array_equal(result, wanted, name)
 
@@ -229,18 +230,20 @@ def test_every_pass_keeps_the_result(name: str, monkeypatch: pytest.MonkeyPatch)
         check(module, step, case, inputs, expected)
 
 
+@pytest.mark.parametrize("l1_bytes", [1000, 3000])
 @pytest.mark.parametrize("seed", [0, 1, 2, 3, 6, 10, 75, 79])
-def test_random_networks_keep_their_result(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_random_networks_keep_their_result(seed: int, l1_bytes: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Down to addresses; what the CPU computes stays tensor ops."""
     slow = Host(per_mac=1000, per_element={"convert_layout": 1, "other": 1000})
-    use_target(monkeypatch, replace(small_diana(1000, 4096), host=slow))
+    use_target(monkeypatch, replace(small_diana(l1_bytes, 4096), host=slow))
     module = networks.random_network(seed)
     inputs = inputs_of(module)
     expected = run(module, inputs)
     lowered(module, "plan-memory")
-    assert any(len(of_type(f.body.block, LaunchOp)) > 1 for f in functions(module))
-    for result, wanted in zip(run(module, inputs, **RUNS["overlay"]), expected, strict=True):
-        np.testing.assert_array_equal(result, wanted)
+    assert l1_bytes > 1000 or any(len(of_type(f.body.block, LaunchOp)) > 1 for f in functions(module))
+    for options in (RUNS["overlay"], *POISONED.values()):
+        for result, wanted in zip(run(module, inputs, **options), expected, strict=True):
+            np.testing.assert_array_equal(result, wanted)
 
 
 def one_weight(module: ModuleOp) -> None:

@@ -16,22 +16,28 @@ from htvm_ir.dialects.graph import NAME
 OUTPUT = "accel.output"
 """Unit attribute of arguments of ``@main`` that the network writes."""
 
+OVERWRITES = "accel.overwrites"
+"""Unit attribute of a kernel that writes its result over one of its operands."""
+
 MEMORY, OFFSET = "accel.memory", "accel.offset"
 """Attributes of arguments of ``@main`` that have a place in the arena of a memory."""
 
 
 @dataclass(frozen=True)
 class Parameter:
-    """A pointer parameter."""
+    """A pointer parameter; ``alone``: what is written through it is read through no other."""
 
     name: str
     element: str
     is_output: bool
+    alone: bool = True
 
     @property
     def declaration(self) -> str:
-        """Inputs are read-only; nothing else points into an output while a kernel runs."""
-        return f"{self.element} *restrict {self.name}" if self.is_output else f"const {self.element} *{self.name}"
+        """Inputs are read-only."""
+        if not self.is_output:
+            return f"const {self.element} *{self.name}"
+        return f"{self.element} *{'restrict ' if self.alone else ''}{self.name}"
 
 
 Parameters = Sequence[Parameter | None]
@@ -46,6 +52,7 @@ def parameters(function: FuncOp, written: set[int]) -> Parameters:
             names.unique(argument.name_hint or ("output" if index in written else "input")),
             c_type(memref_type(argument).element_type),
             index in written,
+            OVERWRITES not in function.attributes,
         )
         if local_offset(function, index) is None
         else None

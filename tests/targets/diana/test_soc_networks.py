@@ -31,13 +31,18 @@ def onnx_runtime(net: RandomNet, last: str, x: Array) -> dict[str, Array]:
 
 
 def run(
-    net: RandomNet, last: str, folder: Path, plan: Plans | None = None, **parameters: Any
+    net: RandomNet,
+    last: str,
+    folder: Path,
+    plan: Plans | None = None,
+    engines: tuple[str, ...] | None = None,
+    **parameters: Any,
 ) -> tuple[Compiled, Check]:
     """Compile, run one sample, compare the output and all layers."""
     path = folder / "network.onnx"
     path.write_bytes(net.model(last).SerializeToString())
     with slow_cpu(**parameters):
-        compiled = compile_model(str(path), Options(plan=plan))
+        compiled = compile_model(str(path), Options(plan=plan, engines=engines))
     x = np.random.default_rng(1).integers(-128, 128, (1, *net.shape)).astype(np.int8)
     layers = onnx_runtime(net, last, x)
     samples = Samples((x,), "integer", (layers.pop("output"),), "ONNX Runtime")
@@ -82,6 +87,18 @@ def test_fewer_tensors_stay_in_a_small_l1(seed: int, tmp_path: Path):
     assert_exact(net, check)
     assert squeezed.report["arena"]["L1"]["bytes"] <= small
     assert 1 <= staying(squeezed) < staying(compiled)
+
+
+@pytest.mark.parametrize("engines", [None, ()])
+def test_a_sum_in_place(engines: tuple[str, ...] | None, tmp_path: Path):
+    net = RandomNet(np.random.default_rng(0), (2, 12, 16))
+    x = net.conv("x0", 16, (3, 3), pads=(1, 1, 1, 1))
+    x = net.add(x, x, 1, 0)
+    x = net.conv(x, 5, (1, 1), (2, 2))
+    compiled, check = run(net, x, tmp_path, engines=engines)
+    assert_exact(net, check)
+    memory = "L1" if engines is None else "L2"
+    assert compiled.report["arena"][memory]["bytes"] < 2 * 16 * 12 * 16
 
 
 @pytest.mark.parametrize("seed", range(100, 104))
