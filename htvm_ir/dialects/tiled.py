@@ -11,6 +11,7 @@ from xdsl.dialects.builtin import (
     ArrayAttr,
     FlatSymbolRefAttrConstr,
     IntAttr,
+    IntegerAttr,
     MemRefType,
     StringAttr,
     SymbolRefAttr,
@@ -23,6 +24,7 @@ from xdsl.irdl import (
     irdl_attr_definition,
     irdl_op_definition,
     lazy_traits_def,
+    opt_prop_def,
     prop_def,
     region_def,
     traits_def,
@@ -35,7 +37,7 @@ from xdsl.traits import HasParent, IsolatedFromAbove, IsTerminator, Pure, Recurs
 from xdsl.utils.exceptions import VerifyException
 
 from htvm_ir.dialects.accel import verify_operands_match
-from htvm_ir.dialects.attributes import IntegerList, Integers, integers, values
+from htvm_ir.dialects.attributes import IntegerList, Integers, integer, integers, values
 
 
 def _require_distinct(parser: AttrParser, names: Sequence[str]) -> None:
@@ -46,10 +48,11 @@ def _require_distinct(parser: AttrParser, names: Sequence[str]) -> None:
 
 @irdl_attr_definition
 class PlanAttr(ParametrizedAttribute):
-    """A solved tiling: ``#tiled.plan<y = 12, k = 32 buffers [2, 2] latency 1234 proven>``.
+    """A solved tiling: ``#tiled.plan<y = 12, k = 32 buffers [2, 2] constants 2 latency 1234 proven>``.
 
     Dimensions outermost first with their tile sizes; how many tiles of each activation operand (inputs, then the
-    output) have a buffer; predicted cycles of the nest; whether no better plan exists under the cost model.
+    output), and of the constants, have a buffer; predicted cycles of the nest; whether no better plan exists under the
+    cost model.
     A hand-written plan may leave out all but the sizes; ``_`` in their place is one tile for all.
     """
 
@@ -57,6 +60,7 @@ class PlanAttr(ParametrizedAttribute):
     order: ArrayAttr[StringAttr]
     sizes: ArrayAttr[IntAttr]
     buffers: ArrayAttr[IntAttr]
+    constant_buffers: IntAttr
     latency: IntAttr
     proven: IntAttr
 
@@ -66,11 +70,13 @@ class PlanAttr(ParametrizedAttribute):
         buffers: Sequence[int] = (),
         latency: int = 0,
         proven: bool = False,
+        constant_buffers: int = 1,
     ):
         super().__init__(
             ArrayAttr([StringAttr(name) for name in sizes]),
             ArrayAttr([IntAttr(size) for size in sizes.values()]),
             ArrayAttr([IntAttr(depth) for depth in buffers]),
+            IntAttr(constant_buffers),
             IntAttr(latency),
             IntAttr(int(proven)),
         )
@@ -90,8 +96,8 @@ class PlanAttr(ParametrizedAttribute):
             raise VerifyException(f"dimensions must be named by identifiers other than '_', got {list(self.tile)}")
         if any(size < 1 for size in self.tile.values()):
             raise VerifyException(f"tile sizes must be positive, got {self.tile}")
-        if any(depth < 1 for depth in self.depths):
-            raise VerifyException(f"every operand needs a buffer, got {list(self.depths)}")
+        if any(depth < 1 for depth in (*self.depths, self.constant_buffers.data)):
+            raise VerifyException(f"every operand needs a buffer, got {[*self.depths, self.constant_buffers.data]}")
 
     @classmethod
     def parse_parameters(cls, parser: AttrParser) -> list[Attribute]:
@@ -111,16 +117,21 @@ class PlanAttr(ParametrizedAttribute):
                 buffers = parser.parse_comma_separated_list(
                     parser.Delimiter.SQUARE, lambda: parser.parse_integer(allow_boolean=False)
                 )
+            constants = 1
+            if parser.parse_optional_keyword("constants"):
+                constants = parser.parse_integer(allow_boolean=False)
             latency = 0
             if parser.parse_optional_keyword("latency"):
                 latency = parser.parse_integer(allow_boolean=False)
             proven = parser.parse_optional_keyword("proven") is not None
-        return list(cls(sizes, buffers, latency, proven).parameters)
+        return list(cls(sizes, buffers, latency, proven, constants).parameters)
 
     def print_parameters(self, printer: Printer) -> None:
         text = ", ".join(f"{name} = {size}" for name, size in self.tile.items()) or "_"
         if self.depths:
             text += f" buffers {list(self.depths)}"
+        if self.constant_buffers.data > 1:
+            text += f" constants {self.constant_buffers.data}"
         if self.latency.data:
             text += f" latency {self.latency.data}"
         if self.proven.data:
@@ -265,7 +276,8 @@ class NestOp(IRDLOperation):
     For each tile of ``grid``, in order, the body runs on the windows of the inputs (zero outside) and its result is the
     tile of the output that the last window names. The body is typed for a full interior tile.
     ``inputs`` are ``activations`` tensors the tiles of which are brought to the engine's local memory, then constants.
-    ``buffers``: how many tiles of each activation (inputs, then the output) have room there at one time.
+    ``buffers``: how many tiles of each activation (inputs, then the output) have room there at one time;
+    ``constants``: how many of the constants, 1 if absent, where the engine has a local memory for them.
     On tensors it has a result; after bufferisation it writes ``outputs``.
     """
 
@@ -277,12 +289,14 @@ class NestOp(IRDLOperation):
     grid = prop_def(GridAttr)
     windows = prop_def(ArrayAttr[WindowAttr])
     buffers = prop_def(Integers)
+    constant_buffers = opt_prop_def(IntegerAttr)
     body = region_def("single_block")
     results_ = var_result_def(TensorType)
     irdl_options = (AttrSizedOperandSegments(as_property=True),)
     traits = traits_def(IsolatedFromAbove(), RecursiveMemoryEffect())
     assembly_format = (
         "$engine $kernel `grid` $grid `windows` $windows `buffers` custom<IntegerList>($buffers)"
+        " (`constants` $constant_buffers^)?"
         " `ins` `(` $inputs `:` type($inputs) `)` (`outs` `(` $outputs^ `:` type($outputs) `)`)?"
         " attr-dict-with-keyword $body (`->` type($results_)^)?"
     )
@@ -300,10 +314,12 @@ class NestOp(IRDLOperation):
         results: Sequence[Attribute] = (),
         outputs: Sequence[SSAValue] = (),
         attributes: Mapping[str, Attribute] | None = None,
+        constant_buffers: int = 1,
     ):
         super().__init__(
             operands=[inputs, outputs],
             properties={
+                "constant_buffers": integer(constant_buffers) if constant_buffers > 1 else None,
                 "engine": SymbolRefAttr(engine),
                 "kernel": StringAttr(kernel),
                 "grid": grid,
@@ -326,6 +342,11 @@ class NestOp(IRDLOperation):
         return len(values(self.buffers)) - 1
 
     @property
+    def constant_depth(self) -> int:
+        """How many tiles of the constants have a buffer."""
+        return 1 if self.constant_buffers is None else self.constant_buffers.value.data
+
+    @property
     def yielded(self) -> tuple[SSAValue, ...]:
         """The values the body yields."""
         last = self.body.block.last_op
@@ -345,7 +366,7 @@ class NestOp(IRDLOperation):
             )
         if not 1 <= self.activations <= len(self.inputs):
             raise VerifyException(f"buffers name {self.activations} activations of {len(self.inputs)}")
-        if any(depth < 1 for depth in values(self.buffers)):
+        if any(depth < 1 for depth in (*values(self.buffers), self.constant_depth)):
             raise VerifyException("every operand needs at least one buffer")
         self._verify_windows(last)
 

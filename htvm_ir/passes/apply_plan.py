@@ -44,7 +44,7 @@ def apply_plan(dispatch: DispatchOp, plan: tiled.PlanAttr, target: Target) -> ti
     workload = block_workload(dispatch.body.block)
     kernel = dispatch.kernel.data
     problem = target.engine(dispatch.engine_name).problem(workload, target)
-    if (reason := check_plan(problem, plan.tile)) is not None:
+    if (reason := check_plan(problem, plan)) is not None:
         raise HtvmError(f"the plan of kernel '{kernel}' cannot be obeyed: {reason}")
     extents = dimensions(workload)
     sizes = {name: size for name, size in plan.tile.items() if size < extents[name]}
@@ -64,6 +64,7 @@ def apply_plan(dispatch: DispatchOp, plan: tiled.PlanAttr, target: Target) -> ti
         body,
         [result.type for result in dispatch.results_],
         attributes=dispatch.attributes,
+        constant_buffers=plan.constant_buffers.data,
     )
     Rewriter.replace_op(dispatch, nest)
     return nest

@@ -113,4 +113,7 @@ def _on_buffers(
     if isinstance(op, DispatchOp):
         return DispatchOp(op.engine_name, op.kernel.data, inputs, body, (), outputs, op.reasons, op.plan, op.attributes)
     windows, depths = list(op.windows), values(op.buffers)
-    return NestOp(op.engine_name, op.kernel.data, op.grid, windows, depths, inputs, body, (), outputs, op.attributes)
+    constants = op.constant_depth
+    return NestOp(
+        op.engine_name, op.kernel.data, op.grid, windows, depths, inputs, body, (), outputs, op.attributes, constants
+    )

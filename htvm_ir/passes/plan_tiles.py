@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from xdsl.context import Context
@@ -13,7 +12,7 @@ from htvm_ir.dialects.accel import CPU, DispatchOp, kernels
 from htvm_ir.dialects.tiled import PlanAttr
 from htvm_ir.errors import HtvmError
 from htvm_ir.passes.workloads import block_workload, module_target
-from htvm_ir.targets.target import Target
+from htvm_ir.targets.target import BUFFERS, Target
 from htvm_ir.tiling.problem import Infeasible, Problem
 from htvm_ir.tiling.solve import solve
 
@@ -54,25 +53,35 @@ def plan(dispatch: DispatchOp, target: Target, seconds: float) -> PlanAttr:
             f"{solution.missing} bytes; keep it off the engine with --engines"
         )
     sizes = {name: solution.sizes[name] for name in solution.order}
-    depths = (engine.buffers,) * (len(workload.inputs) + 1)
-    return PlanAttr(sizes, depths, solution.latency, solution.proven)
+    inputs, constants, output = (solution.sizes.get(name, engine.buffers) for name in BUFFERS)
+    depths = (*[inputs] * len(workload.inputs), output)
+    return PlanAttr(sizes, depths, solution.latency, solution.proven, constants)
 
 
 def priced(dispatch: DispatchOp, written: PlanAttr, target: Target) -> PlanAttr:
     """A hand-written plan with the latency the cost model gives it; unchanged if it cannot be obeyed."""
     problem = target.engine(dispatch.engine_name).problem(block_workload(dispatch.body.block), target)
     sizes = written.tile
-    if check_plan(problem, sizes) is not None:
+    if check_plan(problem, written) is not None:
         return written  # apply-plan says why
-    missing = [d.name for d in problem.dimensions if d.name not in sizes]
-    point = {d.name: d.sizes.index(sizes.get(d.name, d.extent)) for d in problem.dimensions}
-    order = (*missing, *sizes)
+    loops = [d.name for d in problem.dimensions if d.name not in problem.choices]
+    all_sizes = chosen(problem, written)
+    point = {d.name: d.sizes.index(all_sizes.get(d.name, d.extent)) for d in problem.dimensions}
+    order = (*(name for name in loops if name not in sizes), *sizes)
     latency = problem.latency(point, order if order in problem.orders else problem.orders[0])
-    return PlanAttr(sizes, written.depths, latency)
+    return PlanAttr(sizes, written.depths, latency, constant_buffers=written.constant_buffers.data)
 
 
-def check_plan(problem: Problem, sizes: Mapping[str, int]) -> str | None:
+def chosen(problem: Problem, plan: PlanAttr) -> dict[str, int]:
+    """What a plan says of the dimensions of a problem, buffers included; all inputs have as many as the first."""
+    inputs, output = (plan.depths[0], plan.depths[-1]) if plan.depths else (1, 1)
+    buffers = dict(zip(BUFFERS, (inputs, plan.constant_buffers.data, output), strict=True))
+    return plan.tile | {name: buffers[name] for name in problem.choices}
+
+
+def check_plan(problem: Problem, plan: PlanAttr) -> str | None:
     """Why a hand-written plan cannot be obeyed, None if it can."""
+    sizes = chosen(problem, plan)
     for dimension in problem.dimensions:
         size = sizes.get(dimension.name, dimension.extent)
         if size not in dimension.sizes:

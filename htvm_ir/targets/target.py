@@ -108,6 +108,10 @@ class Call:
     arguments: tuple[str | int | Data, ...]
 
 
+BUFFERS = ("inputs", "constants", "output")
+"""Choices a tiling problem may have: how many tiles of an operand (all inputs alike) have a buffer at one time."""
+
+
 class Engine(ABC):
     """The contract of one accelerator: what it takes, how it is fed, what it costs, and what it computes.
 
@@ -117,7 +121,10 @@ class Engine(ABC):
         constants: memory the packed constants live in, from where a job streams them.
         load, store: names of the channels that fill and drain ``local``.
         wait: C function that returns when the last started job is done.
-        buffers: how many tiles of each operand have room in ``local`` at one time (2 = double buffering).
+        buffers: how many tiles of each operand have room in ``local`` at one time (2 = double buffering), where the
+            tiling problem has no choice of BUFFERS.
+        constants_local, load_constants: memory into which the constants of a tile are brought before its job reads
+            them, and the channel that does it; '' = jobs stream them from ``constants`` themselves.
         kinds: the kinds of workload it computes at all; ``match`` says which of them.
     """
 
@@ -128,6 +135,8 @@ class Engine(ABC):
     store: str
     wait: str
     buffers: int = 1
+    constants_local: str = ""
+    load_constants: str = ""
     kinds: tuple[str, ...]
 
     @abstractmethod
@@ -145,7 +154,7 @@ class Engine(ABC):
 
     @abstractmethod
     def problem(self, workload: Workload, target: Target) -> Problem:
-        """The tiling problem: legal tiles, bytes in each memory, predicted cycles."""
+        """The tiling problem: legal tiles, bytes in each memory, predicted cycles; its choices are of BUFFERS."""
 
     @abstractmethod
     def pack(self, workload: Workload) -> Bytes:
@@ -153,7 +162,7 @@ class Engine(ABC):
 
     @abstractmethod
     def packed_range(self, workload: Workload, tile: Tile) -> tuple[int, int]:
-        """Byte offset and size inside :meth:`pack` of what a tile's job streams."""
+        """Byte offset and size inside :meth:`pack` of what a tile's job reads."""
 
     @abstractmethod
     def local_bytes(self, workload: Workload) -> tuple[int, ...]:
@@ -178,7 +187,10 @@ class Engine(ABC):
 
     @abstractmethod
     def call(self, job: Job, inputs: Sequence[int], output: int, constants: str) -> Call:
-        """The C call that starts a job: operand addresses in ``local``, C expression of the constants."""
+        """The C call that starts a job: operand addresses in ``local``, C expression of the constants.
+
+        Constants in a memory that the CPU cannot address are a number, their address there.
+        """
 
 
 @dataclass(frozen=True)

@@ -60,7 +60,8 @@ class Workload:
     ranges: proven least and greatest element of each input; empty = nothing is known but the types.
     zero_point: of the input of a conv2d or dense, which multiplies ``x - zero_point``; pads hold it.
     bias_is_computed: there is a bias, but it is not constant.
-    window, mode: height and width of a pooling window, and whether it is ``max`` or ``average``.
+    window, mode, mean_rounding: height and width of a pooling window, whether it is ``max``, ``average`` or ``sum``,
+        and the rounding of an average.
     """
 
     kind: str
@@ -78,6 +79,7 @@ class Workload:
     bias_is_computed: bool = False
     window: tuple[int, int] = (1, 1)
     mode: str = ""
+    mean_rounding: str = "floor"
 
     @property
     def kernel(self) -> tuple[int, int]:

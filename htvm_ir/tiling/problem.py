@@ -103,6 +103,9 @@ class Problem:
     Resources within one group of `overlap` run one after the other, the groups run side by side:
     latency = cycles of "serial" + max over groups of the sum over the group's resources.
 
+    `choices` names dimensions that are no loops: how many buffers an operand has, for example. They are in no
+    order, and of choices of equal latency the smallest is preferred.
+
     Raises ValueError if a table, a resource or an order does not match the dimensions.
     """
 
@@ -111,12 +114,15 @@ class Problem:
     costs: tuple[Cost, ...]
     orders: tuple[Order, ...]
     overlap: tuple[tuple[str, ...], ...]
+    choices: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         names = [dimension.name for dimension in self.dimensions]
         if len(set(names)) != len(names):
             raise ValueError(f"dimension names repeat: {names}")
-        self._check_orders(sorted(names))
+        if unknown := set(self.choices) - set(names):
+            raise ValueError(f"choices {sorted(unknown)} are no dimensions")
+        self._check_orders(sorted(set(names) - set(self.choices)))
         self._check_resources()
         for terms in self._sums():
             self._check_tables(terms)
@@ -133,6 +139,11 @@ class Problem:
     def fits(self, point: Point) -> bool:
         """Return whether every capacity holds."""
         return all(capacity.missing(point) <= 0 for capacity in self.capacities)
+
+    def preference(self, dimension: Dimension) -> range:
+        """Return the candidates' indices, those that are preferred among equals first."""
+        count = len(dimension.sizes)
+        return range(count) if dimension.name in self.choices else range(count - 1, -1, -1)
 
     def sizes(self, point: Point) -> dict[str, int]:
         """Return the tile size of each dimension."""
@@ -174,8 +185,8 @@ class Solution:
     """A tile and a loop order; `latency` and `bound` in cycles.
 
     No choice has a latency below `bound`. If `proven`, latency == bound, and among all choices of
-    this latency the tile is the lexicographically largest in the order of the dimensions, with the
-    first such order (the best tie found, if the time limit ends the comparison of ties).
+    this latency the tile is the lexicographically largest in the order of the dimensions (smallest for
+    `choices`), with the first such order (the best tie found, if the time limit ends the comparison of ties).
     """
 
     sizes: dict[str, int]

@@ -43,8 +43,8 @@ def solve(
         return infeasible(problem)
     start = _start(hopeful, hint)
     if start is not None:
-        whole = {d.name: d.sizes[-1] for d in problem.dimensions}
-        if start.sizes == whole and start.latency == start.bound:
+        preferred = {d.name: d.sizes[problem.preference(d)[0]] for d in problem.dimensions}
+        if start.sizes == preferred and start.latency == start.bound:
             return replace(start, proven=True)
         hopeful = _pruned(hopeful, start.latency)
     if candidate_count(hopeful) <= enumerate_up_to:
@@ -70,7 +70,7 @@ def _pruned(problem: Problem, reached: int) -> Problem:
 
 def _start(problem: Problem, hint: Mapping[str, int] | None) -> Solution | None:
     """Return a local optimum near the best of: the largest tile, the hint, the smallest tile."""
-    points: list[Point] = [{d.name: len(d.sizes) - 1 for d in problem.dimensions}]
+    points: list[Point] = [{d.name: problem.preference(d)[0] for d in problem.dimensions}]
     if hint is not None and all(hint.get(d.name) in d.sizes for d in problem.dimensions):
         points.append({d.name: d.sizes.index(hint[d.name]) for d in problem.dimensions})
     points.append({d.name: 0 for d in problem.dimensions})

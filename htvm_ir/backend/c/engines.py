@@ -114,7 +114,7 @@ def _addresses(values: Values, op: LaunchOp, buffers: Sequence[SSAValue]) -> lis
 def launch(values: Values, op: LaunchOp) -> str:
     """The call the engine's contract asks for; its tables become static arrays of the file."""
     engine = _engine(values, op)
-    constants = "NULL" if op.constants is None else values.text(op.constants)
+    constants = "NULL" if op.constants is None else _pointer(values, op.constants)
     job = Job(op.kernel.data, op.fields)
     *inputs, output = _addresses(values, op, [*op.inputs, op.output])
     call = engine.call(job, inputs, output, constants)
