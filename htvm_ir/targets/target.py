@@ -221,6 +221,8 @@ class Target:
     """One system on chip.
 
     host_memory: where activations live between kernels. engines: in order of preference.
+    direct_edges: transfers may read and write the caller's buffers, which lie in ``host_memory`` and which no transfer
+        overruns; otherwise only the CPU touches them.
     headers: C headers of the run-time library. soc: makes the virtual SoC, if there is one; keyword arguments replace
     ``parameters`` of its devices. parameters: numbers and switches that ``--target NAME,PARAMETER=VALUE`` changes (see
     ``registry.GROUP``), with their values.
@@ -233,6 +235,7 @@ class Target:
     channels: tuple[Channel, ...]
     engines: tuple[Engine, ...]
     host_memory: str
+    direct_edges: bool = False
     host: Host = Host()
     headers: tuple[str, ...] = ()
     soc: Callable[..., Soc] | None = None

@@ -190,6 +190,9 @@ def windows(workload: Workload, tiled: Sequence[str]) -> Windows:
             channels = k if workload.is_depthwise else WHOLE
             operands = [(WHOLE, channels, rows, WHOLE), (k, WHOLE, WHOLE, WHOLE)]
             operands += [(k,)] if workload.bias is not None else []
+        case "pool":
+            rows = Window("y", workload.strides[0], -workload.pads[0], workload.window[0]) if "y" in tiled else WHOLE
+            operands = [(WHOLE, k, rows, WHOLE)]
         case "dense":
             operands = [(WHOLE, WHOLE), (k, WHOLE)]
             operands += [(k,)] if workload.bias is not None else []

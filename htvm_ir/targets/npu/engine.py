@@ -35,7 +35,7 @@ class Array(Engine):
     store: str = "outputs"
     load_constants: str = "weights"
     wait: str = "npu_wait"
-    kinds: tuple[str, ...] = ("conv2d", "dense", "add")
+    kinds: tuple[str, ...] = ("conv2d", "dense", "add", "pool")
 
     def match(self, workload: Workload) -> str | None:
         return next(self._refusals(workload), None)
@@ -95,18 +95,18 @@ class Array(Engine):
         if workload.output.dtype not in LIMITS:
             yield "the result must be of 8 bits; requantise it"
             return
-        if workload.kind == "add":
-            yield from self._sum_refusals(workload)
+        if workload.kind in ("add", "pool"):
+            yield from self._map_refusals(workload)
         if workload.kind in ("conv2d", "dense"):
             yield from self._layer_refusals(workload)
         if (reason := violation(self.job(workload))) is not None:
             yield reason
 
-    def _sum_refusals(self, workload: Workload) -> Iterator[str]:
-        if len(workload.inputs) != 2:
+    def _map_refusals(self, workload: Workload) -> Iterator[str]:
+        if workload.kind == "add" and len(workload.inputs) != 2:
             yield "a sum with a constant: the array adds two feature maps"
         if workload.requant is not None and packing.is_scaled(workload.requant):
-            yield "a scale for each channel: a sum has one for all"
+            yield "a scale for each channel: without weights there is one for all"
 
     def _layer_refusals(self, workload: Workload) -> Iterator[str]:
         if workload.weights is None:

@@ -46,6 +46,7 @@ def npu(parameters: Parameters = NPU, **changes: Any) -> Target:
         channels=(channel("inputs", "L2", "L1"), channel("weights", "L2", "WM"), channel("outputs", "L1", "L2")),
         engines=(Array(p),),
         host_memory="L2",
+        direct_edges=True,
         host=Host(),
         headers=("npu.h",),
         soc=partial(_soc, p),

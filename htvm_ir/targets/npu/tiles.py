@@ -50,7 +50,7 @@ class Tiling:
         self.c, self.iy, self.ix = (*workload.inputs[0].shape[1:], 1, 1)[:3]
         self.record = 0 if workload.weights is None else _record(workload)
         self.k_parts = [_parts(self.k, size) for size in self._channel_sizes()]
-        self.y_parts = [_parts(self.oy, size) for size in range(1, self.oy + 1)]
+        self.y_parts = [_parts(self.oy, size) for size in self._row_sizes()]
         self.spans = [self._spans(parts) for parts in self.y_parts]
         self.nk, self.ny = self._k(map(len, self.k_parts)), self._y(map(len, self.y_parts))
 
@@ -81,6 +81,11 @@ class Tiling:
         rows = self.p.rows
         halves = [rows >> n for n in range(rows.bit_length() - 1, 0, -1)] if self.record else []
         return (*(n for n in (*halves, *range(rows, self.k, rows)) if n < self.k), self.k)
+
+    def _row_sizes(self) -> range:
+        """Any number of rows; a padded pool is not cut, since what lies outside its map must not count."""
+        padded = self.workload.kind == "pool" and any(self.workload.pads)
+        return range(self.oy if padded else 1, self.oy + 1)
 
     def _spans(self, parts: Sequence[int]) -> list[tuple[int, int]]:
         """First and last row + 1 of the input that each tile of rows reads, padding left out."""
