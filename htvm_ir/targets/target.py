@@ -51,7 +51,8 @@ class Channel:
     this many bytes. pieces: each contiguous piece is a transfer of its own (no strides in hardware).
     software: CPU cycles to start and wait for one piece, as predicted. overlaps: whether it moves data while the
     engine computes. function, wait: C functions ``function(to, from, length, count, stride, count2, stride2)`` and
-    ``wait()``. bank_stride: bytes between the banks of the local memory over which a transfer can deal its data; then
+    ``wait()``. queue: how many transfers it takes before it has done the first; if more than one, ``wait(n)`` returns
+    when at most the last ``n`` of those started are not done. bank_stride: bytes between the banks of the local memory over which a transfer can deal its data; then
     ``function`` takes the number of banks as its last argument. 0 = it knows no banks.
     """
 
@@ -66,6 +67,7 @@ class Channel:
     overlaps: bool
     function: str
     wait: str
+    queue: int = 1
     bank_stride: int = 0
 
     def cycles(self, length: int, count: int = 1) -> int:

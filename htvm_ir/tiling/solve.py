@@ -9,6 +9,7 @@ from dataclasses import replace
 from htvm_ir.cpsat import LARGEST
 from htvm_ir.errors import HtvmError
 from htvm_ir.tiling.brute_force import brute_force
+from htvm_ir.tiling.grid import evaluate_all
 from htvm_ir.tiling.model import TilingModel
 from htvm_ir.tiling.problem import (
     Infeasible,
@@ -22,6 +23,9 @@ from htvm_ir.tiling.prune import lower_bound, prune
 
 ENUMERATE_UP_TO = 256
 """Tiles that are quicker to try one by one than to load CP-SAT for (model choice)."""
+
+EVALUATE_UP_TO = 100_000
+"""Tiles that are quicker to try as arrays; what is left after pruning is mostly less (model choice)."""
 
 
 def solve(
@@ -50,6 +54,10 @@ def solve(
     if candidate_count(hopeful) <= enumerate_up_to:
         best = brute_force(hopeful)
         return best if isinstance(best, Solution) else infeasible(problem)
+    if enumerate_up_to and candidate_count(hopeful) <= EVALUATE_UP_TO:
+        found = evaluate_all(hopeful)
+        if found is not None:
+            return found if isinstance(found, Solution) else infeasible(problem)
     best = _fastest(hopeful, start, seconds)
     if best is None:
         return infeasible(problem)

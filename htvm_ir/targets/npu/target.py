@@ -32,6 +32,7 @@ def npu(parameters: Parameters = NPU, **changes: Any) -> Target:
             overlaps=True,
             function=f"npu_{name}",
             wait=f"npu_{name}_wait",
+            queue=p.dma_queue,
         )
 
     return Target(

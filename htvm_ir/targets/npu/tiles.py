@@ -19,7 +19,7 @@ from htvm_ir.targets.npu.packing import is_scaled, record_bytes
 from htvm_ir.targets.npu.parameters import Parameters
 from htvm_ir.targets.target import BUFFERS, Channel, Engine, Target
 from htvm_ir.targets.workload import Workload
-from htvm_ir.tiling.problem import Capacity, Cost, Dimension, Factor, Order, Problem, Product
+from htvm_ir.tiling.problem import SERIAL, Capacity, Cost, Dimension, Factor, Order, Problem, Product
 
 # The CPU's cycles, measured on the virtual SoC.
 KERNEL_SOFTWARE = 30
@@ -28,12 +28,15 @@ JOB_SOFTWARE = 30
 """A job: its start, the waits for it and for its operands."""
 TRANSFER_SOFTWARE = 20
 """The start of a transfer."""
-JOB_GAP = 20
+JOB_GAP = 12
 """From the end of a job to the start of the next one, which has all it needs."""
-LOAD_GAP = 40
-"""From the end of a job that frees a buffer to the start of the transfer that fills it."""
+BUFFER_GAP = 40
+"""From the end of what occupies one of two buffers to the start of the transfer that needs it."""
 
 INPUTS, CONSTANTS, OUTPUT = BUFFERS
+
+ALL, FIRST, LAST = slice(None), slice(1), slice(-1, None)
+"""Tiles of a dimension."""
 
 Terms = list[Product]
 
@@ -67,7 +70,7 @@ class Tiling:
             capacities=tuple(self._capacities()),
             costs=costs,
             orders=orders,
-            overlap=tuple((chain,) for chain in dict.fromkeys(cost.resource for cost in costs)),
+            overlap=tuple((chain,) for chain in dict.fromkeys(cost.resource for cost in costs) if chain != SERIAL),
             choices=choices,
         )
 
@@ -134,9 +137,12 @@ class Tiling:
         """Every chain as a sum; those of inputs and constants depend on the order of the loops."""
         for order in orders:
             yield from (Cost(name, tuple(terms), (order,)) for name, terms in self._chains(order).items())
+        yield Cost(SERIAL, (Product(KERNEL_SOFTWARE),))
 
     def _chains(self, order: Order) -> dict[str, Terms]:
-        jobs, last_store = self._jobs(), self._stores(last=True)
+        jobs, last_store = self._jobs(ALL, ALL), self._stores(last=True)
+        last_row, last_column = self._jobs(ALL, LAST), self._jobs(LAST, ALL)
+        last_job = self._jobs(LAST, LAST)
         first = self._loads(order, first=True)
         chains = {
             "inputs first": [
@@ -145,14 +151,24 @@ class Tiling:
                 *self._times(first, INPUTS, 0, 1, 1),
                 *last_store,
             ],
-            "inputs": [*self._loads(order), *self._waits(self._load_count(order), INPUTS), *last_store],
+            "inputs": [
+                *self._loads(order),
+                *self._waits(self._load_count(order), INPUTS),
+                *(last_row if order[0] == "y" and not self.per_channel else last_job),
+                *last_store,
+            ],
             "output first": [
                 *jobs,
                 *first,
                 *self._times(self._stores(), OUTPUT, 1, 0, 0),
                 *self._times(last_store, OUTPUT, 0, 1, 1),
             ],
-            "outputs": [*first, *self._stores()],
+            "outputs": [
+                *first,
+                *self._jobs(FIRST, FIRST),
+                *self._stores(),
+                *self._waits(self._product(1, self.nk, self.ny), OUTPUT),
+            ],
             "cpu": self._software(order),
         }
         if self.record:
@@ -163,7 +179,8 @@ class Tiling:
                 *last_store,
             ]
             waits = self._waits(self._stream_count(order), CONSTANTS)
-            chains["constants"] = [*self._streams(order), *waits, *last_store]
+            tail = last_column if order[0] == "k" else last_job
+            chains["constants"] = [*self._streams(order), *waits, *tail, *last_store]
         return chains
 
     def _times(self, terms: Terms, name: str, *table: int) -> Terms:
@@ -171,19 +188,23 @@ class Tiling:
         return [Product(t.coefficient, (*t.factors, self._depth(name, *table))) for t in terms]
 
     def _waits(self, count: Product, name: str) -> Terms:
-        """What a channel stands still, with two buffers, until it may fill the one that a job has left."""
-        return self._times([Product(LOAD_GAP * count.coefficient, count.factors)], name, 0, 1, 0)
+        """What a channel stands still, with two buffers, until the next transfer is started."""
+        return self._times([Product(BUFFER_GAP * count.coefficient, count.factors)], name, 0, 1, 0)
 
-    def _jobs(self) -> Terms:
-        """All jobs one after the other."""
-        starts = self._product(self.p.job_start + JOB_GAP, self.nk, self.ny)
+    def _jobs(self, channels: slice, rows: slice) -> Terms:
+        """The jobs of some tiles of channels and of rows, one after the other."""
+        p, ox = self.p, self.ox
+        k_parts, y_parts = [k[channels] for k in self.k_parts], [y[rows] for y in self.y_parts]
+        starts = self._product(p.job_start + JOB_GAP, self._k(map(len, k_parts)), self._y(map(len, y_parts)))
         if self.workload.kind == "add":
-            whole, rest = divmod(self.k, self.p.rows)
-            odd = self._y(sum(-(-rest * rows * self.ox // self.p.rows) for rows in parts) for parts in self.y_parts)
-            return [starts, Product(whole * self.oy * self.ox), self._product(1, odd)]
+            whole = self._k(sum(k // p.rows for k in parts) for parts in k_parts)
+            some = self._k(sum(k % p.rows > 0 for k in parts) for parts in k_parts)
+            elements = self._y(sum(y * ox for y in parts) for parts in y_parts)
+            odd = self._y(sum(-(-(self.k % p.rows) * y * ox // p.rows) for y in parts) for parts in y_parts)
+            return [starts, self._product(1, whole, elements), self._product(1, some, odd)]
         fy, fx = self.workload.window if self.workload.kind == "pool" else self.workload.kernel
-        blocks = self._k(sum(-(-size // self.p.rows) for size in parts) for parts in self.k_parts)
-        pixels = self._y(sum(-(-rows * self.ox // self.p.cols) for rows in parts) for parts in self.y_parts)
+        blocks = self._k(sum(-(-k // p.rows) for k in parts) for parts in k_parts)
+        pixels = self._y(sum(-(-y * ox // p.cols) for y in parts) for parts in y_parts)
         return [starts, self._product(fy * fx * (1 if self.per_channel else self.c), blocks, pixels)]
 
     def _loads(self, order: Order, first: bool = False) -> Terms:
@@ -248,7 +269,7 @@ class Tiling:
         transfers = [self._load_count(order), self._product(1, self.nk, self.ny)]
         transfers += [self._stream_count(order)] if self.record else []
         starts = [Product(TRANSFER_SOFTWARE * t.coefficient, t.factors) for t in transfers]
-        return [Product(KERNEL_SOFTWARE), self._product(JOB_SOFTWARE, self.nk, self.ny), *starts]
+        return [self._product(JOB_SOFTWARE, self.nk, self.ny), *starts]
 
 
 def _record(workload: Workload) -> int:

@@ -86,20 +86,20 @@ static inline void npu_await(uint32_t address)
     npu_barrier();
 }
 
-/* Return when all transfers of a channel are done. */
-static inline void npu_inputs_wait(void)
+/* Return when at most the last `left` transfers of a channel are not done. */
+static inline void npu_inputs_wait(uint32_t left)
 {
-    npu_await(NPU_INPUTS + NPU_WAIT);
+    npu_await(NPU_INPUTS + NPU_WAIT + 4 * left);
 }
 
-static inline void npu_weights_wait(void)
+static inline void npu_weights_wait(uint32_t left)
 {
-    npu_await(NPU_WEIGHTS + NPU_WAIT);
+    npu_await(NPU_WEIGHTS + NPU_WAIT + 4 * left);
 }
 
-static inline void npu_outputs_wait(void)
+static inline void npu_outputs_wait(uint32_t left)
 {
-    npu_await(NPU_OUTPUTS + NPU_WAIT);
+    npu_await(NPU_OUTPUTS + NPU_WAIT + 4 * left);
 }
 
 /* Start the job that a descriptor in L2 describes. */
