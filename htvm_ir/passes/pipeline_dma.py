@@ -145,12 +145,24 @@ def _hoist(start: StartOp, queued: bool) -> None:
         job = last if isinstance(last, LaunchOp) else job
         last = last.prev_op
     if queued and last is not None and not _is_idle_after(last):
-        job = None
+        job, last = None, _after_starts(last, start)
     if (place := job or last) is not None:
         moved = [op for op in _between(place, start) if op in views]
         for op in (*moved, start):
             op.detach()
         Rewriter.insert_op([*moved, start], InsertPoint.after(place))
+
+
+def _after_starts(op: Operation, end: Operation) -> Operation:
+    """The last of the transfers that are started in a row behind an op, above another: what is needed first stays first.
+    """
+    last = following = op
+    while (following := following.next_op) is not None and following is not end:
+        if isinstance(following, StartOp):
+            last = following
+        elif not is_side_effect_free(following):
+            break
+    return last
 
 
 def _is_idle_after(op: Operation | None) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from functools import reduce
 from math import prod
@@ -10,14 +11,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from htvm_ir.cpsat import LARGEST
-from htvm_ir.tiling.problem import Infeasible, Problem, Product, Solution, infeasible
+from htvm_ir.tiling.problem import Infeasible, Order, Point, Problem, Product, Solution, infeasible
 
 Grid = NDArray[np.int64]
 """A value for each tile: one axis for each dimension, candidates in order of preference."""
 
 
-def evaluate_all(problem: Problem) -> Solution | Infeasible | None:
-    """Return the best solution, always proven; None if the numbers may exceed 2**60."""
+def evaluate_all(problem: Problem, seconds: float) -> Solution | Infeasible | None:
+    """Return the best solution; None if the numbers may exceed 2**60.
+
+    It is proven unless the problem has a pipeline and running the promising ones takes longer than ``seconds``.
+    """
     chains = [problem.chains(order) for order in problem.orders]
     capacities = [capacity.terms for capacity in problem.capacities]
     if any(map(_is_large, (*capacities, *(chain for group in chains for chain in group)))):
@@ -28,13 +32,40 @@ def evaluate_all(problem: Problem) -> Solution | Infeasible | None:
         fits &= _sum(problem, capacity.terms) <= capacity.limit
     if not fits.any():
         return infeasible(problem)
-    latencies = [np.broadcast_to(_longest(problem, group), shape) for group in chains]
-    best = np.where(fits, reduce(np.minimum, latencies), LARGEST)
-    place = np.unravel_index(int(np.argmin(best)), shape)  # the first, so the preferred one among equals
-    point = {d.name: problem.preference(d)[int(i)] for d, i in zip(problem.dimensions, place, strict=True)}
-    latency = int(best[place])
-    order = next(o for o, cycles in zip(problem.orders, latencies, strict=True) if int(cycles[place]) == latency)
-    return Solution(problem.sizes(point), order, latency, True, latency)
+    # The orders are the last axis: ties go to the preferred tile, then to the first order.
+    cycles = np.stack([np.broadcast_to(_longest(problem, group), shape) for group in chains], axis=-1)
+    bounds = np.where(fits[..., None], cycles, LARGEST)
+    if problem.pipeline is not None:
+        return _run_promising(problem, bounds, seconds)
+    place = int(np.argmin(bounds))  # the first
+    latency = int(bounds.reshape(-1)[place])
+    return _solution(problem, bounds, place, latency, latency)
+
+
+def _run_promising(problem: Problem, bounds: Grid, seconds: float) -> Solution:
+    """Run the pipeline for one choice after the other, the least bounds first, until no bound is as good as a result."""
+    started, flat = time.monotonic(), bounds.reshape(-1)
+    best: tuple[int, int] | None = None
+    for place in np.argsort(flat, kind="stable").tolist():
+        bound = int(flat[place])
+        if best is not None and (bound > best[0] or time.monotonic() - started > seconds):
+            return _solution(problem, bounds, best[1], best[0], min(bound, best[0]))
+        found = problem.latency(*_choice(problem, bounds, place)), place
+        best = found if best is None else min(best, found)
+    assert best is not None
+    return _solution(problem, bounds, best[1], best[0], best[0])
+
+
+def _choice(problem: Problem, bounds: Grid, place: int) -> tuple[Point, Order]:
+    """The tile and the order at a place of the flat grid."""
+    *indices, order = np.unravel_index(place, bounds.shape)
+    point = {d.name: problem.preference(d)[int(i)] for d, i in zip(problem.dimensions, indices, strict=True)}
+    return point, problem.orders[int(order)]
+
+
+def _solution(problem: Problem, bounds: Grid, place: int, latency: int, bound: int) -> Solution:
+    point, order = _choice(problem, bounds, place)
+    return Solution(problem.sizes(point), order, latency, bound == latency, bound)
 
 
 def _is_large(terms: Sequence[Product]) -> bool:
@@ -49,7 +80,7 @@ def _sum(problem: Problem, terms: Sequence[Product]) -> Grid:
     """The value of a sum for every tile; axes it does not depend on have extent 1."""
     total = np.zeros((1,) * len(problem.dimensions), np.int64)
     for term in terms:
-        value = np.full_like(total, term.coefficient, shape=(1,) * len(problem.dimensions))
+        value = np.full((1,) * len(problem.dimensions), term.coefficient, np.int64)
         for factor in term.factors:
             value = value * _axis(problem, factor.dimension, factor.table)
         total = total + value

@@ -12,6 +12,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from htvm_ir.tiling.pipeline import Pipeline
+
 Order: TypeAlias = tuple[str, ...]
 """Names of the dimensions from the outermost loop to the innermost."""
 
@@ -106,6 +108,8 @@ class Problem:
     `choices` names dimensions that are no loops: how many buffers an operand has, for example. They are in no
     order, and of choices of equal latency the smallest is preferred.
 
+    With a `pipeline` the latency is what running that gives, and the costs above are only a lower bound of it.
+
     Raises ValueError if a table, a resource or an order does not match the dimensions.
     """
 
@@ -115,6 +119,7 @@ class Problem:
     orders: tuple[Order, ...]
     overlap: tuple[tuple[str, ...], ...]
     choices: tuple[str, ...] = ()
+    pipeline: Pipeline | None = None
 
     def __post_init__(self) -> None:
         names = [dimension.name for dimension in self.dimensions]
@@ -134,6 +139,10 @@ class Problem:
 
     def latency(self, point: Point, order: Order) -> int:
         """Return the cycles of the whole nest."""
+        if self.pipeline is not None:
+            counts = {d.name: d.counts()[point[d.name]] for d in self.dimensions}
+            depths = {name: size for name, size in self.sizes(point).items() if name in self.choices}
+            return self.pipeline.latency(point, {name: counts[name] for name in order}, depths)
         return max(sum(term.at(point) for term in chain) for chain in self.chains(order))
 
     def fits(self, point: Point) -> bool:

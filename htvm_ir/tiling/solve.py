@@ -45,6 +45,11 @@ def solve(
     hopeful = prune(problem)
     if hopeful is None:
         return infeasible(problem)
+    if problem.pipeline is not None:
+        found = evaluate_all(hopeful, seconds)
+        if found is None:
+            raise HtvmError("tiling: cycles of a pipeline can exceed 2**60; state them in a larger unit")
+        return found if isinstance(found, Solution) else infeasible(problem)
     start = _start(hopeful, hint)
     if start is not None:
         preferred = {d.name: d.sizes[problem.preference(d)[0]] for d in problem.dimensions}
@@ -55,7 +60,7 @@ def solve(
         best = brute_force(hopeful)
         return best if isinstance(best, Solution) else infeasible(problem)
     if enumerate_up_to and candidate_count(hopeful) <= EVALUATE_UP_TO:
-        found = evaluate_all(hopeful)
+        found = evaluate_all(hopeful, seconds)
         if found is not None:
             return found if isinstance(found, Solution) else infeasible(problem)
     best = _fastest(hopeful, start, seconds)
