@@ -5,7 +5,8 @@ reads them; a store is waited for when its buffer or its channel is needed again
 the next comes in and the last goes out, and a wait may well be for all that was given to its channel.
 
 A channel with a queue takes a transfer while others are in flight, and is waited for transfer by transfer. There a load
-starts as soon as its buffer is free, any number of tiles ahead, and a store starts behind the start of the next job.
+starts as soon as its buffer is free, any number of tiles ahead, and a store of three buffers starts behind the start of
+the next job, which has nothing to wait for then.
 """
 
 from __future__ import annotations
@@ -114,7 +115,9 @@ def _sink(wait: WaitOp, start: StartOp, queued: bool) -> None:
     while (following := last.next_op) is not None:
         taken = isinstance(following, StartOp) and _same_channel(start, following)
         next_transfer = taken and not queued and not _is_load(start)
-        if next_transfer or following.has_trait(IsTerminator) or _depends(start, following):
+        in_order = taken and queued  # a queue does one after the other, so the two may use one buffer
+        needs = following.has_trait(IsTerminator) or (_depends(start, following) and not in_order)
+        if next_transfer or needs:
             break
         last = following
     if last is not wait:
@@ -123,11 +126,18 @@ def _sink(wait: WaitOp, start: StartOp, queued: bool) -> None:
 
 
 def _defer(start: StartOp) -> None:
-    """Move a store down behind the next job, if that leaves alone what it moves."""
+    """Move a store down behind the next job, if that leaves alone what it moves and need not wait for the store before.
+
+    If it must, its channel would stand still in the meantime.
+    """
+    before = next((op for op in _above(start) if isinstance(op, StartOp) and _same_channel(start, op)), None)
     job = start.next_op
-    while job is not None and not _depends(start, job) and not isinstance(job, LaunchOp):
+    while job is not None and not isinstance(job, LaunchOp):
+        older = isinstance(job, WaitOp) and _is_older(job, start) and job.token.owner is not before
+        if not older and _depends(start, job):
+            return
         job = job.next_op
-    if isinstance(job, LaunchOp) and not _depends(start, job):
+    if job is not None and not _conflict(start, job):
         start.detach()
         Rewriter.insert_op(start, InsertPoint.after(job))
 
@@ -170,6 +180,19 @@ def _is_idle_after(op: Operation | None) -> bool:
     while op is not None and not isinstance(op, LaunchOp | AwaitOp):
         op = op.prev_op
     return isinstance(op, AwaitOp)
+
+
+def _is_older(wait: WaitOp, start: StartOp) -> bool:
+    """Whether a wait is for another transfer of the same channel."""
+    awaited = wait.token.owner
+    return isinstance(awaited, StartOp) and _same_channel(start, awaited) and awaited is not start
+
+
+def _above(op: Operation) -> Iterator[Operation]:
+    """The ops above one, the nearest first."""
+    while (above := op.prev_op) is not None:
+        yield above
+        op = above
 
 
 def _between(first: Operation, last: Operation) -> Iterator[Operation]:

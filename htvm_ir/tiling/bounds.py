@@ -36,8 +36,8 @@ class Bounds:
 
     def _chains(self, order: Order) -> Iterator[tuple[str, Terms]]:
         software, store = self.pipeline.software, self.pipeline.store
-        edges = Product(software.kernel + software.transfer + software.wait)
-        jobs, stores = self._jobs({}), self._tiles(store.cycles, {})
+        edges = Product(software.kernel + 2 * software.transfer + software.wait)
+        jobs, stores = [*self._jobs({}), *self._starts()], self._tiles(store.cycles, {})
         last_store = self._tiles(store.cycles, dict.fromkeys(order, LAST))
         start = [edges, *self._first(self.pipeline.loads[0])]
         for load in self.pipeline.loads:
@@ -50,13 +50,17 @@ class Bounds:
             yield load.name, [edges, *all_loads, *gaps, *tail, *last_store]
         serial = [*self._with(stores, store, 1, 0, 0), *self._with(last_store, store, 0, 1, 1)]
         yield f"{store.name} last", [*start, *jobs, *serial]
-        gaps = self._gaps(store, self._tiles(((1, ()),), {}))
-        yield store.name, [*start, *self._jobs(dict.fromkeys(order, FIRST)), *stores, *gaps]
+        yield store.name, [*start, *self._jobs(dict.fromkeys(order, FIRST)), *stores]
         yield "cpu", [edges, *self._cpu(order)]
 
     def _jobs(self, chosen: Mapping[str, slice]) -> Terms:
         software = self.pipeline.software
         return self._tiles((*self.pipeline.job, (software.job + software.wait, ())), chosen)
+
+    def _starts(self) -> Terms:
+        """Starts of stores between jobs: with three buffers they are beside the next job."""
+        transfer, store = self.pipeline.software.transfer, self.pipeline.store
+        return self._with([*self._tiles(((transfer, ()),), {}), Product(-2 * transfer)], store, 1, 1, 0)
 
     def _first(self, load: Operand) -> Terms:
         return self._tiles(_times(load.count, load.cycles), {d.name: FIRST for d in self.loops})

@@ -2,8 +2,8 @@
 
 An operand has one, two or three buffers. A load is started as soon as its buffer is free: with one buffer, when its
 last job has been waited for; with more, behind the start of the job after that one. A store is started when its
-job has been waited for, with more than one buffer behind the start of the next job. Channels do their transfers in
-order, each beside the others and the engine.
+job has been waited for, with three buffers behind the start of the next job. Channels do their transfers in
+order, each beside the others and the engine. It is what ``pipeline-dma`` makes of channels with a queue.
 """
 
 from __future__ import annotations
@@ -150,11 +150,11 @@ class _Run:
             self._wait_for_operands(job)
             self.now += self.software.job
             end = self.now + cycles
-            if job and self.store_depth > 1:
+            if self._is_deferred(job - 1):
                 self._store(job - 1)
             self._load(job)
             self.now = max(self.now, end) + self.software.wait
-            if self.store_depth == 1 or job == len(self.jobs) - 1:
+            if not self._is_deferred(job):
                 self._store(job)
             self._load_now(job)
         return max(self.now, self.stored[-1]) + self.software.wait
@@ -164,6 +164,10 @@ class _Run:
             self.now = max(self.now, self.stored[job - self.store_depth]) + self.software.wait
         for load in self.needed.get(job, ()):
             self.now = max(self.now, load.done) + self.software.wait
+
+    def _is_deferred(self, job: int) -> bool:
+        """Whether a job's store is started behind the start of the next job: that needs no buffer but a free one."""
+        return 0 <= job < len(self.jobs) - 1 and (self.store_depth > 2 or self.store_depth - 1 > job)
 
     def _store(self, job: int) -> None:
         self.now += self.software.transfer

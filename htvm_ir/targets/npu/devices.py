@@ -100,8 +100,8 @@ class DmaChannel(Registers):
     """One channel of the DMA: a queue of descriptors, done in order.
 
     LOCAL, SHARED: addresses. LENGTH: bytes of a contiguous run. COUNT, STRIDE, COUNT2, STRIDE2: the two loops around
-    it in L2; the local side is packed. A store to START (COUNT2's neighbour) takes until the queue has room. Reading
-    WAIT + 4 * n takes until at most n descriptors are unfinished.
+    it in L2; the local side is packed. START: how many of the loops there are; the store takes until the queue has
+    room. Reading WAIT + 4 * n takes until at most n descriptors are unfinished.
     """
 
     LOCAL, SHARED, LENGTH, COUNT, STRIDE, COUNT2, STRIDE2, START = range(0, 32, 4)
@@ -123,9 +123,11 @@ class DmaChannel(Registers):
 
     def start(self) -> None:
         """Queue the transfer that the registers describe."""
-        length, count, count2 = (self.value(n) for n in (self.LENGTH, self.COUNT, self.COUNT2))
-        if not (length and count and count2):
-            self.bus.fault(f"{self.name}: a transfer of {count2} x {count} x {length} bytes")
+        loops, length = self.value(self.START), self.value(self.LENGTH)
+        count = self.value(self.COUNT) if loops > 0 else 1
+        count2 = self.value(self.COUNT2) if loops > 1 else 1
+        if not (length and count and count2) or loops > 2:
+            self.bus.fault(f"{self.name}: a transfer of {count2} x {count} x {length} bytes in {loops} loops")
         if len(self._queue) >= self.p.dma_queue:
             self.bus.advance_to(self._queue[-self.p.dma_queue].end)
         size, local = length * count * count2, self.value(self.LOCAL)

@@ -16,7 +16,7 @@ from htvm_ir.tiling.bounds import Bounds
 from htvm_ir.tiling.pipeline import Operand, Parts, Pipeline, Software, Term
 from htvm_ir.tiling.problem import Capacity, Dimension, Factor, Order, Problem, Product
 
-SOFTWARE = Software(kernel=14, transfer=16, job=6, wait=4)
+SOFTWARE = Software(kernel=10, transfer=9, job=4, wait=2)
 """The CPU's cycles, measured on the virtual SoC with the packaged clang at -O2."""
 
 INPUTS, CONSTANTS, OUTPUT = BUFFERS

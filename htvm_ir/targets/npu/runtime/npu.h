@@ -43,6 +43,7 @@ static inline void npu_barrier(void)
     __asm__ volatile("" ::: "memory");
 }
 
+/* START takes how many loops the channel is to read from its registers; the others need not be set. */
 static inline void npu_transfer(uint32_t channel, uint32_t local, uint32_t shared, uint32_t length, uint32_t count,
                                 uint32_t stride, uint32_t count2, uint32_t stride2)
 {
@@ -50,11 +51,19 @@ static inline void npu_transfer(uint32_t channel, uint32_t local, uint32_t share
     npu_set(channel + NPU_LOCAL, local);
     npu_set(channel + NPU_SHARED, shared);
     npu_set(channel + NPU_LENGTH, length);
+    if (count == 1 && count2 == 1) {
+        npu_set(channel + NPU_START, 0);
+        return;
+    }
     npu_set(channel + NPU_COUNT, count);
     npu_set(channel + NPU_STRIDE, stride);
+    if (count2 == 1) {
+        npu_set(channel + NPU_START, 1);
+        return;
+    }
     npu_set(channel + NPU_COUNT2, count2);
     npu_set(channel + NPU_STRIDE2, stride2);
-    npu_set(channel + NPU_START, 1);
+    npu_set(channel + NPU_START, 2);
 }
 
 /* Copy count2 x count runs of `length` bytes from L2 to L1. Runs lie `stride` bytes apart in L2, groups of `count` of
