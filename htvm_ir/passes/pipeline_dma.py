@@ -154,9 +154,10 @@ def _hoist(start: StartOp, queued: bool) -> None:
     while last is not None and (last in views or not (last in needed or _stays_above(start, last, queued))):
         job = last if isinstance(last, LaunchOp) else job
         last = last.prev_op
-    if queued and last is not None and not _is_idle_after(last):
-        job, last = None, _after_starts(last, start)
+    if queued and not _is_idle_after(last):
+        job = None
     if (place := job or last) is not None:
+        place = _after_starts(place, start) if queued else place
         moved = [op for op in _between(place, start) if op in views]
         for op in (*moved, start):
             op.detach()
@@ -168,10 +169,9 @@ def _after_starts(op: Operation, end: Operation) -> Operation:
     """
     last = following = op
     while (following := following.next_op) is not None and following is not end:
-        if isinstance(following, StartOp):
-            last = following
-        elif not is_side_effect_free(following):
+        if isinstance(following, LaunchOp | WaitOp | AwaitOp):
             break
+        last = following if isinstance(following, StartOp) else last
     return last
 
 

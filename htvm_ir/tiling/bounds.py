@@ -1,9 +1,9 @@
 """Lower bounds of a pipeline's cycles as sums of products: every chain of events that must follow one another.
 
-- the first load of an operand (all of them, with one buffer), every job, the last store;
-- the first loads, every job, the last store (all of them, with one buffer);
+- the first loads, every job, the last store, and all transfers of the operands that have one buffer;
 - every load of an operand, the jobs that need the last one, the last store;
-- the first load, the first job, every store;
+- the first loads, the first job, every store;
+- every transfer;
 - what the CPU does.
 """
 
@@ -37,20 +37,23 @@ class Bounds:
     def _chains(self, order: Order) -> Iterator[tuple[str, Terms]]:
         software, store = self.pipeline.software, self.pipeline.store
         edges = Product(software.kernel + 2 * software.transfer + software.wait)
-        jobs, stores = [*self._jobs({}), *self._starts()], self._tiles(store.cycles, {})
-        last_store = self._tiles(store.cycles, dict.fromkeys(order, LAST))
-        start = [edges, *self._first(self.pipeline.loads[0])]
+        jobs = [*self._jobs({}), *self._starts()]
+        stores, last_store = (self._tiles(store.cycles, tiles) for tiles in ({}, dict.fromkeys(order, LAST)))
+        serial = [*self._with(stores, store, 1, 0, 0), *self._with(last_store, store, 0, 1, 1)]
+        first: Terms = []
+        transfers = [edges, *stores]
         for load in self.pipeline.loads:
-            all_loads = self._loads(load, load.cycles, order)
-            serial = [*self._with(all_loads, load, 1, 0, 0), *self._with(self._first(load), load, 0, 1, 1)]
-            yield f"{load.name} first", [edges, *serial, *jobs, *last_store]
+            all_loads, first_load = self._loads(load, load.cycles, order), self._first(load)
+            serial += [*self._with(all_loads, load, 1, 0, 0), *self._with(first_load, load, 0, 1, 1)]
+            first += first_load
+            transfers += all_loads
             moves = max((number for number, name in enumerate(order) if name in load.moved_by), default=-1)
             tail = self._jobs(dict.fromkeys(order[: moves + 1], LAST))
             gaps = self._gaps(load, self._loads(load, ((1, ()),), order))
             yield load.name, [edges, *all_loads, *gaps, *tail, *last_store]
-        serial = [*self._with(stores, store, 1, 0, 0), *self._with(last_store, store, 0, 1, 1)]
-        yield f"{store.name} last", [*start, *jobs, *serial]
-        yield store.name, [*start, *self._jobs(dict.fromkeys(order, FIRST)), *stores]
+        yield "jobs", [edges, *jobs, *serial]
+        yield store.name, [edges, *first, *self._jobs(dict.fromkeys(order, FIRST)), *stores]
+        yield "transfers", transfers
         yield "cpu", [edges, *self._cpu(order)]
 
     def _jobs(self, chosen: Mapping[str, slice]) -> Terms:

@@ -2,8 +2,8 @@
 
 An operand has one, two or three buffers. A load is started as soon as its buffer is free: with one buffer, when its
 last job has been waited for; with more, behind the start of the job after that one. A store is started when its
-job has been waited for, with three buffers behind the start of the next job. Channels do their transfers in
-order, each beside the others and the engine. It is what ``pipeline-dma`` makes of channels with a queue.
+job has been waited for, with three buffers behind the start of the next job. Transfers run beside the engine, one
+after the other in the order in which they are started. It is what ``pipeline-dma`` makes of channels with a queue.
 """
 
 from __future__ import annotations
@@ -105,17 +105,14 @@ class _Load:
 
 
 class _Channel:
-    """Transfers one after the other, some of them in a queue."""
+    """The queue of one operand's transfers."""
 
     def __init__(self, queue: int):
         self.queue, self.ends = queue, [0]
 
-    def start(self, now: int, cycles: int) -> tuple[int, int]:
-        """When the CPU goes on, which waits for room in the queue, and when the transfer is done."""
-        if len(self.ends) > self.queue:
-            now = max(now, self.ends[-self.queue])
-        self.ends.append(max(now, self.ends[-1]) + cycles)
-        return now, self.ends[-1]
+    def room(self, now: int) -> int:
+        """When the queue can take another transfer."""
+        return max(now, self.ends[-self.queue]) if len(self.ends) > self.queue else now
 
 
 class _Run:
@@ -128,7 +125,7 @@ class _Run:
         tiles: Sequence[Mapping[str, int]],
         depths: Mapping[str, int],
     ):
-        self.software, self.now = pipeline.software, pipeline.software.kernel
+        self.software, self.now, self.port = pipeline.software, pipeline.software.kernel, 0
         self.jobs = [value(pipeline.job, point, tile) for tile in tiles]
         self.stores = [value(pipeline.store.cycles, point, tile) for tile in tiles]
         self.store_depth, self.store_channel = depths[pipeline.store.name], _Channel(pipeline.queue)
@@ -170,18 +167,25 @@ class _Run:
         return 0 <= job < len(self.jobs) - 1 and (self.store_depth > 2 or self.store_depth - 1 > job)
 
     def _store(self, job: int) -> None:
-        self.now += self.software.transfer
-        self.now, end = self.store_channel.start(self.now, self.stores[job])
-        self.stored.append(end)
+        self.stored.append(self._transfer(self.store_channel, self.stores[job]))
+
+    def _transfer(self, channel: _Channel, cycles: int) -> int:
+        """Start a transfer; when it is done."""
+        self.now = channel.room(self.now + self.software.transfer)
+        self.port = max(self.now, self.port) + cycles
+        channel.ends.append(self.port)
+        return self.port
 
     def _load(self, job: int) -> None:
         """Start the loads whose buffers were free before a job was started (-1: before the first one)."""
-        for index, (_, _, loads, depth) in enumerate(self.plans):
-            while self.next[index] < len(loads):
-                number = self.next[index]
-                if number >= depth and loads[number - depth].last >= max(job, 0):
-                    break
-                self._start(index)
+        while ready := [index for index in range(len(self.plans)) if self._is_ready(index, job)]:
+            self._start(min(ready, key=lambda index: self.plans[index][2][self.next[index]].first))
+
+    def _is_ready(self, index: int, job: int) -> bool:
+        """Whether the next load of an operand has a buffer that no job from ``job`` on still needs."""
+        _, _, loads, depth = self.plans[index]
+        number = self.next[index]
+        return number < len(loads) and (number < depth or loads[number - depth].last < max(job, 0))
 
     def _load_now(self, job: int) -> None:
         """Start the loads that the next job needs and the last one made room for."""
@@ -193,8 +197,7 @@ class _Run:
         count, channel, loads, _ = self.plans[index]
         load = loads[self.next[index]]
         for _ in range(count):
-            self.now += self.software.transfer
-            self.now, load.done = channel.start(self.now, load.cycles)
+            load.done = self._transfer(channel, load.cycles)
         self.next[index] += 1
 
 

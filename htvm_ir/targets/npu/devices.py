@@ -96,8 +96,15 @@ class Transfer:
     landing: tuple[tuple[int, bytes], ...] = ()
 
 
+@dataclass
+class Port:
+    """The way between L2 and the other memories: one transfer at a time, in the order in which they are started."""
+
+    free_at: int = 0
+
+
 class DmaChannel(Registers):
-    """One channel of the DMA: a queue of descriptors, done in order.
+    """One channel of the DMA: a queue of descriptors, done in order on the port that all channels share.
 
     LOCAL, SHARED: addresses. LENGTH: bytes of a contiguous run. COUNT, STRIDE, COUNT2, STRIDE2: the two loops around
     it in L2; the local side is packed. START: how many of the loops there are; the store takes until the queue has
@@ -109,10 +116,10 @@ class DmaChannel(Registers):
     registers = (LOCAL, SHARED, LENGTH, COUNT, STRIDE, COUNT2, STRIDE2, START)
 
     def __init__(
-        self, name: str, index: int, bus: Bus, memory: LocalMemory, parameters: Parameters, *, loads: bool
+        self, name: str, index: int, bus: Bus, port: Port, memory: LocalMemory, parameters: Parameters, *, loads: bool
     ) -> None:
         super().__init__(name, DMA_BASE + WINDOW * index, bus, parameters)
-        self._memory, self._loads = memory, loads
+        self._port, self._memory, self._loads = port, memory, loads
         self._queue: deque[Transfer] = deque()
 
     def reset(self) -> None:
@@ -120,6 +127,7 @@ class DmaChannel(Registers):
         super().reset()
         self._queue.clear()
         self._memory.reset()
+        self._port.free_at = 0
 
     def start(self) -> None:
         """Queue the transfer that the registers describe."""
@@ -137,8 +145,9 @@ class DmaChannel(Registers):
             for i in range(count2)
             for j in range(count)
         ]
-        begin = max(self.bus.now, self._queue[-1].end if self._queue else 0)
+        begin = max(self.bus.now, self._port.free_at)
         end = begin + self.p.dma_start + count * count2 * -(-length // self.p.dma_width)
+        self._port.free_at = end
         self.bus.record(f"{self.name}.dma", f"{count2}x{count}x{length}", begin, end, size)
         if self._loads:
             data = b"".join(self.bus.read(row, length) for row in rows)

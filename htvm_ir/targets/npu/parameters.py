@@ -29,7 +29,7 @@ class Parameters:
     weight_memory: int = 32 * 1024
     l2: int = 512 * 1024
 
-    # The DMA: a channel for inputs, one for weights, one for outputs, each with a queue of descriptors.
+    # The DMA: channels for inputs, weights and outputs, each with a queue of descriptors, share one port of this width.
     dma_width: int = 8
     dma_start: int = 16
     dma_queue: int = 4

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from htvm_ir.targets.npu.devices import ArrayDevice, Control, DmaChannel
+from htvm_ir.targets.npu.devices import ArrayDevice, Control, DmaChannel, Port
 from htvm_ir.targets.npu.memories import LocalMemory
 from htvm_ir.targets.npu.parameters import NPU, SHARED_BASE, Parameters
 from htvm_ir.targets.soc import Bus, CoreCosts, Device, Region, Soc
@@ -18,10 +18,11 @@ def npu_soc(parameters: Parameters = NPU) -> Soc:
 
     def devices(bus: Bus) -> list[Device]:
         l1, weights = LocalMemory("L1", p.l1), LocalMemory("the weight memory", p.weight_memory)
+        port = Port()
         return [
-            DmaChannel("inputs", 0, bus, l1, p, loads=True),
-            DmaChannel("weights", 1, bus, weights, p, loads=True),
-            DmaChannel("outputs", 2, bus, l1, p, loads=False),
+            DmaChannel("inputs", 0, bus, port, l1, p, loads=True),
+            DmaChannel("weights", 1, bus, port, weights, p, loads=True),
+            DmaChannel("outputs", 2, bus, port, l1, p, loads=False),
             ArrayDevice(bus, l1, weights, p),
             Control(bus),
         ]
