@@ -31,7 +31,7 @@ class Parameters:
 
     # The DMA: channels for inputs, weights and outputs, each with a queue of descriptors, share one port of this width.
     dma_width: int = 8
-    dma_start: int = 16
+    dma_start: int = 8
     dma_queue: int = 4
 
     # The most buffers of an operand the compiler may plan: 1 forbids every overlap of transfers and jobs.
