@@ -75,8 +75,13 @@ class Tiling:
         return self.workload.is_depthwise or self.workload.kind in ("add", "pool")
 
     def _channel_sizes(self) -> tuple[int, ...]:
-        """Whole rows of the array; halves of it, too, where a tile has weights that may not fit."""
+        """Whole rows of the array; halves of it, too, where a tile has weights that may not fit.
+
+        A requantisation with a number for each channel is one attribute in the IR, which no nest cuts.
+        """
         rows = self.p.rows
+        if self.workload.requant is not None and is_scaled(self.workload.requant):
+            return (self.k,)
         halves = [rows >> n for n in range(rows.bit_length() - 1, 0, -1)] if self.record else []
         return (*(n for n in (*halves, *range(rows, self.k, rows)) if n < self.k), self.k)
 
