@@ -273,11 +273,12 @@ class YieldOp(IRDLOperation):
 class NestOp(IRDLOperation):
     """Computes the output tile by tile on ``engine``.
 
-    For each tile of ``grid``, in order, the body runs on the windows of the inputs (zero outside) and its result is the
-    tile of the output that the last window names. The body is typed for a full interior tile.
-    ``inputs`` are ``activations`` tensors the tiles of which are brought to the engine's local memory, then constants.
-    ``buffers``: how many tiles of each activation (inputs, then the output) have room there at one time;
-    ``constants``: how many of the constants, 1 if absent, where the engine has a local memory for them.
+    For each tile of ``grid``, in order, the body runs on the windows of the inputs (outside, zero or the zero point of
+    the convolution that reads it) and its result is the tile of the output that the last window names. The body is
+    typed for a full interior tile. ``inputs`` are ``activations`` tensors the tiles of which are brought to the
+    engine's local memory, then constants. ``buffers``: how many tiles of each activation (inputs, then the output) have
+    room there at one time; ``constants``: how many of the constants, 1 if absent, where the engine has a local memory
+    for them.
     On tensors it has a result; after bufferisation it writes ``outputs``.
     """
 

@@ -16,7 +16,7 @@ from htvm_ir.dialects.accel import DispatchOp, kernels, with_layout
 from htvm_ir.dialects.accel import layout_of as encoding_of
 from htvm_ir.dialects.attributes import integers, values
 from htvm_ir.errors import HtvmError
-from htvm_ir.passes.plan_tiles import check_plan
+from htvm_ir.passes.plan_tiles import check_plan, chosen
 from htvm_ir.passes.workloads import block_workload, module_target, window_attr
 from htvm_ir.targets.target import Target
 from htvm_ir.targets.workload import Window, Windows, Workload, dimensions, windows
@@ -44,7 +44,7 @@ def apply_plan(dispatch: DispatchOp, plan: tiled.PlanAttr, target: Target) -> ti
     workload = block_workload(dispatch.body.block)
     kernel = dispatch.kernel.data
     problem = target.engine(dispatch.engine_name).problem(workload, target)
-    if (reason := check_plan(problem, plan)) is not None:
+    if (reason := check_plan(problem, chosen(problem, plan))) is not None:
         raise HtvmError(f"the plan of kernel '{kernel}' cannot be obeyed: {reason}")
     extents = dimensions(workload)
     sizes = {name: size for name, size in plan.tile.items() if size < extents[name]}

@@ -135,8 +135,9 @@ class _Lowering:
     def _slots(self, parts: Sequence[Workload]) -> list[_Slots]:
         """Local buffers, each large enough for every tile."""
         sizes = [max(column) for column in zip(*(self.engine.local_bytes(p) for p in parts), strict=True)]
-        depths = values(self.nest.buffers)
-        return [self._buffers(self.engine.local, *each) for each in zip(sizes, depths, strict=True)]
+        types = [*self.types[: self.nest.activations], self.types[-1]]
+        rows = zip(sizes, values(self.nest.buffers), types, strict=True)
+        return [self._buffers(self.engine.local, size, depth, type_.element_type) for size, depth, type_ in rows]
 
     def _constant_slots(self, steps: Sequence[Tile], packed: SSAValue | None) -> _Slots | None:
         """Local buffers for the constants of a tile, where the engine does not stream them itself."""
@@ -145,8 +146,8 @@ class _Lowering:
         size = max(self.engine.packed_range(self.workload, tile)[1] for tile in steps)
         return self._buffers(self.engine.constants_local, size, self.nest.constant_depth)
 
-    def _buffers(self, memory: str, size: int, depth: int) -> _Slots:
-        type_ = MemRefType(i8, [size], NoneAttr(), StringAttr(memory))
+    def _buffers(self, memory: str, size: int, depth: int, element: Attribute = i8) -> _Slots:
+        type_ = MemRefType(element, [size], NoneAttr(), StringAttr(memory))
         allocs = [AllocOp([], [], type_) for _ in range(depth)]
         for alloc in allocs:
             self._insert(alloc)
@@ -223,7 +224,7 @@ class _Lowering:
             return self._view(buffer, ((0, prod(size for _, size in box)),))
         sizes, strides = [count for count, _ in loops], [stride for _, stride in loops]
         assert isinstance(buffer.type, MemRefType)
-        type_ = MemRefType(i8, sizes, StridedLayoutAttr(strides), buffer.type.memory_space)
+        type_ = MemRefType(buffer.type.element_type, sizes, StridedLayoutAttr(strides), buffer.type.memory_space)
         view = ReinterpretCastOp.from_dynamic(buffer, [0], sizes, strides, type_)
         self._insert(view)
         return view.result

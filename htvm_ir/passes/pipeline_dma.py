@@ -165,8 +165,7 @@ def _hoist(start: StartOp, queued: bool) -> None:
 
 
 def _after_starts(op: Operation, end: Operation) -> Operation:
-    """The last of the transfers that are started in a row behind an op, above another: what is needed first stays first.
-    """
+    """The last of the transfers started in a row behind an op and above another: what is needed first stays first."""
     last = following = op
     while (following := following.next_op) is not None and following is not end:
         if isinstance(following, LaunchOp | WaitOp | AwaitOp):

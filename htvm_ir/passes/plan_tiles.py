@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from xdsl.context import Context
@@ -62,11 +63,10 @@ def priced(dispatch: DispatchOp, written: PlanAttr, target: Target) -> PlanAttr:
     """A hand-written plan with the latency the cost model gives it; unchanged if it cannot be obeyed."""
     problem = target.engine(dispatch.engine_name).problem(block_workload(dispatch.body.block), target)
     sizes = written.tile
-    if check_plan(problem, written) is not None:
+    if check_plan(problem, chosen(problem, written)) is not None:
         return written  # apply-plan says why
     loops = [d.name for d in problem.dimensions if d.name not in problem.choices]
-    all_sizes = chosen(problem, written)
-    point = {d.name: d.sizes.index(all_sizes.get(d.name, d.extent)) for d in problem.dimensions}
+    point = point_of(problem, chosen(problem, written))
     order = (*(name for name in loops if name not in sizes), *sizes)
     latency = problem.latency(point, order if order in problem.orders else problem.orders[0])
     return PlanAttr(sizes, written.depths, latency, constant_buffers=written.constant_buffers.data)
@@ -79,14 +79,19 @@ def chosen(problem: Problem, plan: PlanAttr) -> dict[str, int]:
     return plan.tile | {name: buffers[name] for name in problem.choices}
 
 
-def check_plan(problem: Problem, plan: PlanAttr) -> str | None:
+def point_of(problem: Problem, sizes: Mapping[str, int]) -> dict[str, int]:
+    """The candidates that a plan chooses; a dimension it does not name is whole, a number of buffers is one."""
+    default = {d.name: 1 if d.name in problem.choices else d.extent for d in problem.dimensions}
+    return {d.name: d.sizes.index(sizes.get(d.name, default[d.name])) for d in problem.dimensions}
+
+
+def check_plan(problem: Problem, sizes: Mapping[str, int]) -> str | None:
     """Why a hand-written plan cannot be obeyed, None if it can."""
-    sizes = chosen(problem, plan)
     for dimension in problem.dimensions:
-        size = sizes.get(dimension.name, dimension.extent)
+        size = sizes.get(dimension.name, 1 if dimension.name in problem.choices else dimension.extent)
         if size not in dimension.sizes:
             return f"{dimension.name} = {size} is not one of the legal sizes {list(dimension.sizes)}"
-    point = {d.name: d.sizes.index(sizes.get(d.name, d.extent)) for d in problem.dimensions}
+    point = point_of(problem, sizes)
     for capacity in problem.capacities:
         if (missing := capacity.missing(point)) > 0:
             return f"exceeds {capacity.name} by {missing} bytes"

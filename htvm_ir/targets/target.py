@@ -52,8 +52,9 @@ class Channel:
     software: CPU cycles to start and wait for one piece, as predicted. overlaps: whether it moves data while the
     engine computes. function, wait: C functions ``function(to, from, length, count, stride, count2, stride2)`` and
     ``wait()``. queue: how many transfers it takes before it has done the first; if more than one, ``wait(n)`` returns
-    when at most the last ``n`` of those started are not done. bank_stride: bytes between the banks of the local memory over which a transfer can deal its data; then
-    ``function`` takes the number of banks as its last argument. 0 = it knows no banks.
+    when at most the last ``n`` of those started are not done. bank_stride: bytes between the banks of the local memory
+    over which a transfer can deal its data; then ``function`` takes the number of banks as its last argument. 0 = it
+    knows no banks.
     """
 
     name: str

@@ -43,7 +43,7 @@ def evaluate_all(problem: Problem, seconds: float) -> Solution | Infeasible | No
 
 
 def _run_promising(problem: Problem, bounds: Grid, seconds: float) -> Solution:
-    """Run the pipeline for one choice after the other, the least bounds first, until no bound is as good as a result."""
+    """Run the pipeline for one choice after the other, the least bounds first, until no bound can better the result."""
     started, flat = time.monotonic(), bounds.reshape(-1)
     best: tuple[int, int] | None = None
     for place in np.argsort(flat, kind="stable").tolist():

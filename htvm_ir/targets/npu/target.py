@@ -37,7 +37,7 @@ def npu(parameters: Parameters = NPU, **changes: Any) -> Target:
 
     return Target(
         name="npu",
-        description=f"RISC-V core, {p.rows}x{p.cols} array with memories of its own, DMA that works beside it (a model)",
+        description=f"RISC-V core, {p.rows}x{p.cols} array with memories of its own, DMA beside it (a model)",
         clock_hz=p.clock_hz,
         memories=(
             Memory("L1", p.l1, ALIGNMENT, host=False),

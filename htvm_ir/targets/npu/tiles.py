@@ -155,9 +155,7 @@ class Tiling:
         tables = tuple(tuple(map(cycles, table)) for table in rows.tables)
         return (self._term(1, Parts("y", tables)),)
 
-    def _pieces(
-        self, channel: Channel, heights: Sequence[Sequence[int]], whole: int, width: int
-    ) -> tuple[Term, ...]:
+    def _pieces(self, channel: Channel, heights: Sequence[Sequence[int]], whole: int, width: int) -> tuple[Term, ...]:
         """Transfers of rows of some channels: whole planes touch and are one piece, cut ones are one a channel."""
         together = self._k(lambda k: channel.cycles(k * whole * width))
         uncut = self._y(heights, lambda height: int(height == whole))
