@@ -139,7 +139,7 @@ def _set_result_layout(dispatch: DispatchOp, layout: LayoutAttr | None) -> None:
 
 
 def _detach_results(function: FuncOp, direct: bool) -> None:
-    """Make every returned value one that a kernel writes for the caller alone, row-major; the CPU's unless ``direct``."""
+    """Make every returned value one that a kernel (of the CPU, unless ``direct``) writes for the caller alone."""
     last = function.body.block.last_op
     assert isinstance(last, ReturnOp)
     for index, value in enumerate(list(last.operands)):

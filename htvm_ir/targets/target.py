@@ -111,7 +111,7 @@ class Call:
     arguments: tuple[str | int | Data, ...]
 
 
-BUFFERS = ("inputs", "constants", "output")
+BUFFERS: tuple[str, str, str] = ("inputs", "constants", "output")
 """Choices a tiling problem may have: how many tiles of an operand (all inputs alike) have a buffer at one time."""
 
 

@@ -10,7 +10,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 
 from htvm_ir.tiling.pipeline import Operand, Pipeline, Term
@@ -36,12 +36,13 @@ class Bounds:
 
     def _chains(self, order: Order) -> Iterator[tuple[str, Terms]]:
         software, store = self.pipeline.software, self.pipeline.store
+        call, start = Product(software.kernel + software.wait), Product(software.transfer)
         edges = Product(software.kernel + 2 * software.transfer + software.wait)
         jobs = [*self._jobs({}), *self._starts()]
         stores, last_store = (self._tiles(store.cycles, tiles) for tiles in ({}, dict.fromkeys(order, LAST)))
         serial = [*self._with(stores, store, 1, 0, 0), *self._with(last_store, store, 0, 1, 1)]
         first: Terms = []
-        transfers = [edges, *stores]
+        transfers = [call, start, *stores]
         for load in self.pipeline.loads:
             all_loads, first_load = self._loads(load, load.cycles, order), self._first(load)
             serial += [*self._with(all_loads, load, 1, 0, 0), *self._with(first_load, load, 0, 1, 1)]
@@ -49,12 +50,12 @@ class Bounds:
             transfers += all_loads
             moves = max((number for number, name in enumerate(order) if name in load.moved_by), default=-1)
             tail = self._jobs(dict.fromkeys(order[: moves + 1], LAST))
-            gaps = self._gaps(load, self._loads(load, ((1, ()),), order))
+            gaps = self._gaps(load, self._loads(replace(load, count=1), ((1, ()),), order))
             yield load.name, [edges, *all_loads, *gaps, *tail, *last_store]
         yield "jobs", [edges, *jobs, *serial]
         yield store.name, [edges, *first, *self._jobs(dict.fromkeys(order, FIRST)), *stores]
         yield "transfers", transfers
-        yield "cpu", [edges, *self._cpu(order)]
+        yield "cpu", [call, *self._cpu(order)]
 
     def _jobs(self, chosen: Mapping[str, slice]) -> Terms:
         software = self.pipeline.software
