@@ -96,8 +96,10 @@ class PlanAttr(ParametrizedAttribute):
             raise VerifyException(f"dimensions must be named by identifiers other than '_', got {list(self.tile)}")
         if any(size < 1 for size in self.tile.values()):
             raise VerifyException(f"tile sizes must be positive, got {self.tile}")
-        if any(depth < 1 for depth in (*self.depths, self.constant_buffers.data)):
-            raise VerifyException(f"every operand needs a buffer, got {[*self.depths, self.constant_buffers.data]}")
+        if any(depth < 1 for depth in self.depths):
+            raise VerifyException(f"every operand needs a buffer, got {list(self.depths)}")
+        if self.constant_buffers.data < 1:
+            raise VerifyException(f"constants need a buffer, got {self.constant_buffers.data}")
 
     @classmethod
     def parse_parameters(cls, parser: AttrParser) -> list[Attribute]:

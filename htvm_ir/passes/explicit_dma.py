@@ -122,7 +122,7 @@ class _Lowering:
         packed = self._packed()
         local = self._constant_slots(steps, packed)
         for tile, part in zip(steps, parts, strict=True):
-            self._tile(tile, part, slots, self._constants(packed, local, tile))
+            self._tile(tile, part, slots, packed, local)
         constants = [v.owner for v in self.nest.inputs[self.nest.activations :]]
         Rewriter.erase_op(self.nest)
         for constant in constants:
@@ -166,7 +166,9 @@ class _Lowering:
         self._insert(get)
         return get.memref
 
-    def _tile(self, tile: Tile, part: Workload, slots: list[_Slots], constants: SSAValue | None) -> None:
+    def _tile(
+        self, tile: Tile, part: Workload, slots: list[_Slots], packed: SSAValue | None, local: _Slots | None
+    ) -> None:
         inputs: list[SSAValue] = []
         for index in range(self.nest.activations):
             box = self._box(index, tile)
@@ -177,6 +179,7 @@ class _Lowering:
             inputs.append(view)
         output = slots[-1].advance()
         job = self.engine.job(part)
+        constants = self._constants(packed, local, tile)
         launch = LaunchOp(self.engine.name, job.kernel, inputs, constants, output, job.fields)
         self._insert(launch)
         self._insert(AwaitOp(launch.token))

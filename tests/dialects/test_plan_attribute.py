@@ -11,7 +11,7 @@ from xdsl.utils.exceptions import VerifyException
 
 from htvm_ir.dialects.tiled import PlanAttr, Tiled
 
-NAMES = st.sampled_from(["y", "k", "_x", "buffers", "latency", "proven"])
+NAMES = st.sampled_from(["y", "k", "_x", "buffers", "latency", "proven", "constants"])
 
 
 @settings(deadline=None, max_examples=60)
@@ -20,9 +20,10 @@ NAMES = st.sampled_from(["y", "k", "_x", "buffers", "latency", "proven"])
     st.lists(st.integers(1, 3), max_size=3),
     st.integers(0, 99),
     st.booleans(),
+    st.integers(1, 3),
 )
-def test_round_trip(sizes: dict[str, int], buffers: list[int], latency: int, proven: bool) -> None:
-    plan = PlanAttr(sizes, buffers, latency, proven)
+def test_round_trip(sizes: dict[str, int], buffers: list[int], latency: int, proven: bool, constants: int) -> None:
+    plan = PlanAttr(sizes, buffers, latency, proven, constants)
     context = Context()
     context.load_dialect(Tiled)
     assert Parser(context, str(plan)).parse_attribute() == plan

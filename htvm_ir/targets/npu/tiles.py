@@ -65,9 +65,8 @@ class Tiling:
             len(self.workload.inputs),
         )
         output = Operand(OUTPUT, ("k", "y"), self._pieces(store, self.y_parts, self.oy, self.ox))
-        return Pipeline(
-            (inputs, *([self._constants()] if self.record else [])), output, self._job(), SOFTWARE, load.queue
-        )
+        loads = (inputs, self._constants()) if self.record else (inputs,)
+        return Pipeline(loads, output, self._job(), SOFTWARE, load.queue)
 
     @property
     def per_channel(self) -> bool:

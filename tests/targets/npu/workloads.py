@@ -42,7 +42,8 @@ def workloads(draw: st.DrawFn, kinds: tuple[str, ...] = KINDS) -> Workload:
     c, k = draw(st.integers(1, 20)), draw(st.integers(1, 40))
     if kind == "dense":
         weights, bias = random.integers(-128, 128, (k, c)), random.integers(-(2**20), 2**20, k)
-        shapes, options = ((1, c), (1, k)), {"weights": weights, "bias": bias.astype(np.int32)}
+        shapes = ((1, c), (1, k))
+        options: dict[str, Any] = {"weights": weights, "bias": bias.astype(np.int32)}
     elif kind == "add":
         shape = draw(st.sampled_from([(1, c), (1, c, draw(st.integers(1, 9)), draw(st.integers(1, 9)))]))
         shapes, options = (shape, shape), {}
