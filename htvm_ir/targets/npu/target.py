@@ -8,6 +8,7 @@ from typing import Any
 
 from htvm_ir.targets.npu.engine import Array
 from htvm_ir.targets.npu.parameters import NPU, Parameters
+from htvm_ir.targets.npu.tiles import SOFTWARE
 from htvm_ir.targets.soc import Soc
 from htvm_ir.targets.target import Channel, Host, Memory, Target
 
@@ -28,7 +29,7 @@ def npu(parameters: Parameters = NPU, **changes: Any) -> Target:
             bytes_per_cycle=p.dma_width,
             granule=1,
             pieces=False,
-            software=20,
+            software=SOFTWARE.transfer + SOFTWARE.wait,
             overlaps=True,
             function=f"npu_{name}",
             wait=f"npu_{name}_wait",

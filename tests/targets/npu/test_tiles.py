@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from workloads import workloads
 
+from htvm_ir.targets.npu.parameters import Parameters
 from htvm_ir.targets.npu.target import npu
 from htvm_ir.targets.target import Target
 from htvm_ir.targets.workload import Requant, Tensor, Workload, dimensions, tile_workload, tiles
@@ -18,7 +19,7 @@ from htvm_ir.tiling.problem import Problem, Solution
 from htvm_ir.tiling.prune import lower_bound
 from htvm_ir.tiling.solve import solve
 
-SMALL = {"rows": 4, "cols": 4, "l1": 1024, "weight_memory": 512}
+SMALL = Parameters(rows=4, cols=4, l1=1024, weight_memory=512)
 
 
 def problem_of(workload: Workload, target: Target) -> Problem:
@@ -29,7 +30,7 @@ def problem_of(workload: Workload, target: Target) -> Problem:
 @settings(deadline=None, max_examples=25)
 @given(workloads(), st.sampled_from([1, 2, 3]), st.sampled_from([256, 1024, 4096]))
 def test_the_solver_agrees_with_brute_force(workload: Workload, buffers: int, l1: int) -> None:
-    problem = problem_of(workload, npu(**{**SMALL, "l1": l1}, buffers=buffers))
+    problem = problem_of(workload, npu(SMALL, l1=l1, buffers=buffers))
     if workload.output.shape[1] * (workload.output.shape[2:] or (1,))[0] <= 100:  # brute force is slow
         assert solve(problem) == brute_force(problem)
 
@@ -37,7 +38,7 @@ def test_the_solver_agrees_with_brute_force(workload: Workload, buffers: int, l1
 @settings(deadline=None, max_examples=60)
 @given(workloads(), st.integers(0, 2**32 - 1))
 def test_no_run_is_faster_than_its_bounds(workload: Workload, seed: int) -> None:
-    problem, random = problem_of(workload, npu(**SMALL)), np.random.default_rng(seed)
+    problem, random = problem_of(workload, npu(SMALL)), np.random.default_rng(seed)
     for _ in range(20):
         point = {d.name: int(random.integers(len(d.sizes))) for d in problem.dimensions}
         for order in problem.orders:
@@ -49,7 +50,7 @@ def test_no_run_is_faster_than_its_bounds(workload: Workload, seed: int) -> None
 @given(workloads())
 def test_tiles_fit_the_memories(workload: Workload) -> None:
     """The capacities are what explicit-dma allocates: each operand's largest tile, as often as it is buffered."""
-    target = npu(**SMALL)
+    target = npu(SMALL)
     (array,) = target.engines
     solution = solve(problem_of(workload, target))
     if not isinstance(solution, Solution):
@@ -58,10 +59,10 @@ def test_tiles_fit_the_memories(workload: Workload) -> None:
     rows = zip(*(array.local_bytes(tile_workload(workload, tile)) for tile in steps), strict=True)
     *inputs, output = (max(sizes) for sizes in rows)
     total = sum(inputs) * solution.sizes["inputs"] + output * solution.sizes["output"]
-    assert total <= SMALL["l1"]
+    assert total <= SMALL.l1
     if workload.weights is not None:
         largest = max(array.packed_range(workload, tile)[1] for tile in steps)
-        assert largest * solution.sizes["constants"] <= SMALL["weight_memory"]
+        assert largest * solution.sizes["constants"] <= SMALL.weight_memory
 
 
 def test_one_buffer_makes_transfers_and_jobs_wait_for_each_other() -> None:
