@@ -11,6 +11,7 @@ from xdsl.dialects.builtin import (
     ArrayAttr,
     FlatSymbolRefAttrConstr,
     IntAttr,
+    IntegerAttr,
     MemRefType,
     StringAttr,
     SymbolRefAttr,
@@ -36,7 +37,7 @@ from xdsl.traits import HasParent, IsolatedFromAbove, IsTerminator, Pure, Recurs
 from xdsl.utils.exceptions import VerifyException
 
 from htvm_ir.dialects.accel import verify_operands_match
-from htvm_ir.dialects.attributes import IntegerList, Integers, integers, values
+from htvm_ir.dialects.attributes import IntegerList, Integers, integer, integers, values
 
 
 def _require_distinct(parser: AttrParser, names: Sequence[str]) -> None:
@@ -47,18 +48,19 @@ def _require_distinct(parser: AttrParser, names: Sequence[str]) -> None:
 
 @irdl_attr_definition
 class PlanAttr(ParametrizedAttribute):
-    """A solved tiling: ``#tiled.plan<y = 12, k = 32 mapping wide buffers [2, 2] latency 1234 proven>``.
+    """A solved tiling: ``#tiled.plan<y = 12, k = 32 mapping wide buffers [2, 2] constants 2 latency 1234 proven>``.
 
     Dimensions outermost first with their tile sizes; the engine's name for how it computes them; how many tiles of
-    each activation operand (inputs, then the output) have a buffer; predicted cycles of the nest; whether no better
-    plan exists under the cost model. A hand-written plan may leave out all but the sizes; ``_`` in their place is one
-    tile for all.
+    each activation operand (inputs, then the output), and of the constants, have a buffer; predicted cycles of the
+    nest; whether no better plan exists under the cost model. A hand-written plan may leave out all but the sizes;
+    ``_`` in their place is one tile for all.
     """
 
     name = "tiled.plan"
     order: ArrayAttr[StringAttr]
     sizes: ArrayAttr[IntAttr]
     buffers: ArrayAttr[IntAttr]
+    constant_buffers: IntAttr
     latency: IntAttr
     proven: IntAttr
     mapping: StringAttr
@@ -70,11 +72,13 @@ class PlanAttr(ParametrizedAttribute):
         latency: int = 0,
         proven: bool = False,
         mapping: str = "",
+        constant_buffers: int = 1,
     ):
         super().__init__(
             ArrayAttr([StringAttr(name) for name in sizes]),
             ArrayAttr([IntAttr(size) for size in sizes.values()]),
             ArrayAttr([IntAttr(depth) for depth in buffers]),
+            IntAttr(constant_buffers),
             IntAttr(latency),
             IntAttr(int(proven)),
             StringAttr(mapping),
@@ -99,6 +103,8 @@ class PlanAttr(ParametrizedAttribute):
             raise VerifyException(f"tile sizes must be positive, got {self.tile}")
         if any(depth < 1 for depth in self.depths):
             raise VerifyException(f"every operand needs a buffer, got {list(self.depths)}")
+        if self.constant_buffers.data < 1:
+            raise VerifyException(f"constants need a buffer, got {self.constant_buffers.data}")
 
     @classmethod
     def parse_parameters(cls, parser: AttrParser) -> list[Attribute]:
@@ -119,11 +125,14 @@ class PlanAttr(ParametrizedAttribute):
                 buffers = parser.parse_comma_separated_list(
                     parser.Delimiter.SQUARE, lambda: parser.parse_integer(allow_boolean=False)
                 )
+            constants = 1
+            if parser.parse_optional_keyword("constants"):
+                constants = parser.parse_integer(allow_boolean=False)
             latency = 0
             if parser.parse_optional_keyword("latency"):
                 latency = parser.parse_integer(allow_boolean=False)
             proven = parser.parse_optional_keyword("proven") is not None
-        return list(cls(sizes, buffers, latency, proven, mapping).parameters)
+        return list(cls(sizes, buffers, latency, proven, mapping, constants).parameters)
 
     def print_parameters(self, printer: Printer) -> None:
         text = ", ".join(f"{name} = {size}" for name, size in self.tile.items()) or "_"
@@ -131,6 +140,8 @@ class PlanAttr(ParametrizedAttribute):
             text += f" mapping {self.mapping.data}"
         if self.depths:
             text += f" buffers {list(self.depths)}"
+        if self.constant_buffers.data > 1:
+            text += f" constants {self.constant_buffers.data}"
         if self.latency.data:
             text += f" latency {self.latency.data}"
         if self.proven.data:
@@ -272,11 +283,12 @@ class YieldOp(IRDLOperation):
 class NestOp(IRDLOperation):
     """Computes the output tile by tile on ``engine``.
 
-    For each tile of ``grid``, in order, the body runs on the windows of the inputs (zero outside) and its result is the
-    tile of the output that the last window names. The body is typed for a full interior tile.
-    ``inputs`` are ``activations`` tensors the tiles of which are brought to the engine's local memory, then constants.
-    ``buffers``: how many tiles of each activation (inputs, then the output) have room there at one time.
-    ``mapping``: the engine's name for how it computes the tiles, where it has several ways.
+    For each tile of ``grid``, in order, the body runs on the windows of the inputs (outside, zero or the zero point of
+    the convolution that reads it) and its result is the tile of the output that the last window names. The body is
+    typed for a full interior tile. ``inputs`` are ``activations`` tensors the tiles of which are brought to the
+    engine's local memory, then constants. ``buffers``: how many tiles of each activation (inputs, then the output) have
+    room there at one time; ``constants``: how many of the constants, 1 if absent, where the engine has a local memory
+    for them. ``mapping``: the engine's name for how it computes the tiles, where it has several ways.
     On tensors it has a result; after bufferisation it writes ``outputs``.
     """
 
@@ -289,6 +301,7 @@ class NestOp(IRDLOperation):
     windows = prop_def(ArrayAttr[WindowAttr])
     buffers = prop_def(Integers)
     mapping = opt_prop_def(StringAttr)
+    constant_buffers = opt_prop_def(IntegerAttr)
     body = region_def("single_block")
     results_ = var_result_def(TensorType)
     irdl_options = (AttrSizedOperandSegments(as_property=True),)
@@ -296,6 +309,7 @@ class NestOp(IRDLOperation):
     assembly_format = (
         "$engine $kernel `grid` $grid `windows` $windows `buffers` custom<IntegerList>($buffers)"
         " (`mapping` $mapping^)?"
+        " (`constants` $constant_buffers^)?"
         " `ins` `(` $inputs `:` type($inputs) `)` (`outs` `(` $outputs^ `:` type($outputs) `)`)?"
         " attr-dict-with-keyword $body (`->` type($results_)^)?"
     )
@@ -314,10 +328,12 @@ class NestOp(IRDLOperation):
         outputs: Sequence[SSAValue] = (),
         attributes: Mapping[str, Attribute] | None = None,
         mapping: str = "",
+        constant_buffers: int = 1,
     ):
         super().__init__(
             operands=[inputs, outputs],
             properties={
+                "constant_buffers": integer(constant_buffers) if constant_buffers > 1 else None,
                 "engine": SymbolRefAttr(engine),
                 "kernel": StringAttr(kernel),
                 "grid": grid,
@@ -346,6 +362,11 @@ class NestOp(IRDLOperation):
         return len(values(self.buffers)) - 1
 
     @property
+    def constant_depth(self) -> int:
+        """How many tiles of the constants have a buffer."""
+        return 1 if self.constant_buffers is None else self.constant_buffers.value.data
+
+    @property
     def yielded(self) -> tuple[SSAValue, ...]:
         """The values the body yields."""
         last = self.body.block.last_op
@@ -365,7 +386,7 @@ class NestOp(IRDLOperation):
             )
         if not 1 <= self.activations <= len(self.inputs):
             raise VerifyException(f"buffers name {self.activations} activations of {len(self.inputs)}")
-        if any(depth < 1 for depth in values(self.buffers)):
+        if any(depth < 1 for depth in (*values(self.buffers), self.constant_depth)):
             raise VerifyException("every operand needs at least one buffer")
         self._verify_windows(last)
 

@@ -16,10 +16,10 @@ from xdsl.interpreter import (
     impl_terminator,
     register_impls,
 )
-from xdsl.ir import Attribute, Operation, SSAValue
+from xdsl.ir import Attribute, BlockArgument, Operation, SSAValue
 from xdsl.utils.exceptions import InterpretationError
 
-from htvm_ir.dialects import tiled
+from htvm_ir.dialects import graph, tiled
 from htvm_ir.dialects.graph import tensor_type
 from htvm_ir.interpreters.buffers import layout_from, read_operand, write_buffer
 from htvm_ir.interpreters.machine import Machine
@@ -34,12 +34,18 @@ def windows_of(attribute: tiled.WindowAttr) -> Windows:
     return tuple(Window(*axis) for axis in attribute.axes)
 
 
-def cut(operand: Array, windows: Windows, tile: Tile) -> Array:
-    """The part of an operand a tile touches, zero outside the operand."""
+def cut(operand: Array, windows: Windows, tile: Tile, outside_is: int = 0) -> Array:
+    """The part of an operand a tile touches; outside the operand it is one number."""
     spans = [window.span(tile, size) for window, size in zip(windows, operand.shape, strict=True)]
     inner = operand[tuple(slice(start, start + size) for start, size, _, _ in spans)]
     outside = [(before, after) for _, _, before, after in spans]
-    return np.pad(inner, outside) if any(map(any, outside)) else inner
+    return np.pad(inner, outside, constant_values=outside_is) if any(map(any, outside)) else inner
+
+
+def padding_of(argument: BlockArgument) -> int:
+    """What a tile reads outside its operand: padding holds the zero point of the convolution that reads it."""
+    convolutions = [use.operation for use in argument.uses if isinstance(use.operation, graph.Conv2dOp)]
+    return graph.number(convolutions[0].zero_point) if convolutions and convolutions[0].input is argument else 0
 
 
 def logical_shape(
@@ -114,9 +120,11 @@ class TiledFunctions(InterpreterFunctions):
         type_ = tensor_type(yielded)
         shape = logical_shape(target.type, type_, windows[-1], op.grid)
         output = Output(shape, dtype_of(type_.element_type), windows[-1])
+        padding = [padding_of(argument) for argument in op.body.block.args]
         with self.machine.unwatched():
             for tile in tiles(op.grid.extent, op.grid.size, op.grid.dimensions):
-                inputs = tuple(cut(x, axes, tile) for x, axes in zip(operands, windows, strict=False))
+                parts = zip(operands, windows, padding, strict=False)
+                inputs = tuple(cut(x, axes, tile, outside) for x, axes, outside in parts)
                 (value,) = interpreter.run_ssacfg_region(op.body, inputs, "tile")
                 output.write(tile, value)
         result = output.complete()

@@ -16,7 +16,7 @@ from htvm_ir.dialects.accel import DispatchOp, kernels, with_layout
 from htvm_ir.dialects.accel import layout_of as encoding_of
 from htvm_ir.dialects.attributes import integers, values
 from htvm_ir.errors import HtvmError
-from htvm_ir.passes.plan_tiles import check_mapping, check_plan
+from htvm_ir.passes.plan_tiles import check_mapping, check_plan, chosen
 from htvm_ir.passes.workloads import activations, dispatch_workload, module_target, window_attr
 from htvm_ir.targets.target import Target
 from htvm_ir.targets.workload import Window, Windows, Workload, dimensions, windows
@@ -43,7 +43,9 @@ def apply_plan(dispatch: DispatchOp, plan: tiled.PlanAttr, target: Target) -> ti
     """
     workload = dispatch_workload(dispatch)
     kernel, engine = dispatch.kernel.data, target.engine(dispatch.engine_name)
-    reason = check_mapping(engine, workload) or check_plan(engine.problem(workload, target), plan.tile)
+    if (reason := check_mapping(engine, workload)) is None:
+        problem = engine.problem(workload, target)
+        reason = check_plan(problem, chosen(problem, plan))
     if reason is not None:
         raise HtvmError(f"the plan of kernel '{kernel}' cannot be obeyed: {reason}")
     extents = dimensions(workload)
@@ -65,6 +67,7 @@ def apply_plan(dispatch: DispatchOp, plan: tiled.PlanAttr, target: Target) -> ti
         [result.type for result in dispatch.results_],
         attributes=dispatch.attributes,
         mapping=workload.mapping,
+        constant_buffers=plan.constant_buffers.data,
     )
     Rewriter.replace_op(dispatch, nest)
     return nest

@@ -34,11 +34,11 @@ class AssignLayouts(ModulePass):
         target, function = module_target(op), main_function(op)
         demands = _Demands(function, target)
         for argument in function.body.block.args:
-            _convert_uses(argument, demands, always=True)
+            _convert_uses(argument, demands, always=not target.direct_edges)
         for dispatch in demands.dispatches:
             _set_result_layout(dispatch, demands.choose(dispatch))
             _convert_uses(dispatch.results_[0], demands, always=False)
-        _detach_results(function)
+        _detach_results(function, target.direct_edges)
         for dispatch in function.body.block.ops:
             if isinstance(dispatch, DispatchOp):
                 _adopt_operand_layouts(dispatch)
@@ -141,13 +141,13 @@ def _set_result_layout(dispatch: DispatchOp, layout: LayoutAttr | None) -> None:
     Rewriter.replace_value_with_new_type(result, with_layout(result.type, layout))
 
 
-def _detach_results(function: FuncOp) -> None:
-    """Make every returned value one that a CPU kernel writes for the caller alone, row-major."""
+def _detach_results(function: FuncOp, direct: bool) -> None:
+    """Make every returned value one that a kernel (of the CPU, unless ``direct``) writes for the caller alone."""
     last = function.body.block.last_op
     assert isinstance(last, ReturnOp)
     for index, value in enumerate(list(last.operands)):
         owner = value.owner
-        alone = isinstance(owner, DispatchOp) and owner.engine_name == CPU and value.has_one_use()
+        alone = isinstance(owner, DispatchOp) and (direct or owner.engine_name == CPU) and value.has_one_use()
         if not alone or layout_of(value.type) is not None:
             last.operands[index] = _conversion(value, None, before=last)
 

@@ -145,7 +145,18 @@ def _on_buffers(
     body = op.body.clone()
     if isinstance(op, DispatchOp):
         return DispatchOp(op.engine_name, op.kernel.data, inputs, body, (), outputs, op.reasons, op.plan, op.attributes)
-    windows, depths, mapping = list(op.windows), values(op.buffers), op.mapping_name
+    windows, depths = list(op.windows), values(op.buffers)
     return NestOp(
-        op.engine_name, op.kernel.data, op.grid, windows, depths, inputs, body, (), outputs, op.attributes, mapping
+        op.engine_name,
+        op.kernel.data,
+        op.grid,
+        windows,
+        depths,
+        inputs,
+        body,
+        (),
+        outputs,
+        op.attributes,
+        op.mapping_name,
+        op.constant_depth,
     )

@@ -232,15 +232,18 @@ def _conversions(
     def cycles(before: Layout, after: Layout) -> int:
         return target.host.cycles(_copy(value), (before, after))
 
+    def edge(before: Layout, after: Layout) -> int:
+        return 0 if target.direct_edges and before == after else cycles(before, after)
+
     if source is None:
-        yield from (Joint(cycles(rows, layout), (readers,)) for layout, readers in wanted.items())
+        yield from (Joint(edge(rows, layout), (readers,)) for layout, readers in wanted.items())
         return
     written = _writers(source)
     for (before, writers), (after, readers) in product(written.items(), wanted.items()):
         if before != after:
             yield Joint(cycles(before, after), (writers, readers))
     if any(isinstance(use.operation, ReturnOp) for use in value.uses):
-        yield from (Joint(cycles(before, rows), (writers,)) for before, writers in written.items())
+        yield from (Joint(edge(before, rows), (writers,)) for before, writers in written.items())
     for (before, first), (after, second) in combinations(wanted.items(), 2):  # the CPU writes one of the layouts
         yield Joint(cycles(before, after), (frozenset({(source.name, CPU)}), first, second))
 

@@ -127,8 +127,9 @@ class _Lowering:
         parts = [tile_workload(self.workload, tile) for tile in steps]
         slots = self._slots(parts)
         packed = self._packed()
+        local = self._constant_slots(steps, packed)
         for tile, part in zip(steps, parts, strict=True):
-            self._tile(tile, part, slots, packed)
+            self._tile(tile, part, slots, packed, local)
         in_place.allow(self.function, sorted(self._overwritable(steps, parts)))
         constants = [v.owner for v in self.nest.inputs[self.nest.activations :]]
         Rewriter.erase_op(self.nest)
@@ -142,17 +143,26 @@ class _Lowering:
     def _slots(self, parts: Sequence[Workload]) -> list[_Slots]:
         """Local buffers, each large enough for every tile; none for what is in local memory as a whole."""
         sizes = [max(column) for column in zip(*(self.engine.local_bytes(p) for p in parts), strict=True)]
+        types = [*self.types[: self.nest.activations], self.types[-1]]
         slots: list[_Slots] = []
-        for index, (size, depth) in enumerate(zip(sizes, values(self.nest.buffers), strict=True)):
-            if index in self.resident:
-                slots.append(_Slots([]))
-                continue
-            type_ = MemRefType(i8, [size], NoneAttr(), StringAttr(self.engine.local))
-            allocs = [AllocOp([], [], type_) for _ in range(depth)]
-            for alloc in allocs:
-                self._insert(alloc)
-            slots.append(_Slots([alloc.memref for alloc in allocs]))
+        for index, (size, depth, type_) in enumerate(zip(sizes, values(self.nest.buffers), types, strict=True)):
+            stays = index in self.resident
+            slots.append(_Slots([]) if stays else self._buffers(self.engine.local, size, depth, type_.element_type))
         return slots
+
+    def _constant_slots(self, steps: Sequence[Tile], packed: SSAValue | None) -> _Slots | None:
+        """Local buffers for the constants of a tile, where the engine does not stream them itself."""
+        if packed is None or not self.engine.constants_local:
+            return None
+        size = max(self.engine.packed_range(self.workload, tile)[1] for tile in steps)
+        return self._buffers(self.engine.constants_local, size, self.nest.constant_depth)
+
+    def _buffers(self, memory: str, size: int, depth: int, element: Attribute = i8) -> _Slots:
+        type_ = MemRefType(element, [size], NoneAttr(), StringAttr(memory))
+        allocs = [AllocOp([], [], type_) for _ in range(depth)]
+        for alloc in allocs:
+            self._insert(alloc)
+        return _Slots([alloc.memref for alloc in allocs])
 
     def _packed(self) -> SSAValue | None:
         """The engine's constants as a global next to the function."""
@@ -167,7 +177,9 @@ class _Lowering:
         self._insert(get)
         return get.memref
 
-    def _tile(self, tile: Tile, part: Workload, slots: list[_Slots], packed: SSAValue | None) -> None:
+    def _tile(
+        self, tile: Tile, part: Workload, slots: list[_Slots], packed: SSAValue | None, local: _Slots | None
+    ) -> None:
         inputs: list[SSAValue] = []
         for index in range(self.nest.activations):
             box = self._box(index, tile)
@@ -182,7 +194,8 @@ class _Lowering:
         where = self._box(-1, tile)
         output = self._in_place(-1, where, part) if stays else slots[-1].advance()
         job = self.engine.job(part)
-        launch = LaunchOp(self.engine.name, job.kernel, inputs, self._constants(packed, tile), output, job.fields)
+        constants = self._constants(packed, local, tile)
+        launch = LaunchOp(self.engine.name, job.kernel, inputs, constants, output, job.fields)
         self._insert(launch)
         self._insert(AwaitOp(launch.token))
         if not stays:
@@ -237,11 +250,19 @@ class _Lowering:
         self._insert(start)
         self._insert(WaitOp(start.token))
 
-    def _constants(self, packed: SSAValue | None, tile: Tile) -> SSAValue | None:
+    def _constants(self, packed: SSAValue | None, local: _Slots | None, tile: Tile) -> SSAValue | None:
+        """The constants a tile's job reads: where they lie packed, or in a local buffer that holds them now."""
         if packed is None:
             return None
         offset, size = self.engine.packed_range(self.workload, tile)
-        return self._view(packed, ((offset, size),))
+        box = ((offset, size),)
+        if local is None:
+            return self._view(packed, box)
+        if box != local.holds:
+            source = self._view(packed, box)
+            local.view, local.holds = self._view(local.advance(), ((0, size),)), box
+            self._transfer(self.engine.load_constants, source, local.view)
+        return local.view
 
     def _local(self, buffer: SSAValue, box: Box, part: Workload, index: int) -> SSAValue:
         """The part of a local buffer that a transfer fills or drains, in its order."""
@@ -250,7 +271,7 @@ class _Lowering:
             return self._view(buffer, ((0, prod(size for _, size in box)),))
         sizes, strides = [count for count, _ in loops], [stride for _, stride in loops]
         assert isinstance(buffer.type, MemRefType)
-        type_ = MemRefType(i8, sizes, StridedLayoutAttr(strides), buffer.type.memory_space)
+        type_ = MemRefType(buffer.type.element_type, sizes, StridedLayoutAttr(strides), buffer.type.memory_space)
         view = ReinterpretCastOp.from_dynamic(buffer, [0], sizes, strides, type_)
         self._insert(view)
         return view.result

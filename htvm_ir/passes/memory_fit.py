@@ -53,7 +53,7 @@ def table_bytes(module: ModuleOp, target: Target) -> dict[str, int]:
     for op in module.walk():
         if isinstance(op, LaunchOp):
             job = Job(op.kernel.data, op.fields)
-            call = target.engine(op.engine_name).call(job, [0] * len(op.inputs), 0, "")
+            call = target.engine(op.engine_name).call(job, [0] * len(op.inputs), 0, "0")
             for table in call.arguments:
                 if isinstance(table, Data):
                     size = _aligned(4 * len(table.words), target.memory(table.memory))

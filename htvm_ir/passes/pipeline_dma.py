@@ -3,11 +3,15 @@
 The loads of a tile start beside the first job after the loads before them, and are waited for right before the job that
 reads them; a store is waited for when its buffer or its channel is needed again. So the engine computes one tile while
 the next comes in and the last goes out, and a wait may well be for all that was given to its channel.
+
+A channel with a queue takes a transfer while others are in flight, and is waited for transfer by transfer. There a load
+starts as soon as its buffer is free, any number of tiles ahead, and a store of three buffers starts behind the start of
+the next job, which has nothing to wait for then.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from xdsl.context import Context
@@ -35,21 +39,31 @@ class PipelineDma(ModulePass):
     name = "pipeline-dma"
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
-        channels = {channel.name for channel in module_target(op).channels if channel.overlaps}
+        channels = {channel.name: channel.queue > 1 for channel in module_target(op).channels if channel.overlaps}
         for function in op.ops:
             for block in function.body.blocks if isinstance(function, FuncOp) else ():
                 pipeline(block, channels)
 
 
-def pipeline(block: Block, channels: set[str]) -> None:
-    """Reorder the transfers of one block on these channels; each channel keeps its order."""
-    transfers = [op for op in block.ops if isinstance(op, StartOp) and op.channel.string_value() in channels]
-    for start in reversed(transfers):
+def pipeline(block: Block, channels: Mapping[str, bool]) -> None:
+    """Reorder the transfers of one block on these channels; each channel keeps its order.
+
+    channels: whether they have a queue, by name.
+    """
+    transfers = [
+        (op, channels[op.channel.string_value()])
+        for op in block.ops
+        if isinstance(op, StartOp) and op.channel.string_value() in channels
+    ]
+    for start, queued in reversed(transfers):
         if isinstance(wait := start.token.get_user_of_unique_use(), WaitOp):
-            _sink(wait, start)
-    for start in transfers:
+            _sink(wait, start, queued)
+    for start, queued in transfers:
         if _is_load(start):
-            _hoist(start)
+            _hoist(start, queued)
+    for start, queued in reversed(transfers):
+        if queued and not _is_load(start):
+            _defer(start)
 
 
 @dataclass(frozen=True)
@@ -95,12 +109,15 @@ def _is_load(start: StartOp) -> bool:
     return isinstance(root(start.destination).owner, AllocOp)
 
 
-def _sink(wait: WaitOp, start: StartOp) -> None:
+def _sink(wait: WaitOp, start: StartOp, queued: bool) -> None:
     """Move a wait down to the first op that needs what it is for; that for a store, to the channel's next start."""
     last: Operation = wait
     while (following := last.next_op) is not None:
-        next_transfer = isinstance(following, StartOp) and _same_channel(start, following) and not _is_load(start)
-        if next_transfer or following.has_trait(IsTerminator) or _depends(start, following):
+        taken = isinstance(following, StartOp) and _same_channel(start, following)
+        next_transfer = taken and not queued and not _is_load(start)
+        in_order = taken and queued  # a queue does one after the other, so the two may use one buffer
+        needs = following.has_trait(IsTerminator) or (_depends(start, following) and not in_order)
+        if next_transfer or needs:
             break
         last = following
     if last is not wait:
@@ -108,20 +125,73 @@ def _sink(wait: WaitOp, start: StartOp) -> None:
         Rewriter.insert_op(wait, InsertPoint.after(last))
 
 
-def _hoist(start: StartOp) -> None:
-    """Move a load, with its views, up behind the last op it must follow, and behind the first job it passes there."""
+def _defer(start: StartOp) -> None:
+    """Move a store down behind the next job, if that leaves alone what it moves and need not wait for the store before.
+
+    If it must, its channel would stand still in the meantime.
+    """
+    before = next((op for op in _above(start) if isinstance(op, StartOp) and _same_channel(start, op)), None)
+    job = start.next_op
+    while job is not None and not isinstance(job, LaunchOp):
+        older = isinstance(job, WaitOp) and _is_older(job, start) and job.token.owner is not before
+        if not older and _depends(start, job):
+            return
+        job = job.next_op
+    if job is not None and not _conflict(start, job):
+        start.detach()
+        Rewriter.insert_op(start, InsertPoint.after(job))
+
+
+def _hoist(start: StartOp, queued: bool) -> None:
+    """Move a load, with its views, up behind the last op it must follow, and behind the first job it passes there.
+
+    A queue takes it at once where an engine is at work or has nothing to do yet: there it passes no job.
+    """
     views = _views(start)
     needed = {value.owner for op in (start, *views) for value in op.operands}
     job: Operation | None = None
     last = start.prev_op
-    while last is not None and (last in views or not (last in needed or _stays_above(start, last))):
+    while last is not None and (last in views or not (last in needed or _stays_above(start, last, queued))):
         job = last if isinstance(last, LaunchOp) else job
         last = last.prev_op
+    if queued and not _is_idle_after(last):
+        job = None
     if (place := job or last) is not None:
+        place = _after_starts(place, start) if queued else place
         moved = [op for op in _between(place, start) if op in views]
         for op in (*moved, start):
             op.detach()
         Rewriter.insert_op([*moved, start], InsertPoint.after(place))
+
+
+def _after_starts(op: Operation, end: Operation) -> Operation:
+    """The last of the transfers started in a row behind an op and above another: what is needed first stays first."""
+    last = following = op
+    while (following := following.next_op) is not None and following is not end:
+        if isinstance(following, LaunchOp | WaitOp | AwaitOp):
+            break
+        last = following if isinstance(following, StartOp) else last
+    return last
+
+
+def _is_idle_after(op: Operation | None) -> bool:
+    """Whether the last job started before or at an op has been waited for there."""
+    while op is not None and not isinstance(op, LaunchOp | AwaitOp):
+        op = op.prev_op
+    return isinstance(op, AwaitOp)
+
+
+def _is_older(wait: WaitOp, start: StartOp) -> bool:
+    """Whether a wait is for another transfer of the same channel."""
+    awaited = wait.token.owner
+    return isinstance(awaited, StartOp) and _same_channel(start, awaited) and awaited is not start
+
+
+def _above(op: Operation) -> Iterator[Operation]:
+    """The ops above one, the nearest first."""
+    while (above := op.prev_op) is not None:
+        yield above
+        op = above
 
 
 def _between(first: Operation, last: Operation) -> Iterator[Operation]:
@@ -132,8 +202,10 @@ def _between(first: Operation, last: Operation) -> Iterator[Operation]:
         op = op.next_op
 
 
-def _stays_above(start: StartOp, other: Operation) -> bool:
+def _stays_above(start: StartOp, other: Operation, queued: bool) -> bool:
     """Whether a load may not start before an op that stands above it."""
+    if queued and isinstance(other, WaitOp):
+        return _conflict(start, other)
     declares = isinstance(other, AllocOp | GetGlobalOp)
     return declares or _depends(start, other) or (isinstance(other, StartOp) and _same_channel(start, other))
 
@@ -143,6 +215,11 @@ def _depends(start: StartOp, other: Operation) -> bool:
     awaited = other.token.owner if isinstance(other, WaitOp) else None
     if isinstance(awaited, StartOp) and _same_channel(start, awaited):
         return True
+    return _conflict(start, other)
+
+
+def _conflict(start: StartOp, other: Operation) -> bool:
+    """Whether two ops use the same buffer, and one of them writes it."""
     mine, theirs = effects(start), effects(other)
     return mine is None or theirs is None or mine.conflict(theirs)
 

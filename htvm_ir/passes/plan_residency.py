@@ -22,7 +22,7 @@ from htvm_ir.dialects.tiled import PlanAttr
 from htvm_ir.memory.plan import plan
 from htvm_ir.memory.problem import Buffer
 from htvm_ir.passes.mappings import best_variant, constants_cost, variants
-from htvm_ir.passes.plan_tiles import check_plan, latency, point
+from htvm_ir.passes.plan_tiles import check_plan, chosen, latency, point
 from htvm_ir.passes.workloads import (
     RESIDENT,
     ROOM,
@@ -103,8 +103,9 @@ class _User:
         written = self.dispatch.plan
         if isinstance(written, PlanAttr):
             problem = self.engine.problem(workload, target)
-            legal = check_plan(problem, written.tile) is None
-            return (_used(problem, self.engine, written.tile), latency(problem, written.tile)) if legal else None
+            sizes = chosen(problem, written)
+            legal = check_plan(problem, sizes) is None
+            return (_used(problem, self.engine, sizes), latency(problem, sizes)) if legal else None
         best = best_variant(self.engine, workload, target, seconds)
         if isinstance(best, Infeasible):
             return None

@@ -16,7 +16,7 @@ from htvm_ir.passes.mappings import best_variant
 from htvm_ir.passes.pipeline import TILERS
 from htvm_ir.passes.plan_baseline import baseline_plan, reload_cycles
 from htvm_ir.passes.workloads import dispatch_workload, kernel_target, module_target
-from htvm_ir.targets.target import Engine, Target
+from htvm_ir.targets.target import BUFFERS, Engine, Target
 from htvm_ir.targets.workload import Workload
 from htvm_ir.tiling.problem import Infeasible, Problem
 
@@ -63,8 +63,9 @@ def plan(dispatch: DispatchOp, target: Target, seconds: float) -> PlanAttr:
         )
     workload, solution = best
     sizes = {name: solution.sizes[name] for name in solution.order}
-    depths = (engine.buffers,) * (len(workload.inputs) + 1)
-    return PlanAttr(sizes, depths, solution.latency, solution.proven, workload.mapping)
+    inputs, constants, output = (solution.sizes.get(name, engine.buffers) for name in BUFFERS)
+    depths = (*[inputs] * len(workload.inputs), output)
+    return PlanAttr(sizes, depths, solution.latency, solution.proven, workload.mapping, constants)
 
 
 def priced(dispatch: DispatchOp, written: PlanAttr, target: Target, reload: bool = False) -> PlanAttr:
@@ -72,25 +73,38 @@ def priced(dispatch: DispatchOp, written: PlanAttr, target: Target, reload: bool
 
     reload: every job loads its input tiles, also those that are there already.
     """
-    engine, workload, sizes = target.engine(dispatch.engine_name), dispatch_workload(dispatch), written.tile
-    if check_mapping(engine, workload) is not None or check_plan(problem := engine.problem(workload, target), sizes):
+    engine, workload = target.engine(dispatch.engine_name), dispatch_workload(dispatch)
+    if check_mapping(engine, workload) is not None:
         return written  # apply-plan says why
+    problem = engine.problem(workload, target)
+    sizes = chosen(problem, written)
+    if check_plan(problem, sizes) is not None:
+        return written
     cycles = latency(problem, sizes)
     if reload:
-        cycles += reload_cycles(engine, workload, target, sizes)
-    return PlanAttr(sizes, written.depths, cycles, mapping=written.mapping.data)
+        cycles += reload_cycles(engine, workload, target, written.tile)
+    buffers = written.constant_buffers.data
+    return PlanAttr(written.tile, written.depths, cycles, mapping=written.mapping.data, constant_buffers=buffers)
+
+
+def chosen(problem: Problem, plan: PlanAttr) -> dict[str, int]:
+    """What a plan says of the dimensions of a problem, buffers included; all inputs have as many as the first."""
+    inputs, output = (plan.depths[0], plan.depths[-1]) if plan.depths else (1, 1)
+    buffers = dict(zip(BUFFERS, (inputs, plan.constant_buffers.data, output), strict=True))
+    return plan.tile | {name: buffers[name] for name in problem.choices}
 
 
 def latency(problem: Problem, sizes: Mapping[str, int]) -> int:
-    """The cycles of a legal hand-written plan; what it leaves out is one tile, in the outer loops."""
-    missing = [d.name for d in problem.dimensions if d.name not in sizes]
-    order = (*missing, *sizes)
+    """The cycles of a legal plan; dimensions it does not name are one tile, in the outer loops."""
+    loops = [d.name for d in problem.dimensions if d.name not in problem.choices]
+    order = (*(n for n in loops if n not in sizes), *(n for n in sizes if n not in problem.choices))
     return problem.latency(point(problem, sizes), order if order in problem.orders else problem.orders[0])
 
 
 def point(problem: Problem, sizes: Mapping[str, int]) -> dict[str, int]:
-    """The candidates of a legal plan."""
-    return {d.name: d.sizes.index(sizes.get(d.name, d.extent)) for d in problem.dimensions}
+    """The candidates that a plan chooses; a dimension it does not name is whole, a number of buffers is one."""
+    default = {d.name: 1 if d.name in problem.choices else d.extent for d in problem.dimensions}
+    return {d.name: d.sizes.index(sizes.get(d.name, default[d.name])) for d in problem.dimensions}
 
 
 def check_mapping(engine: Engine, workload: Workload) -> str | None:
@@ -104,12 +118,12 @@ def check_mapping(engine: Engine, workload: Workload) -> str | None:
 def check_plan(problem: Problem, sizes: Mapping[str, int]) -> str | None:
     """Why a hand-written plan cannot be obeyed, None if it can."""
     for dimension in problem.dimensions:
-        size = sizes.get(dimension.name, dimension.extent)
+        size = sizes.get(dimension.name, 1 if dimension.name in problem.choices else dimension.extent)
         if size not in dimension.sizes:
             return f"{dimension.name} = {size} is not one of the legal sizes {list(dimension.sizes)}"
-    chosen = point(problem, sizes)
+    candidates = point(problem, sizes)
     for capacity in problem.capacities:
-        if (missing := capacity.missing(chosen)) > 0:
+        if (missing := capacity.missing(candidates)) > 0:
             return f"exceeds {capacity.name} by {missing} bytes"
     unknown = set(sizes) - {d.name for d in problem.dimensions}
     return f"unknown dimensions {sorted(unknown)}" if unknown else None

@@ -192,6 +192,7 @@ def workload_of(anchor: Operation, requant: graph.RequantOp | None) -> Workload:
                 workload,
                 window=(window[0], window[1]),
                 mode=anchor.kind.data,
+                mean_rounding=anchor.rounding.data,
                 strides=(strides[0], strides[1]),
                 pads=(pads[0], pads[1], pads[2], pads[3]),
             )

@@ -54,8 +54,10 @@ class Channel:
     this many bytes. pieces: each contiguous piece is a transfer of its own (no strides in hardware).
     software: CPU cycles to start and wait for one piece, as predicted. overlaps: whether it moves data while the
     engine computes. function, wait: C functions ``function(to, from, length, count, stride, count2, stride2)`` and
-    ``wait()``. bank_stride: bytes between the banks of the local memory over which a transfer can deal its data; then
-    ``function`` takes the number of banks as its last argument. 0 = it knows no banks.
+    ``wait()``. queue: how many transfers it takes before it has done the first; if more than one, ``wait(n)`` returns
+    when at most the last ``n`` of those started are not done. bank_stride: bytes between the banks of the local memory
+    over which a transfer can deal its data; then ``function`` takes the number of banks as its last argument. 0 = it
+    knows no banks.
     """
 
     name: str
@@ -69,6 +71,7 @@ class Channel:
     overlaps: bool
     function: str
     wait: str
+    queue: int = 1
     bank_stride: int = 0
 
     def cycles(self, length: int, count: int = 1) -> int:
@@ -111,6 +114,10 @@ class Call:
     arguments: tuple[str | int | Data, ...]
 
 
+BUFFERS: tuple[str, str, str] = ("inputs", "constants", "output")
+"""Choices a tiling problem may have: how many tiles of an operand (all inputs alike) have a buffer at one time."""
+
+
 class Engine(ABC):
     """The contract of one accelerator: what it takes, how it is fed, what it costs, and what it computes.
 
@@ -120,7 +127,10 @@ class Engine(ABC):
         constants: memory the packed constants live in, from where a job streams them.
         load, store: names of the channels that fill and drain ``local``.
         wait: C function that returns when the last started job is done.
-        buffers: how many tiles of each operand have room in ``local`` at one time (2 = double buffering).
+        buffers: how many tiles of each operand have room in ``local`` at one time (2 = double buffering), where the
+            tiling problem has no choice of BUFFERS.
+        constants_local, load_constants: memory into which the constants of a tile are brought before its job reads
+            them, and the channel that does it; '' = jobs stream them from ``constants`` themselves.
         kinds: the kinds of workload it computes at all; ``match`` says which of them.
     """
 
@@ -131,6 +141,8 @@ class Engine(ABC):
     store: str
     wait: str
     buffers: int = 1
+    constants_local: str = ""
+    load_constants: str = ""
     kinds: tuple[str, ...]
 
     @abstractmethod
@@ -165,7 +177,7 @@ class Engine(ABC):
 
     @abstractmethod
     def problem(self, workload: Workload, target: Target) -> Problem:
-        """The tiling problem: legal tiles, bytes in each memory, predicted cycles."""
+        """The tiling problem: legal tiles, bytes in each memory, predicted cycles; its choices are of BUFFERS."""
 
     def baseline(self, workload: Workload, target: Target) -> tuple[dory.Layer, dory.Budget] | None:
         """The workload and the memories as HTVM's tiler sees them; None: it has no rules for this engine."""
@@ -178,7 +190,7 @@ class Engine(ABC):
 
     @abstractmethod
     def packed_range(self, workload: Workload, tile: Tile) -> tuple[int, int]:
-        """Byte offset and size inside :meth:`pack` of what a tile's job streams."""
+        """Byte offset and size inside :meth:`pack` of what a tile's job reads."""
 
     @abstractmethod
     def local_bytes(self, workload: Workload) -> tuple[int, ...]:
@@ -208,7 +220,10 @@ class Engine(ABC):
 
     @abstractmethod
     def call(self, job: Job, inputs: Sequence[int], output: int, constants: str) -> Call:
-        """The C call that starts a job: operand addresses in ``local``, C expression of the constants."""
+        """The C call that starts a job: operand addresses in ``local``, C expression of the constants.
+
+        Constants in a memory that the CPU cannot address are a number, their address there.
+        """
 
 
 @dataclass(frozen=True)
@@ -243,6 +258,8 @@ class Target:
 
     host_memory: where activations live between kernels. engines: in order of preference.
     constant_price: cycles a byte of constants has to save, where ways to compute a layer differ in both.
+    direct_edges: transfers may read and write the caller's buffers, which lie in ``host_memory`` and which no transfer
+        overruns; otherwise only the CPU touches them.
     headers: C headers of the run-time library. soc: makes the virtual SoC, if there is one; keyword arguments replace
     ``parameters`` of its devices. parameters: numbers and switches that ``--target NAME,PARAMETER=VALUE`` changes (see
     ``registry.GROUP``), with their values.
@@ -257,6 +274,7 @@ class Target:
     channels: tuple[Channel, ...]
     engines: tuple[Engine, ...]
     host_memory: str
+    direct_edges: bool = False
     host: Host = Host()
     constant_price: float = 0.0
     headers: tuple[str, ...] = ()

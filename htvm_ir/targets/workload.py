@@ -60,7 +60,8 @@ class Workload:
     ranges: proven least and greatest element of each input; empty = nothing is known but the types.
     zero_point: of the input of a conv2d or dense, which multiplies ``x - zero_point``; pads hold it.
     bias_is_computed: there is a bias, but it is not constant.
-    window, mode: height and width of a pooling window, and whether it is ``max`` or ``average``.
+    window, mode, mean_rounding: height and width of a pooling window, whether it is ``max``, ``average`` or ``sum``,
+        and the rounding of an average.
     mapping: the engine's name for the way it computes this (``Engine.mappings``); '' = the engine's usual one.
     resident: operands (inputs, then the output) that lie whole in the engine's local memory, so that none of their
         bytes is moved; see :meth:`Engine.may_stay`.
@@ -85,6 +86,7 @@ class Workload:
     mapping: str = ""
     resident: frozenset[int] = frozenset()
     reversed_axes: tuple[int, ...] = ()
+    mean_rounding: str = "floor"
 
     @property
     def kernel(self) -> tuple[int, int]:
@@ -195,6 +197,9 @@ def windows(workload: Workload, tiled: Sequence[str]) -> Windows:
             channels = k if workload.is_depthwise else WHOLE
             operands = [(WHOLE, channels, rows, WHOLE), (k, WHOLE, WHOLE, WHOLE)]
             operands += [(k,)] if workload.bias is not None else []
+        case "pool":
+            rows = Window("y", workload.strides[0], -workload.pads[0], workload.window[0]) if "y" in tiled else WHOLE
+            operands = [(WHOLE, k, rows, WHOLE)]
         case "dense":
             operands = [(WHOLE, WHOLE), (k, WHOLE)]
             operands += [(k,)] if workload.bias is not None else []

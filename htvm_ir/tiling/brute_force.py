@@ -10,9 +10,9 @@ from htvm_ir.tiling.problem import Infeasible, Problem, Solution, infeasible
 def brute_force(problem: Problem) -> Solution | Infeasible:
     """Return the best solution, always proven; time grows with the product of the candidates."""
     names = [dimension.name for dimension in problem.dimensions]
-    descending = [range(len(d.sizes) - 1, -1, -1) for d in problem.dimensions]
+    preferred = [problem.preference(d) for d in problem.dimensions]
     best: Solution | None = None
-    for indices in itertools.product(*descending):
+    for indices in itertools.product(*preferred):
         point = dict(zip(names, indices, strict=True))
         if not problem.fits(point):
             continue

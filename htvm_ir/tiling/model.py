@@ -60,7 +60,9 @@ class TilingModel:
         terms: list[tuple[int, Variable]] = []
         weight = 1
         digits = [list(self.orders.values())]
-        digits += [self.chosen[d.name][::-1] for d in reversed(self.problem.dimensions)]
+        for dimension in reversed(self.problem.dimensions):
+            literals = self.chosen[dimension.name]
+            digits.append([literals[index] for index in self.problem.preference(dimension)])
         for literals in digits:
             terms += [(weight * place, literal) for place, literal in enumerate(literals)]
             weight *= len(literals)

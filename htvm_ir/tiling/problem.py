@@ -12,6 +12,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from htvm_ir.tiling.pipeline import Pipeline
+
 Order: TypeAlias = tuple[str, ...]
 """Names of the dimensions from the outermost loop to the innermost."""
 
@@ -103,6 +105,11 @@ class Problem:
     Resources within one group of `overlap` run one after the other, the groups run side by side:
     latency = cycles of "serial" + max over groups of the sum over the group's resources.
 
+    `choices` names dimensions that are no loops: how many buffers an operand has, for example. They are in no
+    order, and of choices of equal latency the smallest is preferred.
+
+    With a `pipeline` the latency is what running that gives, and the costs above are only a lower bound of it.
+
     Raises ValueError if a table, a resource or an order does not match the dimensions.
     """
 
@@ -111,12 +118,16 @@ class Problem:
     costs: tuple[Cost, ...]
     orders: tuple[Order, ...]
     overlap: tuple[tuple[str, ...], ...]
+    choices: tuple[str, ...] = ()
+    pipeline: Pipeline | None = None
 
     def __post_init__(self) -> None:
         names = [dimension.name for dimension in self.dimensions]
         if len(set(names)) != len(names):
             raise ValueError(f"dimension names repeat: {names}")
-        self._check_orders(sorted(names))
+        if unknown := set(self.choices) - set(names):
+            raise ValueError(f"choices {sorted(unknown)} are no dimensions")
+        self._check_orders(sorted(set(names) - set(self.choices)))
         self._check_resources()
         for terms in self._sums():
             self._check_tables(terms)
@@ -128,11 +139,20 @@ class Problem:
 
     def latency(self, point: Point, order: Order) -> int:
         """Return the cycles of the whole nest."""
+        if self.pipeline is not None:
+            counts = {d.name: d.counts()[point[d.name]] for d in self.dimensions}
+            depths = {name: size for name, size in self.sizes(point).items() if name in self.choices}
+            return self.pipeline.latency(point, {name: counts[name] for name in order}, depths)
         return max(sum(term.at(point) for term in chain) for chain in self.chains(order))
 
     def fits(self, point: Point) -> bool:
         """Return whether every capacity holds."""
         return all(capacity.missing(point) <= 0 for capacity in self.capacities)
+
+    def preference(self, dimension: Dimension) -> range:
+        """Return the candidates' indices, those that are preferred among equals first."""
+        count = len(dimension.sizes)
+        return range(count) if dimension.name in self.choices else range(count - 1, -1, -1)
 
     def sizes(self, point: Point) -> dict[str, int]:
         """Return the tile size of each dimension."""
@@ -174,8 +194,8 @@ class Solution:
     """A tile and a loop order; `latency` and `bound` in cycles.
 
     No choice has a latency below `bound`. If `proven`, latency == bound, and among all choices of
-    this latency the tile is the lexicographically largest in the order of the dimensions, with the
-    first such order (the best tie found, if the time limit ends the comparison of ties).
+    this latency the tile is the lexicographically largest in the order of the dimensions (smallest for
+    `choices`), with the first such order (the best tie found, if the time limit ends the comparison of ties).
     """
 
     sizes: dict[str, int]

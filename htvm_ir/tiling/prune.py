@@ -107,6 +107,7 @@ def _keep(problem: Problem, name: str, indices: Sequence[int]) -> Problem | None
         dimensions=tuple(replace(d, sizes=pick(d.sizes)) if d.name == name else d for d in problem.dimensions),
         capacities=tuple(replace(c, terms=tuple(map(cut, c.terms))) for c in problem.capacities),
         costs=tuple(replace(c, terms=tuple(map(cut, c.terms))) for c in problem.costs),
+        pipeline=None if problem.pipeline is None else problem.pipeline.keep(name, indices),
     )
 
 

@@ -11,6 +11,7 @@ from typing import TypeAlias
 from htvm_ir.cpsat import LARGEST
 from htvm_ir.errors import HtvmError
 from htvm_ir.tiling.brute_force import brute_force
+from htvm_ir.tiling.grid import evaluate_all
 from htvm_ir.tiling.model import TilingModel
 from htvm_ir.tiling.problem import (
     Infeasible,
@@ -26,6 +27,9 @@ Hint: TypeAlias = tuple[tuple[str, int], ...]
 
 ENUMERATE_UP_TO = 256
 """Tiles that are quicker to try one by one than to load CP-SAT for (model choice)."""
+
+EVALUATE_UP_TO = 100_000
+"""Tiles that are quicker to try as arrays; what is left after pruning is mostly less (model choice)."""
 
 
 def solve(
@@ -51,15 +55,24 @@ def _solve(problem: Problem, seconds: float, hint: Hint | None, enumerate_up_to:
     hopeful = prune(problem)
     if hopeful is None:
         return infeasible(problem)
+    if problem.pipeline is not None:
+        found = evaluate_all(hopeful, seconds)
+        if found is None:
+            raise HtvmError("tiling: cycles of a pipeline can exceed 2**60; state them in a larger unit")
+        return found if isinstance(found, Solution) else infeasible(problem)
     start = _start(hopeful, None if hint is None else dict(hint))
     if start is not None:
-        whole = {d.name: d.sizes[-1] for d in problem.dimensions}
-        if start.sizes == whole and start.latency == start.bound:
+        preferred = {d.name: d.sizes[problem.preference(d)[0]] for d in problem.dimensions}
+        if start.sizes == preferred and start.latency == start.bound:
             return replace(start, proven=True)
         hopeful = _pruned(hopeful, start.latency)
     if candidate_count(hopeful) <= enumerate_up_to:
         best = brute_force(hopeful)
         return best if isinstance(best, Solution) else infeasible(problem)
+    if enumerate_up_to and candidate_count(hopeful) <= EVALUATE_UP_TO:
+        found = evaluate_all(hopeful, seconds)
+        if found is not None:
+            return found if isinstance(found, Solution) else infeasible(problem)
     best = _fastest(hopeful, start, seconds)
     if best is None:
         return infeasible(problem)
@@ -80,7 +93,7 @@ def _pruned(problem: Problem, reached: int) -> Problem:
 
 def _start(problem: Problem, hint: Mapping[str, int] | None) -> Solution | None:
     """Return a local optimum near the best of: the largest tile, the hint, the smallest tile."""
-    points: list[Point] = [{d.name: len(d.sizes) - 1 for d in problem.dimensions}]
+    points: list[Point] = [{d.name: problem.preference(d)[0] for d in problem.dimensions}]
     if hint is not None and all(hint.get(d.name) in d.sizes for d in problem.dimensions):
         points.append({d.name: d.sizes.index(hint[d.name]) for d in problem.dimensions})
     points.append({d.name: 0 for d in problem.dimensions})

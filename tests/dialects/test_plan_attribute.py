@@ -11,7 +11,7 @@ from xdsl.utils.exceptions import VerifyException
 
 from htvm_ir.dialects.tiled import PlanAttr, Tiled
 
-NAMES = st.sampled_from(["y", "k", "_x", "buffers", "latency", "proven", "mapping"])
+NAMES = st.sampled_from(["y", "k", "_x", "buffers", "latency", "proven", "mapping", "constants"])
 
 
 @settings(deadline=None, max_examples=60)
@@ -21,9 +21,12 @@ NAMES = st.sampled_from(["y", "k", "_x", "buffers", "latency", "proven", "mappin
     st.integers(0, 99),
     st.booleans(),
     st.sampled_from(["", "wide", "buffers", "mapping"]),
+    st.integers(1, 3),
 )
-def test_round_trip(sizes: dict[str, int], buffers: list[int], latency: int, proven: bool, mapping: str) -> None:
-    plan = PlanAttr(sizes, buffers, latency, proven, mapping)
+def test_round_trip(
+    sizes: dict[str, int], buffers: list[int], latency: int, proven: bool, mapping: str, constants: int
+) -> None:
+    plan = PlanAttr(sizes, buffers, latency, proven, mapping, constants)
     context = Context()
     context.load_dialect(Tiled)
     assert Parser(context, str(plan)).parse_attribute() == plan

@@ -8,6 +8,7 @@
   double = #tiled.plan<_ buffers [2, 2] latency 7>,
   buffered = #tiled.plan<y = 12 buffers [2, 1]>,
   solved = #tiled.plan<y = 12, k = 32 buffers [2, 2] latency 1234 proven>,
+  local = #tiled.plan<k = 32 buffers [1, 3] constants 2 latency 9>,
   grid = #tiled.grid<y = 32 by 12, k = 64 by 64>,
   windows = [#tiled.window<_, k, y * 2 - 1 : 3, _>, #tiled.window<k + 4, y : 5, y * 3>]
 } : () -> ()
@@ -17,6 +18,7 @@
 // CHECK-SAME: double = #tiled.plan<_ buffers [2, 2] latency 7>,
 // CHECK-SAME: buffered = #tiled.plan<y = 12 buffers [2, 1]>,
 // CHECK-SAME: solved = #tiled.plan<y = 12, k = 32 buffers [2, 2] latency 1234 proven>,
+// CHECK-SAME: local = #tiled.plan<k = 32 buffers [1, 3] constants 2 latency 9>,
 // CHECK-SAME: grid = #tiled.grid<y = 32 by 12, k = 64 by 64>,
 // CHECK-SAME: windows = [#tiled.window<_, k, y * 2 - 1 : 3, _>, #tiled.window<k + 4, y : 5, y * 3>]}
 

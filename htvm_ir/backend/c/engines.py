@@ -88,11 +88,21 @@ def _banks(type_: MemRefType[Attribute], channel: Channel) -> int | None:
 
 
 def transfer_done(values: Values, op: WaitOp) -> str:
-    """``wait();`` of the channel the token comes from."""
+    """``wait();`` of the channel the token comes from; ``wait(n);`` if ``n`` transfers may be left in its queue."""
     start = op.token.owner
     if not isinstance(start, StartOp):
         raise values.fail(op, "the token must come from a dma.start of the same function")
-    return f"{_channel(values, start).wait}();"
+    channel = _channel(values, start)
+    return f"{channel.wait}({_started_since(start, op) if channel.queue > 1 else ''});"
+
+
+def _started_since(start: StartOp, wait: WaitOp) -> int:
+    """Transfers that a channel was given after one of them and before its wait."""
+    count, other = 0, start.next_op
+    while other is not None and other is not wait:
+        count += isinstance(other, StartOp) and other.channel == start.channel
+        other = other.next_op
+    return count
 
 
 def _engine(values: Values, op: LaunchOp) -> Engine:
@@ -114,7 +124,7 @@ def _addresses(values: Values, op: LaunchOp, buffers: Sequence[SSAValue]) -> lis
 def launch(values: Values, op: LaunchOp) -> str:
     """The call the engine's contract asks for; its tables become static arrays of the file."""
     engine = _engine(values, op)
-    constants = "NULL" if op.constants is None else values.text(op.constants)
+    constants = "NULL" if op.constants is None else _pointer(values, op.constants)
     job = Job(op.kernel.data, op.fields)
     *inputs, output = _addresses(values, op, [*op.inputs, op.output])
     call = engine.call(job, inputs, output, constants)

@@ -1,0 +1,61 @@
+"""Every number of the npu. There is no such chip: all of them are model choices, and all can be changed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from htvm_ir.errors import HtvmError
+
+PAGE = 4096
+"""Memories that the CPU addresses are mapped in pages of so many bytes."""
+
+SHARED_BASE = 0x1C00_0000
+"""Address of L2 in the CPU's map."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parameters:
+    """What the compiler's contract and the device models both read; sizes in bytes, costs in cycles."""
+
+    clock_hz: int = 260_000_000
+
+    # The array: output channels by pixels that it works on at one time, and the fixed start of a job.
+    rows: int = 16
+    cols: int = 16
+    job_start: int = 20
+
+    # Memories: tiles of activations, packed constants, and what CPU and DMA share.
+    l1: int = 32 * 1024
+    weight_memory: int = 32 * 1024
+    l2: int = 512 * 1024
+
+    # The DMA: channels for inputs, weights and outputs, each with a queue of descriptors, share one port of this width.
+    dma_width: int = 8
+    dma_start: int = 8
+    dma_queue: int = 4
+
+    # The most buffers of an operand the compiler may plan: 1 forbids every overlap of transfers and jobs.
+    buffers: int = 3
+
+    # The core: RI5CY's published pipeline with single-cycle memory, as on the virtual DIANA.
+    core_base: int = 1
+    core_load_use: int = 1
+    core_taken_branch: int = 3
+    core_jump: int = 2
+    core_mul: int = 1
+    core_mulh: int = 5
+    core_div: int = 35
+    core_mmio: int = 1
+
+    def __post_init__(self) -> None:
+        positive = ("clock_hz", "rows", "cols", "l1", "weight_memory", "dma_width", "dma_queue")
+        for name in positive:
+            if getattr(self, name) < 1:
+                raise HtvmError(f"target 'npu': {name}={getattr(self, name)} must be at least 1")
+        if not 1 <= self.buffers <= 3:
+            raise HtvmError(f"target 'npu': buffers={self.buffers} must be 1, 2 or 3")
+        if self.l2 % PAGE or not PAGE <= self.l2 <= 1 << 24:
+            raise HtvmError(f"target 'npu': l2={self.l2} must be whole pages of 4k, at most 16m")
+
+
+NPU = Parameters()

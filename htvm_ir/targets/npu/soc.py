@@ -1,0 +1,52 @@
+"""The virtual npu: memory map, core, devices, and what a program is linked with."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from htvm_ir.targets.npu.devices import ArrayDevice, Control, DmaChannel, Port
+from htvm_ir.targets.npu.memories import LocalMemory
+from htvm_ir.targets.npu.parameters import NPU, SHARED_BASE, Parameters
+from htvm_ir.targets.soc import Bus, CoreCosts, Device, Region, Soc
+
+RUNTIME = Path(__file__).parent / "runtime"
+
+
+def npu_soc(parameters: Parameters = NPU) -> Soc:
+    """The system with the given numbers. The linker script knows the largest L2; the regions know the real one."""
+    p = parameters
+
+    def devices(bus: Bus) -> list[Device]:
+        l1, weights = LocalMemory("L1", p.l1), LocalMemory("the weight memory", p.weight_memory)
+        port = Port()
+        return [
+            DmaChannel("inputs", 0, bus, port, l1, p, loads=True),
+            DmaChannel("weights", 1, bus, port, weights, p, loads=True),
+            DmaChannel("outputs", 2, bus, port, l1, p, loads=False),
+            ArrayDevice(bus, l1, weights, p),
+            Control(bus),
+        ]
+
+    return Soc(
+        name="npu",
+        clock_hz=p.clock_hz,
+        regions=(
+            Region("data memory", 0x1000_0000, 64 * 1024),
+            Region("code memory", 0x1010_0000, 1024 * 1024, False, True),
+            Region("L2", SHARED_BASE, p.l2),
+        ),
+        costs=CoreCosts(
+            base=p.core_base,
+            load_use=p.core_load_use,
+            taken_branch=p.core_taken_branch,
+            jump=p.core_jump,
+            mul=p.core_mul,
+            mulh=p.core_mulh,
+            div=p.core_div,
+            mmio=p.core_mmio,
+        ),
+        devices=devices,
+        linker_script=RUNTIME / "npu.ld",
+        sources=(RUNTIME / "npu_start.S",),
+        include_dirs=(RUNTIME,),
+    )

@@ -1,0 +1,62 @@
+"""The npu as one literal: RISC-V core, array, memories, asynchronous DMA."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, replace
+from functools import partial
+from typing import Any
+
+from htvm_ir.targets.npu.engine import Array
+from htvm_ir.targets.npu.parameters import NPU, Parameters
+from htvm_ir.targets.npu.tiles import SOFTWARE
+from htvm_ir.targets.soc import Soc
+from htvm_ir.targets.target import Channel, Host, Memory, Target
+
+ALIGNMENT = 4
+"""Bytes that addresses in all memories are multiples of: the words of the array's descriptors."""
+
+
+def npu(parameters: Parameters = NPU, **changes: Any) -> Target:
+    """The chip with the given numbers, and changes to some."""
+    p = replace(parameters, **changes)
+
+    def channel(name: str, source: str, destination: str) -> Channel:
+        return Channel(
+            name=name,
+            source=source,
+            destination=destination,
+            start=p.dma_start,
+            bytes_per_cycle=p.dma_width,
+            granule=1,
+            pieces=False,
+            software=SOFTWARE.transfer + SOFTWARE.wait,
+            overlaps=True,
+            function=f"npu_{name}",
+            wait=f"npu_{name}_wait",
+            queue=p.dma_queue,
+        )
+
+    return Target(
+        name="npu",
+        description=f"RISC-V core, {p.rows}x{p.cols} array with memories of its own, DMA beside it (a model)",
+        clock_hz=p.clock_hz,
+        memories=(
+            Memory("L1", p.l1, ALIGNMENT, host=False),
+            Memory("WM", p.weight_memory, ALIGNMENT, host=False),
+            Memory("L2", p.l2, ALIGNMENT, constant_section="NPU_L2_CONST", arena_section="NPU_L2_BSS"),
+        ),
+        channels=(channel("inputs", "L2", "L1"), channel("weights", "L2", "WM"), channel("outputs", "L1", "L2")),
+        engines=(Array(p),),
+        host_memory="L2",
+        direct_edges=True,
+        host=Host(),
+        headers=("npu.h",),
+        soc=partial(_soc, p),
+        parameters=asdict(p),
+    )
+
+
+def _soc(parameters: Parameters, **changes: Any) -> Soc:
+    from htvm_ir.targets.npu.soc import npu_soc
+
+    return npu_soc(replace(parameters, **changes))

@@ -1,0 +1,125 @@
+"""Lower bounds of a pipeline's cycles as sums of products: every chain of events that must follow one another.
+
+- the first loads, every job, the last store, and all transfers of the operands that have one buffer;
+- every load of an operand, the jobs that need the last one, the last store;
+- the first loads, the first job, every store;
+- every transfer;
+- what the CPU does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from math import prod
+
+from htvm_ir.tiling.pipeline import Operand, Pipeline, Term
+from htvm_ir.tiling.problem import Cost, Dimension, Factor, Order, Product
+
+ALL, FIRST, LAST = slice(None), slice(1), slice(-1, None)
+"""Tiles of a dimension."""
+
+Terms = list[Product]
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """The chains of one pipeline. loops: the dimensions that are tiled. deepest: the most buffers there may be."""
+
+    pipeline: Pipeline
+    loops: tuple[Dimension, ...]
+    deepest: int
+
+    def costs(self, orders: Sequence[Order]) -> tuple[Cost, ...]:
+        """Every chain, under the orders of the loops it holds for."""
+        return tuple(Cost(name, tuple(terms), (order,)) for order in orders for name, terms in self._chains(order))
+
+    def _chains(self, order: Order) -> Iterator[tuple[str, Terms]]:
+        software, store = self.pipeline.software, self.pipeline.store
+        call, start = Product(software.kernel + software.wait), Product(software.transfer)
+        edges = Product(software.kernel + 2 * software.transfer + software.wait)
+        jobs = [*self._jobs({}), *self._starts()]
+        stores, last_store = (self._tiles(store.cycles, tiles) for tiles in ({}, dict.fromkeys(order, LAST)))
+        serial = [*self._with(stores, store, 1, 0, 0), *self._with(last_store, store, 0, 1, 1)]
+        first: Terms = []
+        transfers = [call, start, *stores]
+        for load in self.pipeline.loads:
+            all_loads, first_load = self._loads(load, load.cycles, order), self._first(load)
+            serial += [*self._with(all_loads, load, 1, 0, 0), *self._with(first_load, load, 0, 1, 1)]
+            first += first_load
+            transfers += all_loads
+            moves = max((number for number, name in enumerate(order) if name in load.moved_by), default=-1)
+            tail = self._jobs(dict.fromkeys(order[: moves + 1], LAST))
+            gaps = self._gaps(load, self._loads(replace(load, count=1), ((1, ()),), order))
+            yield load.name, [edges, *all_loads, *gaps, *tail, *last_store]
+        yield "jobs", [edges, *jobs, *serial]
+        yield store.name, [edges, *first, *self._jobs(dict.fromkeys(order, FIRST)), *stores]
+        yield "transfers", transfers
+        yield "cpu", [call, *self._cpu(order)]
+
+    def _jobs(self, chosen: Mapping[str, slice]) -> Terms:
+        software = self.pipeline.software
+        return self._tiles((*self.pipeline.job, (software.job + software.wait, ())), chosen)
+
+    def _starts(self) -> Terms:
+        """Starts of stores between jobs: with three buffers they are beside the next job."""
+        transfer, store = self.pipeline.software.transfer, self.pipeline.store
+        return self._with([*self._tiles(((transfer, ()),), {}), Product(-2 * transfer)], store, 1, 1, 0)
+
+    def _first(self, load: Operand) -> Terms:
+        return self._tiles(_times(load.count, load.cycles), {d.name: FIRST for d in self.loops})
+
+    def _with(self, terms: Terms, operand: Operand, *table: int) -> Terms:
+        """Terms that count for some numbers of buffers only."""
+        depth = Factor(operand.name, table[: self.deepest])
+        return [Product(term.coefficient, (*term.factors, depth)) for term in terms]
+
+    def _gaps(self, operand: Operand, count: Terms) -> Terms:
+        """With two buffers a transfer waits until the job after the one that left its buffer has been started."""
+        software = self.pipeline.software
+        each = software.transfer + software.job + software.wait
+        terms = [Product(each * term.coefficient, term.factors) for term in count]
+        return self._with([*terms, Product(-2 * each)], operand, 0, 1, 0)
+
+    def _cpu(self, order: Order) -> Iterator[Product]:
+        software = self.pipeline.software
+        yield from self._tiles(((software.job + software.wait + software.transfer, ()),), {})
+        for load in self.pipeline.loads:
+            yield from self._loads(load, ((software.transfer, ()),), order)
+
+    def _loads(self, load: Operand, terms: Sequence[Term], order: Order) -> Terms:
+        """A sum over all loads: a part stays while only loops inside of those that move it advance."""
+        result = self._tiles(_times(load.count, terms), {}, load.moved_by)
+        for number, name in enumerate(order):
+            inner = [n for n in order[number + 1 :] if n in load.moved_by]
+            if name in load.moved_by or not inner:
+                continue
+            counts = {d.name: d.counts() for d in self.loops}
+            again = [Factor(name, tuple(count - 1 for count in counts[name]))]
+            again += [Factor(n, tuple(int(count > 1) for count in counts[n])) for n in inner]
+            result += [Product(t.coefficient, (*t.factors, *again)) for t in result]
+        return result
+
+    def _tiles(self, terms: Sequence[Term], chosen: Mapping[str, slice], loops: Sequence[str] | None = None) -> Terms:
+        """A sum over the tiles that are chosen of each dimension (all, if nothing is said) of some loops."""
+        result: Terms = []
+        for coefficient, parts in terms:
+            factors: list[Factor] = []
+            for dimension in self.loops:
+                if loops is not None and dimension.name not in loops:
+                    continue
+                tables = [part.tables for part in parts if part.dimension == dimension.name]
+                values = _sums(tables, dimension, chosen.get(dimension.name, ALL))
+                factors.append(Factor(dimension.name, tuple(values)))
+            result.append(Product(coefficient, tuple(factors)))
+        return result
+
+
+def _sums(tables: Sequence[tuple[tuple[int, ...], ...]], dimension: Dimension, chosen: slice) -> Iterator[int]:
+    """For each candidate the sum over its chosen tiles of the product of the tables."""
+    for index, count in enumerate(dimension.counts()):
+        yield sum(prod(table[index][tile] for table in tables) for tile in range(count)[chosen])
+
+
+def _times(count: int, terms: Sequence[Term]) -> tuple[Term, ...]:
+    return tuple((count * coefficient, parts) for coefficient, parts in terms)
