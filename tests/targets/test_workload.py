@@ -184,12 +184,18 @@ def test_requantisation_is_cut_by_channel():
     assert part.requant == replace(requant, multiplier=(2, 3))
 
 
+def test_pools_read_the_rows_of_their_windows():
+    pool = Workload("pool", (Tensor((1, 6, 9, 9)),), Tensor((1, 6, 4, 4)), window=(3, 3), strides=(2, 2), mode="max")
+    part = tile_workload(pool, {"k": (2, 4), "y": (1, 2)})
+    assert (part.inputs[0].shape, part.output.shape) == ((1, 4, 5, 9), (1, 4, 2, 4))
+
+
 def test_what_cannot_be_tiled_is_an_error():
-    pool = Workload("pool", (Tensor((1, 2, 4, 4)),), Tensor((1, 2, 2, 2)))
-    with pytest.raises(ValueError, match="pool cannot be tiled"):
-        windows(pool, ("k",))
+    table = Workload("lookup", (Tensor((1, 2, 4, 4)),), Tensor((1, 2, 4, 4)))
+    with pytest.raises(ValueError, match="lookup cannot be tiled"):
+        windows(table, ("k",))
     with pytest.raises(ValueError, match="no constant weights"):
-        as_array(pool.weights)
+        as_array(table.weights)
 
 
 def test_properties():
