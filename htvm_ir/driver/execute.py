@@ -24,7 +24,8 @@ from htvm_ir.driver.samples import Samples
 from htvm_ir.errors import HtvmError
 from htvm_ir.interpreters.run import Runner
 from htvm_ir.passes.fold_dead_channels import kept_indices, kept_part
-from htvm_ir.passes.workloads import kernel_types, layout_of
+from htvm_ir.passes.overlap_kernels import KERNEL
+from htvm_ir.passes.workloads import TYPES, kernel_types, layout_of
 
 if TYPE_CHECKING:
     from htvm_ir.driver.compile import Compiled
@@ -111,7 +112,7 @@ def execute(
     with Board.build(compiled.target, compiled.files, module_name, inputs, outputs, compiler, parameters) as board:
         comparer = _LayerCheck(compiled.module, board, counts)
         for kernel in comparer.kernels:
-            board.watch(kernel, comparer.see if check_layers else None)
+            board.watch(kernel, comparer.see if check_layers and comparer.ends(kernel) else None)
         results: list[list[Array]] = []
         first: RunResult | None = None
         cycles: dict[str, int] = {}
@@ -121,7 +122,7 @@ def execute(
             got, result = board.run(sample)
             results.append(got)
             if first is None:
-                first, cycles = result, _layer_cycles(board.returns)
+                first, cycles = result, _layer_cycles(board.returns, comparer.layers)
             verdict.judge(index, sample, got)
             if progress is not None:
                 progress(index + 1)
@@ -179,9 +180,14 @@ class _LayerCheck:
     def __init__(self, module: ModuleOp, board: Board, counts: Check):
         self.board, self.counts = board, counts
         self.kernels = {f.sym_name.data: f for f in module.ops if isinstance(f, FuncOp) and f.sym_name.data != "main"}
+        self.layers = {name: _kernel_name(f) for name, f in self.kernels.items()}
         self.expected: Mapping[str, Array] | None = None
         self.kept = kept_indices(module)
         self.seen: dict[str, Array] = {}
+
+    def ends(self, function: str) -> bool:
+        """Whether a kernel's result is complete when this function returns."""
+        return TYPES in self.kernels[function].attributes
 
     def expect(self, expected: Mapping[str, Array] | None) -> None:
         """The interpreter's tensors of the sample that runs next; None = do not compare."""
@@ -252,12 +258,18 @@ def _aliases(seen: Mapping[str, Array], board: Board) -> dict[str, Array]:
     return named
 
 
-def _layer_cycles(returns: Sequence[KernelReturn]) -> dict[str, int]:
-    """Cycles from the return of one kernel to that of the next, by kernel."""
+def _kernel_name(function: FuncOp) -> str:
+    """The kernel that a function is, or is a part of."""
+    part_of = function.attributes.get(KERNEL)
+    return part_of.data if isinstance(part_of, StringAttr) else function.sym_name.data
+
+
+def _layer_cycles(returns: Sequence[KernelReturn], layers: Mapping[str, str]) -> dict[str, int]:
+    """Cycles from the return of one function to that of the next, by the kernel it belongs to."""
     cycles: Counter[str] = Counter()
     before = 0
     for event in returns:
-        cycles[event.kernel] += event.cycle - before
+        cycles[layers[event.kernel]] += event.cycle - before
         before = event.cycle
     return dict(cycles)
 

@@ -23,6 +23,7 @@ PIPELINE = (
     "bufferize",  # memref: a function for each kernel, buffers for tensors
     "explicit-dma",  # dma: every transfer and every job
     "pipeline-dma",  # dma: overlap them where the hardware can
+    "overlap-kernels",  # main: steps of kernels in an order in which CPU and engines work side by side
     "lower-host",  # scf: loops for what the CPU computes
     "plan-memory",  # an address for every buffer
 )
@@ -39,7 +40,7 @@ TILERS = ("optimal", "dory", "none")
 """Who plans, the default first: the cost model's optimum; HTVM's rules of thumb, layer by layer; the same without its
 heuristics. The latter two are the baseline (`htvm_ir.tiling.dory`)."""
 
-OPTIMAL_ONLY = frozenset({"plan-residency", "pipeline-dma"})
+OPTIMAL_ONLY = frozenset({"plan-residency", "pipeline-dma", "overlap-kernels"})
 """Passes of ``PIPELINE`` that the baseline goes without: what they gain is what HTVM does not do (it overlaps
 nothing, and every layer reads its input from L2 and writes its output to L2)."""
 

@@ -195,6 +195,10 @@ class Engine(ABC):
     def cycles(self, job: Job) -> int:
         """Cycles the engine is busy with a job, its constants' stream included."""
 
+    def detached(self, job: Job) -> int:
+        """Of these, cycles for which it goes on after the call that starts it: all, unless the CPU has to drive it."""
+        return self.cycles(job)
+
     @abstractmethod
     def execute(self, job: Job, inputs: Sequence[Bytes], constants: Bytes, output: Bytes) -> None:
         """The exact arithmetic of a job on bytes; writes ``output`` in place."""
@@ -208,11 +212,12 @@ class Engine(ABC):
 class Host:
     """The CPU and what its loops cost, for reports and plans; the virtual SoC counts what they really take.
 
-    per_mac: cycles of a multiply-accumulate. per_element: cycles of an element read or written, whichever are
+    call: cycles to call a function and return. per_mac: cycles of a multiply-accumulate. per_element: cycles of an element read or written, whichever are
     more, by kind of kernel, with ``other`` for the rest.
     """
 
     name: str = "cpu"
+    call: int = 20
     per_mac: int = 6
     per_element: Mapping[str, int] = field(
         default_factory=lambda: {"convert_layout": 3, "pool": 3, "add": 16, "other": 6}

@@ -10,6 +10,7 @@ from xdsl.dialects.builtin import MemRefType
 from xdsl.ir import Attribute, Operation, SSAValue
 
 from htvm_ir.backend.c.scope import CFile
+from htvm_ir.backend.c.tokens import origin
 from htvm_ir.backend.c.types import element_bytes, memref_type
 from htvm_ir.dialects.accel import AwaitOp, LaunchOp
 from htvm_ir.dialects.dma import MAX_DIMENSIONS, StartOp, WaitOp, transfer_shape
@@ -89,9 +90,9 @@ def _banks(type_: MemRefType[Attribute], channel: Channel) -> int | None:
 
 def transfer_done(values: Values, op: WaitOp) -> str:
     """``wait();`` of the channel the token comes from."""
-    start = op.token.owner
+    start = origin(op.token, values.file.module)
     if not isinstance(start, StartOp):
-        raise values.fail(op, "the token must come from a dma.start of the same function")
+        raise values.fail(op, "the token must come from a dma.start")
     return f"{_channel(values, start).wait}();"
 
 
@@ -127,7 +128,7 @@ def launch(values: Values, op: LaunchOp) -> str:
 
 def job_done(values: Values, op: AwaitOp) -> str:
     """``wait();`` of the engine the token comes from."""
-    start = op.token.owner
+    start = origin(op.token, values.file.module)
     if not isinstance(start, LaunchOp):
-        raise values.fail(op, "the token must come from an accel.launch of the same function")
+        raise values.fail(op, "the token must come from an accel.launch")
     return f"{_engine(values, start).wait}();"

@@ -120,6 +120,10 @@ class Digital(Engine):
         one += costs.weight_stream_cycles(streamed, self.parameters)
         return one * job["channels"] if job.kernel == "depthwise" else one
 
+    def detached(self, job: Job) -> int:
+        cycles = self.cycles(job)
+        return cycles // job["channels"] if job.kernel == "depthwise" else cycles
+
     def execute(self, job: Job, inputs: Sequence[Bytes], constants: Bytes, output: Bytes) -> None:
         l1 = np.concatenate([*inputs, output])
         addresses = np.cumsum([0, *(part.size for part in inputs)]).tolist()
