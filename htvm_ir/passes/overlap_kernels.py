@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from xdsl.context import Context
-from xdsl.dialects.builtin import DictionaryAttr, FunctionType, ModuleOp, StringAttr
+from xdsl.dialects.builtin import DictionaryAttr, FunctionType, MemRefType, ModuleOp, StringAttr
 from xdsl.dialects.func import CallOp, FuncOp, ReturnOp
 from xdsl.dialects.memref import AllocOp, GetGlobalOp
 from xdsl.ir import Block, BlockArgument, Operation, Region, SSAValue
@@ -160,7 +160,8 @@ class _Rewriting:
 def _needed(ops: Sequence[Operation], function: FuncOp, is_last: bool) -> list[SSAValue]:
     """What some ops of a kernel take from outside: tokens, local buffers, the kernel's arguments; last its output."""
     inside = {result for op in ops for result in op.results}
-    used = [root(operand) for op in ops for operand in op.operands if operand not in inside]
+    outside = [operand for op in ops for operand in op.operands if operand not in inside]
+    used = [root(value) if isinstance(value.type, MemRefType) else value for value in outside]
     if is_last:
         used.append(function.args[-1])
 
