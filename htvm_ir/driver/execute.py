@@ -215,7 +215,7 @@ class _LayerCheck:
         self._count(name, got, self.expected[name], "the interpreter")
 
     def _left(self, function: FuncOp, event: KernelReturn, size: int) -> bytes:
-        """What a kernel left in its output's buffer; the C function has neither tokens nor arguments in a local memory."""
+        """What a kernel left in its output's buffer; the C function takes no tokens and no buffers in a local memory."""
         buffers = [index for index, argument in enumerate(function.args) if isinstance(argument.type, MemRefType)]
         places = [local_offset(function, index) for index in buffers]
         space, offset = function.args[-1].type, places[-1]

@@ -212,8 +212,8 @@ class Engine(ABC):
 class Host:
     """The CPU and what its loops cost, for reports and plans; the virtual SoC counts what they really take.
 
-    call: cycles to call a function and return. per_mac: cycles of a multiply-accumulate. per_element: cycles of an element read or written, whichever are
-    more, by kind of kernel, with ``other`` for the rest.
+    call: cycles to call a function and return. per_mac: cycles of a multiply-accumulate.
+    per_element: cycles of an element read or written, whichever are more, by kind of kernel, with ``other`` for the rest.
     """
 
     name: str = "cpu"

@@ -59,7 +59,8 @@ def test_an_engine_starts_before_work_that_it_does_not_need() -> None:
 
 def test_two_engines_work_side_by_side_but_one_does_not_with_itself() -> None:
     def cycles(second: frozenset[str]) -> int:
-        return schedule([Step(0, 1, 50, A), Step(0, 1, units=A), Step(1, 1, 50, second), Step(1, 1, units=second)]).cycles
+        first = [Step(0, 1, 50, A), Step(0, 1, units=A)]
+        return schedule([*first, Step(1, 1, 50, second), Step(1, 1, units=second)]).cycles
 
     assert cycles(B) == 53
     assert cycles(A) == 104

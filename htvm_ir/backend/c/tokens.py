@@ -26,7 +26,8 @@ def origin(token: SSAValue, module: ModuleOp) -> Operation | None:
         return token.owner if isinstance(token.owner, Operation) else None
     callee = _callee(token.owner, module)
     end = None if callee is None else callee.body.block.last_op
-    return origin(end.arguments[token.index], module) if isinstance(end, ReturnOp) else None
+    returned = dict(zip(token.owner.results, end.arguments, strict=True)) if isinstance(end, ReturnOp) else {}
+    return origin(returned[token], module) if token in returned else None
 
 
 def _callee(call: CallOp, module: ModuleOp) -> FuncOp | None:

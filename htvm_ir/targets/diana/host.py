@@ -111,7 +111,8 @@ class MeasuredHost(Host):
 
     def cycles(self, workload: Workload, layouts: Sequence[Layout] = ()) -> int:
         tensors = (*workload.inputs, workload.output)
-        layouts = layouts or [Layout.row_major(len(tensor.shape)) for tensor in tensors]
+        if [len(layout.order) for layout in layouts] != [len(tensor.shape) for tensor in tensors]:
+            layouts = [Layout.row_major(len(tensor.shape)) for tensor in tensors]  # none given, or a reshape follows
         costs = self.table.get(key_of(workload, layouts)) or self.table.get(key_of(workload, layouts[:1]))
         if costs is None:
             return super().cycles(workload)
