@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from xdsl.dialects.builtin import MemRefType, ModuleOp, StringAttr
-from xdsl.dialects.func import FuncOp
+from xdsl.dialects.builtin import IntegerAttr, ModuleOp, StringAttr
+from xdsl.dialects.func import CallOp, FuncOp
+from xdsl.ir import BlockArgument, Operation, SSAValue
 
-from htvm_ir.backend.c.signature import local_offset
+from htvm_ir.backend.c.package import arena_symbol
 from htvm_ir.dialects.graph import NAME
 from htvm_ir.driver.edges import Array, edges
 from htvm_ir.driver.files import write_file
@@ -24,8 +25,9 @@ from htvm_ir.driver.samples import Samples
 from htvm_ir.errors import HtvmError
 from htvm_ir.interpreters.run import Runner
 from htvm_ir.passes.fold_dead_channels import kept_indices, kept_part
-from htvm_ir.passes.overlap_kernels import KERNEL
-from htvm_ir.passes.workloads import TYPES, kernel_types, layout_of
+from htvm_ir.passes.pipeline_dma import root
+from htvm_ir.passes.plan_memory import OFFSET
+from htvm_ir.passes.workloads import KERNEL, kernel_types, layout_of, main_function
 
 if TYPE_CHECKING:
     from htvm_ir.driver.compile import Compiled
@@ -112,7 +114,7 @@ def execute(
     with Board.build(compiled.target, compiled.files, module_name, inputs, outputs, compiler, parameters) as board:
         comparer = _LayerCheck(compiled.module, board, counts)
         for kernel in comparer.kernels:
-            board.watch(kernel, comparer.see if check_layers and comparer.ends(kernel) else None)
+            board.watch(kernel, comparer.see if check_layers else None)
         results: list[list[Array]] = []
         first: RunResult | None = None
         cycles: dict[str, int] = {}
@@ -175,19 +177,17 @@ def _compare(counts: Check, index: int, got: list[Array], expected: list[Array],
 
 
 class _LayerCheck:
-    """Compares what each kernel left in memory when it returned."""
+    """Compares what each kernel left in memory when the last function of it returned."""
 
     def __init__(self, module: ModuleOp, board: Board, counts: Check):
         self.board, self.counts = board, counts
         self.kernels = {f.sym_name.data: f for f in module.ops if isinstance(f, FuncOp) and f.sym_name.data != "main"}
         self.layers = {name: _kernel_name(f) for name, f in self.kernels.items()}
+        self.calls = [op for op in main_function(module).body.block.ops if isinstance(op, CallOp)]
+        self.last = {self.layers[call.callee.string_value()]: call for call in self.calls}
         self.expected: Mapping[str, Array] | None = None
         self.kept = kept_indices(module)
         self.seen: dict[str, Array] = {}
-
-    def ends(self, function: str) -> bool:
-        """Whether a kernel's result is complete when this function returns."""
-        return TYPES in self.kernels[function].attributes
 
     def expect(self, expected: Mapping[str, Array] | None) -> None:
         """The interpreter's tensors of the sample that runs next; None = do not compare."""
@@ -197,8 +197,9 @@ class _LayerCheck:
             self.counts.layers_skipped = len(set(expected) - names)
 
     def see(self, event: KernelReturn) -> None:
-        """A kernel returned."""
-        if self.expected is None:
+        """A function returned; ``@main`` calls them one after the other."""
+        call = self.calls[len(self.board.returns) - 1]
+        if self.expected is None or self.last[self.layers[event.kernel]] is not call:
             return
         function = self.kernels[event.kernel]
         name = self._name(function)
@@ -209,20 +210,22 @@ class _LayerCheck:
         layout, shape = layout_of(types[-1]), types[-1].get_shape()
         dtype = self.expected[name].dtype
         size = layout.stored_size(shape) * dtype.itemsize
-        stored = np.frombuffer(self._left(function, event, size), dtype)
+        stored = np.frombuffer(self._left(root(call.arguments[-1]), size), dtype)
         got = layout.unpack(stored, shape)
         self.seen[name] = got
         self._count(name, got, self.expected[name], "the interpreter")
 
-    def _left(self, function: FuncOp, event: KernelReturn, size: int) -> bytes:
-        """What a kernel left in its output's buffer; the C function takes no tokens and no buffers in a local memory."""
-        buffers = [index for index, argument in enumerate(function.args) if isinstance(argument.type, MemRefType)]
-        places = [local_offset(function, index) for index in buffers]
-        space, offset = function.args[-1].type, places[-1]
-        if offset is None:
-            return self.board.machine.read(event.arguments[places.count(None) - 1], size)
-        assert isinstance(space, MemRefType) and isinstance(space.memory_space, StringAttr)
-        return self.board.machine.read_local(space.memory_space.data, offset, size)
+    def _left(self, buffer: SSAValue, size: int) -> bytes:
+        """What is in a buffer of ``@main``: the caller's, or one in an arena."""
+        machine, space = self.board.machine, getattr(buffer.type, "memory_space", None)
+        if isinstance(buffer, BlockArgument):
+            return machine.read(self.board.output_address(buffer.index - len(self.board.inputs)), size)
+        assert isinstance(space, StringAttr) and isinstance(buffer.owner, Operation)
+        offset = buffer.owner.attributes[OFFSET]
+        assert isinstance(offset, IntegerAttr)
+        if not self.board.target.memory(space.data).host:
+            return machine.read_local(space.data, offset.value.data, size)
+        return machine.read(machine.symbol(arena_symbol(space.data))[0] + offset.value.data, size)
 
     def compare_stored(self, stored: Mapping[str, Array]) -> None:
         """Against the tensors of a file, by ONNX name."""

@@ -49,7 +49,7 @@ class Recorder:
             self._network_macs = network_macs(module)
         if name == APPROXIMATE:
             self.approximated = approximated(module)
-        if name == "plan-tiles":
+        if name in ("plan-tiles", "plan-overlap"):
             self.layers = [self._layer(dispatch) for dispatch in kernels(module)]
         if name == "explicit-dma":
             self._bounds = self._count(module)

@@ -28,12 +28,9 @@ from htvm_ir.memory.problem import Buffer
 from htvm_ir.passes.memory_fit import Fixed, bytes_of, in_memory
 from htvm_ir.passes.pipeline_dma import root
 from htvm_ir.passes.steps import Part, main_parts, steps
-from htvm_ir.passes.workloads import ENGINE, TYPES, main_function, module_target
+from htvm_ir.passes.workloads import ENGINE, KERNEL, TYPES, main_function, module_target
 from htvm_ir.schedule.overlap import Schedule, Step, runs, schedule, simulate
 from htvm_ir.targets.target import Memory, Target
-
-KERNEL = "accel.kernel"
-"""Attribute of a function that is a part of a kernel: the kernel's name. Only the last part has ``accel.types``."""
 
 HIDDEN = "accel.hidden"
 """Module attribute: for each kernel the predicted cycles of its jobs in which the CPU did something else."""
@@ -148,7 +145,7 @@ class _Rewriting:
         kernel = function.sym_name.data
         types = FunctionType.from_lists(block.arg_types, [token.type for token in left])
         new = FuncOp(f"{kernel}_part{number}", types, Region(block), "private")
-        kept = (ENGINE, NAME, TYPES) if is_last else (ENGINE, NAME)
+        kept = (ENGINE, NAME, TYPES)
         new.attributes |= {key: function.attributes[key] for key in kept if key in function.attributes}
         new.attributes[KERNEL] = StringAttr(kernel)
         Rewriter.insert_op(new, InsertPoint.before(function))

@@ -19,10 +19,12 @@ PIPELINE = (
     "assign-layouts",  # accel: byte orders for the whole network
     "plan-residency",  # accel: which tensors stay in local memory
     "plan-tiles",  # accel: solve the tiling, as an attribute
+    "plan-overlap",  # accel: tiles beside which the CPU computes chunks of its kernels
     "apply-plan",  # tiled: obey it
     "bufferize",  # memref: a function for each kernel, buffers for tensors
     "explicit-dma",  # dma: every transfer and every job
     "pipeline-dma",  # dma: overlap them where the hardware can
+    "chunk-host",  # main: a call for each chunk of the CPU's kernels
     "overlap-kernels",  # main: steps of kernels in an order in which CPU and engines work side by side
     "lower-host",  # scf: loops for what the CPU computes
     "plan-memory",  # an address for every buffer
@@ -40,7 +42,7 @@ TILERS = ("optimal", "dory", "none")
 """Who plans, the default first: the cost model's optimum; HTVM's rules of thumb, layer by layer; the same without its
 heuristics. The latter two are the baseline (`htvm_ir.tiling.dory`)."""
 
-OPTIMAL_ONLY = frozenset({"plan-residency", "pipeline-dma", "overlap-kernels"})
+OPTIMAL_ONLY = frozenset({"plan-residency", "plan-overlap", "pipeline-dma", "overlap-kernels"})
 """Passes of ``PIPELINE`` that the baseline goes without: what they gain is what HTVM does not do (it overlaps
 nothing, and every layer reads its input from L2 and writes its output to L2)."""
 

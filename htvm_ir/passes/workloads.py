@@ -61,6 +61,9 @@ ROOM = "accel.room"
 ENGINE = "accel.engine"
 """Attribute of a kernel function: the engine it runs on."""
 
+KERNEL = "accel.kernel"
+"""Attribute of a function that does a part of a kernel: the kernel's name."""
+
 
 def module_target(module: ModuleOp) -> Target:
     """The target the module was set to.

@@ -213,7 +213,8 @@ class Host:
     """The CPU and what its loops cost, for reports and plans; the virtual SoC counts what they really take.
 
     call: cycles to call a function and return. per_mac: cycles of a multiply-accumulate.
-    per_element: cycles of an element read or written, whichever are more, by kind of kernel, with ``other`` for the rest.
+    per_element: cycles of an element read or written, whichever are more, by kind of kernel, with ``other`` for the
+    rest.
     """
 
     name: str = "cpu"

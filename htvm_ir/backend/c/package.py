@@ -28,8 +28,8 @@ ARENA = "accel.arena"
 ENGINE = "accel.engine"
 """Attribute of a kernel function: the engine it runs on."""
 
-KERNEL, TYPES = "accel.kernel", "accel.types"
-"""Attributes of a function that is a part of a kernel; only the last part has the latter."""
+KERNEL = "accel.kernel"
+"""Attribute of a function that does a part of a kernel."""
 
 
 def render(module: ModuleOp, module_name: str = "default") -> dict[str, str]:
@@ -172,7 +172,7 @@ def _comment(function: FuncOp, params: Parameters) -> str:
         for index, (parameter, argument) in enumerate(zip(params, function.body.block.args, strict=True))
         if not is_token(argument)
     )
-    verb = "Computes" if KERNEL not in function.attributes else "Ends" if TYPES in function.attributes else "Part of"
+    verb = "Computes a part of" if KERNEL in function.attributes else "Computes"
     return f"// {verb} {what}{where}: {buffers}."
 
 

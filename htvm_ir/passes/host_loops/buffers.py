@@ -13,6 +13,7 @@ from xdsl.dialects.builtin import (
     IntegerAttr,
     MemRefType,
     ModuleOp,
+    StridedLayoutAttr,
     StringAttr,
     UnitAttr,
     i64,
@@ -56,9 +57,15 @@ class Buffer:
             raise HtvmError(f"a tensor of {list(self.shape)} is stored as {list(stored)}, not as {self.memref.type}")
 
     @property
+    def is_view(self) -> bool:
+        """Whether the memref is a part of a larger one, with gaps between its rows."""
+        assert isinstance(self.memref.type, MemRefType)
+        return isinstance(self.memref.type.layout, StridedLayoutAttr)
+
+    @property
     def is_dense(self) -> bool:
         """Whether linear positions are row-major logical positions."""
-        return self.layout.stored_shape(self.shape) == self.shape and self.layout.xor == 0 and self._in_order
+        return not self.is_view and self.layout.stored_shape(self.shape) == self.shape and self.layout.xor == 0 and self._in_order
 
     @property
     def _in_order(self) -> bool:
@@ -86,6 +93,9 @@ class Buffer:
         """The memref and its indices for an index in stored order."""
         if not self.layout.xor:
             return self.memref, list(stored)
+        if self.is_view:  # the permutation stays in the innermost row
+            base, step = emit.split(stored[-1])
+            return self.memref, [*stored[:-1], emit.xor(base, step, self.layout.xor, "at")]
         position, distance = linear(emit, stored, self.layout.stored_shape(self.shape))
         return self.flat(emit), [emit.xor(position, distance, self.layout.xor, "at")]
 
