@@ -193,7 +193,7 @@ class _Lowering:
         return stored_box(layout_of(self.types[index]), shape, spans)
 
     def _in_place(self, index: int, box: Box, part: Workload) -> SSAValue:
-        """The bytes of a tile, and what its job may write behind it, in a buffer that holds the whole operand.
+        """The bytes of a tile in a buffer that holds the whole operand, and of the result what its job may write behind.
 
         Raises:
             HtvmError: the tile is not contiguous there, or the buffer is too small.
@@ -207,7 +207,8 @@ class _Lowering:
         if any(n != whole for (_, n), whole in zip(box[cut:], stored[cut:], strict=True)):
             raise HtvmError(f"kernel '{self.nest.kernel.data}': tiles of resident operand {index} are not contiguous")
         offset = sum(start * prod(stored[axis + 1 :]) for axis, (start, _) in enumerate(box))
-        return self._view(buffer, ((offset, min(self.engine.local_bytes(part)[index], size - offset)),))
+        wanted = prod(n for _, n in box) if index >= 0 else self.engine.local_bytes(part)[index]
+        return self._view(buffer, ((offset, min(wanted, size - offset)),))
 
     def _load(self, index: int, box: Box, slot: _Slots, part: Workload) -> None:
         source = self._view(self.sources[index], box)

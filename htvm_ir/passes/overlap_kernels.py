@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from xdsl.context import Context
 from xdsl.dialects.builtin import DictionaryAttr, FunctionType, MemRefType, ModuleOp, StringAttr
 from xdsl.dialects.func import CallOp, FuncOp, ReturnOp
-from xdsl.dialects.memref import AllocOp, GetGlobalOp
+from xdsl.dialects.memref import AllocOp, GetGlobalOp, SubviewOp
 from xdsl.ir import Block, BlockArgument, Operation, Region, SSAValue
 from xdsl.passes import ModulePass
 from xdsl.rewriter import InsertPoint, Rewriter
@@ -82,7 +82,7 @@ def _buffers(parts: Sequence[Part], best: Schedule, memory: Memory) -> list[Buff
     spans: dict[AllocOp, list[int]] = {}
     for position, number in enumerate(best.order):
         call, function = parts[number].call, parts[number].function
-        used = [value.owner for value in call.arguments]
+        used = [root(value).owner for value in call.arguments]
         for alloc in (*used, *function.body.block.ops):
             if isinstance(alloc, AllocOp) and in_memory(alloc.memref.type, memory):
                 spans.setdefault(alloc, []).append(position)
@@ -112,8 +112,7 @@ class _Rewriting:
             call, function = piece[0].call, piece[0].function
             counts[call] += 1
             if totals[call] == 1:
-                call.detach()
-                Rewriter.insert_op(call, InsertPoint.before(self.end))
+                self._move(call)
                 continue
             if counts[call] == 1:
                 self._enter(call, function)
@@ -122,6 +121,13 @@ class _Rewriting:
             Rewriter.erase_op(function)
         for call in (call for call, total in totals.items() if total > 1):
             Rewriter.erase_op(call)
+
+    def _move(self, call: CallOp) -> None:
+        """Append a call, after the views it takes: a buffer is alive from its first view."""
+        views = [value.owner for value in call.arguments if isinstance(value.owner, SubviewOp)]
+        for op in (*views, call):
+            op.detach()
+            Rewriter.insert_op(op, InsertPoint.before(self.end))
 
     def _enter(self, call: CallOp, function: FuncOp) -> None:
         """Let ``@main`` have the buffers of a kernel."""

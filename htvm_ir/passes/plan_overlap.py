@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from xdsl.context import Context
 from xdsl.dialects.builtin import ModuleOp
-from xdsl.ir import Block, Operation, SSAValue
+from xdsl.ir import SSAValue
 from xdsl.passes import ModulePass
 
 from htvm_ir.dialects import graph
@@ -126,18 +126,14 @@ def _choices(dispatch: DispatchOp, step: int, target: Target) -> Iterator[_Choic
 
 
 def _chain(value: SSAValue, target: Target) -> Iterator[_Tiled]:
-    """The kernel that computes a tensor and, as long as each passes tiles on, those in front of it."""
-    while (kernel := _Tiled.of(value, target)) is not None:
+    """The kernel that computes a tensor and, as long as each passes tiles on, the longest one in front of it."""
+    kernel = _Tiled.of(value, target)
+    while kernel is not None:
         yield kernel
-        sources = [v for v in kernel.dispatch.inputs if isinstance(v.owner, DispatchOp)]
-        if not sources or not (kernel.workload.kind == "add" or kernel.workload.is_depthwise):
+        if not (kernel.workload.kind == "add" or kernel.workload.is_depthwise):
             return
-        value = max(sources, key=lambda source: _position(source.owner))
-
-
-def _position(op: Operation | Block) -> int:
-    block = op.parent_block() if isinstance(op, Operation) else None
-    return 0 if block is None else next(n for n, other in enumerate(block.ops) if other is op)
+        found = [source for v in kernel.dispatch.inputs if (source := _Tiled.of(v, target)) is not None]
+        kernel = max(found, key=lambda source: source.plan.latency.data, default=None)
 
 
 def _host_cycles(dispatch: DispatchOp, size: int, target: Target) -> int:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import permutations
+from itertools import permutations, product
 
 Order = tuple[int, ...]
 """Indices of the steps, first to last."""
@@ -123,8 +123,9 @@ def schedule(steps: Sequence[Step], call: int = 0) -> Schedule:
     if given is None:
         raise ValueError("the steps are not in an order in which they can be taken")
     best = given
-    tails = _tails(steps)
-    for rule in (_eager, _patient):
+    if best.proven:
+        return best
+    for rule, tails in product((_eager, _urgent, _patient), (_tails(steps), _loads(steps))):
         found = _listed(steps, call, rule, tails)
         if found is not None and found.cycles < best.cycles:
             best = found
@@ -152,6 +153,12 @@ def _eager(run: _Run, number: int, tails: Sequence[int]) -> tuple[int, ...]:
     """Never wait if there is something to do; start jobs before anything else."""
     step = run.steps[number]
     return (int(run.wait(number) > 0), run.wait(number), int(not step.job), run.turn(number), -tails[number], number)
+
+
+def _urgent(run: _Run, number: int, tails: Sequence[int]) -> tuple[int, ...]:
+    """The same, but jobs on which more depends come before those of the same kernel."""
+    step = run.steps[number]
+    return (int(run.wait(number) > 0), run.wait(number), int(not step.job), -tails[number], run.turn(number), number)
 
 
 def _patient(run: _Run, number: int, tails: Sequence[int]) -> tuple[int, ...]:
@@ -188,6 +195,23 @@ def _tails(steps: Sequence[Step]) -> list[int]:
         for earlier in before:
             tails[earlier] = max(tails[earlier], _length(steps, earlier, number) + tails[number])
     return tails
+
+
+def _loads(steps: Sequence[Step]) -> list[int]:
+    """Return for each step what the CPU has to do for all that depends on it, or the longest chain if that is more."""
+    loads, below = [step.host for step in steps], [0] * len(steps)
+    after: list[list[int]] = [[] for _ in steps]
+    for number, before in enumerate(_predecessors(steps)):
+        for earlier in before:
+            after[earlier].append(number)
+    for number in reversed(range(len(steps))):
+        for later in after[number]:
+            below[number] |= below[later] | 1 << later
+        if len(after[number]) == 1:
+            loads[number] += loads[after[number][0]]
+        elif after[number]:
+            loads[number] += sum(step.host for n, step in enumerate(steps) if below[number] >> n & 1)
+    return [max(pair) for pair in zip(loads, _tails(steps), strict=True)]
 
 
 def _length(steps: Sequence[Step], first: int, then: int) -> int:
