@@ -28,12 +28,9 @@ def chunks_of(dispatch: DispatchOp) -> tuple[int, int] | None:
     chunks = dispatch.attributes.get(CHUNKS)
     if not isinstance(chunks, DictionaryAttr):
         return None
-    axis, size = (entry.value.data for entry in (chunks.data["axis"], chunks.data["size"]) if _is_number(entry))
-    return axis, size
-
-
-def _is_number(entry: object) -> bool:
-    return isinstance(entry, IntegerAttr)
+    axis, size = chunks.data["axis"], chunks.data["size"]
+    assert isinstance(axis, IntegerAttr) and isinstance(size, IntegerAttr)
+    return axis.value.data, size.value.data
 
 
 def chunk_step(dispatch: DispatchOp, axis: int) -> int | None:

@@ -193,7 +193,7 @@ class _Lowering:
         return stored_box(layout_of(self.types[index]), shape, spans)
 
     def _in_place(self, index: int, box: Box, part: Workload) -> SSAValue:
-        """The bytes of a tile in a buffer that holds the whole operand, and of the result what its job may write behind.
+        """The bytes of a tile in a buffer that holds the whole operand; of a result what the job may write besides too.
 
         Raises:
             HtvmError: the tile is not contiguous there, or the buffer is too small.

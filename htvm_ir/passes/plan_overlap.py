@@ -26,7 +26,6 @@ from htvm_ir.targets.target import Engine, Target
 from htvm_ir.targets.workload import Tile, Workload, dimensions, tile_workload, tiles, windows
 from htvm_ir.tiling.problem import Problem
 
-
 DIMENSIONS = {CHANNELS: "k", ROWS: "y"}
 """The dimension of a workload that cuts an axis of its result."""
 
@@ -195,9 +194,7 @@ def _host_cycles(dispatch: DispatchOp, axis: int, size: int, target: Target) -> 
     return target.host.cycles(block_workload(block), layouts)
 
 
-def _tile_steps(
-    steps: list[Step], number: int, kernel: _Tiled, size: int, after: Sequence[Iterable[int]]
-) -> list[int]:
+def _tile_steps(steps: list[Step], number: int, kernel: _Tiled, size: int, after: Sequence[Iterable[int]]) -> list[int]:
     """Append the steps of a kernel, of which each tile comes after some others; the numbers of those that end a tile.
 
     What is not the array's is one half before and one half after the job.

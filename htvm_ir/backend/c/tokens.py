@@ -26,8 +26,8 @@ def origin(token: SSAValue, module: ModuleOp) -> Operation | None:
         return token.owner if isinstance(token.owner, Operation) else None
     callee = _callee(token.owner, module)
     end = None if callee is None else callee.body.block.last_op
-    returned = dict(zip(token.owner.results, end.arguments, strict=True)) if isinstance(end, ReturnOp) else {}
-    return origin(returned[token], module) if token in returned else None
+    pairs = zip(token.owner.results, end.arguments, strict=True) if isinstance(end, ReturnOp) else ()
+    return next((origin(returned, module) for result, returned in pairs if result is token), None)
 
 
 def _callee(call: CallOp, module: ModuleOp) -> FuncOp | None:

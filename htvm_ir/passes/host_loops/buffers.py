@@ -65,7 +65,12 @@ class Buffer:
     @property
     def is_dense(self) -> bool:
         """Whether linear positions are row-major logical positions."""
-        return not self.is_view and self.layout.stored_shape(self.shape) == self.shape and self.layout.xor == 0 and self._in_order
+        return (
+            not self.is_view
+            and self.layout.stored_shape(self.shape) == self.shape
+            and self.layout.xor == 0
+            and self._in_order
+        )
 
     @property
     def _in_order(self) -> bool:
