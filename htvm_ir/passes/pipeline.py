@@ -47,6 +47,10 @@ OPTIMAL_ONLY = frozenset({"plan-residency", "plan-overlap", "pipeline-dma", "ove
 nothing, and every layer reads its input from L2 and writes its output to L2)."""
 
 
+OVERLAP = frozenset({"plan-overlap", "chunk-host", "overlap-kernels"})
+"""Passes that let the CPU and the engines work side by side."""
+
+
 def pass_class(name: str) -> type[ModulePass]:
     """The class of one of this package's passes: ``plan-tiles`` is ``PlanTiles`` in ``passes/plan_tiles.py``."""
     module = import_module("htvm_ir.passes." + name.replace("-", "_"))
@@ -74,22 +78,24 @@ def run_passes(
     return module
 
 
-def pipeline(numerics: str = "exact", tiler: str = "optimal") -> tuple[str, ...]:
+def pipeline(numerics: str = "exact", tiler: str = "optimal", overlap: bool = True) -> tuple[str, ...]:
     """The names of all passes, in order."""
     place = PIPELINE.index("dispatch")
     left_out = frozenset[str]() if tiler == "optimal" else OPTIMAL_ONLY
+    left_out |= frozenset() if overlap else OVERLAP
     return tuple(n for n in (*PIPELINE[:place], *NUMERICS[numerics], *PIPELINE[place:]) if n not in left_out)
 
 
 def default_passes(
-    seconds: float | None = None, numerics: str = "exact", tiler: str = "optimal"
+    seconds: float | None = None, numerics: str = "exact", tiler: str = "optimal", overlap: bool = True
 ) -> Iterator[ModulePass]:
     """The passes of :func:`pipeline`, each with those of these options that it has.
 
     seconds: limit of the search of each solver run, None = the pass's own. tiler: one of ``TILERS``.
+    overlap: False = every kernel ends before the next one begins.
     """
     given: dict[str, float | str | bool | None] = {"seconds": seconds, "tiler": tiler, "reload": tiler != "optimal"}
-    for name in pipeline(numerics, tiler):
+    for name in pipeline(numerics, tiler, overlap):
         cls = pass_class(name)
         fields = getattr(cls, "__dataclass_fields__", {})
         yield cls(**{key: value for key, value in given.items() if key in fields and value is not None})

@@ -8,9 +8,8 @@ import numpy as np
 import pytest
 from lowering import RUNS, caught, lowered, reference, use_target
 from networks import SAME, Net, apply, inputs_of, overlapping, random_network, small_diana
-from xdsl.dialects.builtin import DictionaryAttr, ModuleOp, StringAttr
+from xdsl.dialects.builtin import DictionaryAttr, ModuleOp
 from xdsl.dialects.func import CallOp
-from xdsl.dialects.memref import AllocOp
 from xdsl.ir import BlockArgument
 from xdsl.rewriter import InsertPoint, Rewriter
 
@@ -18,7 +17,7 @@ from htvm_ir.dialects import graph
 from htvm_ir.dialects.accel import AwaitOp
 from htvm_ir.interpreters.run import run
 from htvm_ir.passes.overlap_kernels import HIDDEN, OverlapKernels
-from htvm_ir.passes.plan_memory import OFFSET, PlanMemory
+from htvm_ir.passes.plan_memory import PlanMemory
 from htvm_ir.passes.workloads import main_function
 
 
@@ -105,15 +104,3 @@ def test_a_planted_bug_is_caught(bug: Callable[[ModuleOp], None], runs: set[str]
     lowered(module, "overlap-kernels")
     bug(module)
     assert caught(apply(module, PlanMemory()), inputs, expected) >= runs
-
-
-def test_an_early_end_of_a_life_is_caught() -> None:
-    """Where the job's result is to be, the CPU writes while the job runs."""
-    module = branches()
-    inputs, expected = reference(module)
-    lowered(module, "plan-memory")
-    allocs = [op for op in main_function(module).body.block.ops if isinstance(op, AllocOp)]
-    shared = [op for op in allocs if op.memref.type.memory_space == StringAttr("L2")]
-    for alloc in shared:
-        alloc.attributes[OFFSET] = shared[0].attributes[OFFSET]
-    assert caught(module, inputs, expected) == {"overlay"}

@@ -191,7 +191,7 @@ def test_the_layers_are_really_cut():
 def measure(model: str, plan: dict[str, dict[str, int]] | None = None) -> dict[str, int]:
     """Cycles of each kernel on the virtual SoC."""
     with slow_cpu():
-        compiled = compile_model(model, Options(plan=plan))
+        compiled = compile_model(model, Options(plan=plan, overlap=False))
     return execute(compiled, "default", load_samples("random:1", *edges(compiled.module), 1)).layer_cycles
 
 
@@ -204,7 +204,7 @@ def assert_close(predicted: dict[str, int], measured: dict[str, int], kernel: fl
 
 
 def test_resnet8_takes_the_predicted_cycles():
-    planned_cycles = compile_model("zoo:resnet8", Options()).report["layers"]
+    planned_cycles = compile_model("zoo:resnet8", Options(overlap=False)).report["layers"]
     predicted = {layer["kernel"]: layer["cycles"] for layer in planned_cycles if layer["engine"] == "digital"}
     assert len(predicted) == 13
     assert_close(predicted, measure("zoo:resnet8"), kernel=0.01, total=0.001)
