@@ -8,12 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from htvm_ir.errors import HtvmError
-
 if TYPE_CHECKING:
     from xdsl.dialects.builtin import ModuleOp
 
-    from htvm_ir.dialects.tiled import PlanAttr
+    from htvm_ir.driver.plans import Entry
     from htvm_ir.driver.quantize import Quantized
     from htvm_ir.frontends.onnx import Rounding
     from htvm_ir.targets.target import Target
@@ -42,7 +40,7 @@ class Options:
     tiler: str = "optimal"
     overlap: bool = True
     solver_seconds: float | None = None
-    plan: Mapping[str, Mapping[str, int | str]] | None = None
+    plan: Mapping[str, Entry] | None = None
     rounding: Rounding = "onnx"
     input_ranges: Mapping[str, tuple[int, int]] = field(default_factory=dict[str, tuple[int, int]])
     calibration: Path | None = None
@@ -97,6 +95,7 @@ def compile_model(
     """
     from htvm_ir.backend.c.package import render
     from htvm_ir.driver.edges import edges
+    from htvm_ir.driver.plans import Plans
     from htvm_ir.driver.report import Recorder
     from htvm_ir.passes.pipeline import APPROXIMATE, default_passes, run_passes
     from htvm_ir.passes.set_target import SetTarget
@@ -114,7 +113,7 @@ def compile_model(
     snapshot = _Snapshot(APPROXIMATE)
     observers = [recorder.after, snapshot.after]
     if options.plan is not None:
-        observers.insert(0, _Plans(options.plan).after)
+        observers.insert(0, Plans(options.plan).after)
     if watch is not None:
         observers.append(_Stopwatch(watch).after)
 
@@ -176,36 +175,3 @@ class _Stopwatch:
         now = time.perf_counter()
         self.watch(name, now - self.last)
         self.last = time.perf_counter()
-
-
-class _Plans:
-    """Puts hand-written plans in place as soon as there are kernels."""
-
-    def __init__(self, plans: Mapping[str, Mapping[str, int | str]]):
-        self.plans = plans
-
-    def after(self, name: str, module: ModuleOp) -> None:
-        """Called after each pass.
-
-        Raises:
-            HtvmError: a plan names a kernel that does not exist.
-        """
-        from htvm_ir.dialects.accel import kernels
-        from htvm_ir.driver.report import layer_name
-
-        if name != "dispatch":
-            return
-        rest = dict(self.plans)
-        for dispatch in kernels(module):
-            for key in (dispatch.kernel.data, layer_name(dispatch)):
-                if key in rest:
-                    dispatch.plan = _written_plan(rest.pop(key))
-        if rest:
-            raise HtvmError(f"the plan names kernels that do not exist: {', '.join(sorted(rest))}")
-
-
-def _written_plan(entry: Mapping[str, int | str]) -> PlanAttr:
-    from htvm_ir.dialects.tiled import PlanAttr
-
-    sizes = {name: size for name, size in entry.items() if isinstance(size, int)}
-    return PlanAttr(sizes, mapping=str(entry.get("mapping", "")))

@@ -14,8 +14,10 @@ import numpy as np
 from xdsl.dialects.builtin import IntegerAttr, ModuleOp, StringAttr
 from xdsl.dialects.func import CallOp, FuncOp
 from xdsl.ir import BlockArgument, Operation, SSAValue
+from xdsl.utils.hints import isa
 
 from htvm_ir.backend.c.package import arena_symbol
+from htvm_ir.dialects.attributes import Integers, values
 from htvm_ir.dialects.graph import NAME
 from htvm_ir.driver.edges import Array, edges
 from htvm_ir.driver.files import write_file
@@ -27,7 +29,7 @@ from htvm_ir.interpreters.run import Runner
 from htvm_ir.passes.fold_dead_channels import kept_indices, kept_part
 from htvm_ir.passes.pipeline_dma import root
 from htvm_ir.passes.plan_memory import OFFSET
-from htvm_ir.passes.workloads import KERNEL, kernel_types, layout_of, main_function
+from htvm_ir.passes.workloads import KERNEL, MIRRORED, TURNED, kernel_types, layout_of, main_function
 
 if TYPE_CHECKING:
     from htvm_ir.driver.compile import Compiled
@@ -73,11 +75,15 @@ class Check:
 
 @dataclass
 class Execution:
-    """Outputs of all samples, [samples, ...] for each network output, and the run's part of the report."""
+    """Outputs of all samples, [samples, ...] for each network output, and the run's part of the report.
+
+    first: what the machine did for the first sample, to which all figures of the report belong.
+    """
 
     outputs: list[Array]
     report: dict[str, Any]
     check: Check | None
+    first: RunResult
     layer_cycles: dict[str, int] = field(default_factory=dict[str, int])
 
 
@@ -141,7 +147,7 @@ def execute(
     if verdict.error is not None:
         report["output_error"] = verdict.error.as_json()
     stacked = [np.concatenate(column) for column in zip(*results, strict=True)]
-    return Execution(stacked, report, checked, cycles)
+    return Execution(stacked, report, checked, first, cycles)
 
 
 class _Verdict:
@@ -211,7 +217,7 @@ class _LayerCheck:
         dtype = self.expected[name].dtype
         size = layout.stored_size(shape) * dtype.itemsize
         stored = np.frombuffer(self._left(root(call.arguments[-1]), size), dtype)
-        got = layout.unpack(stored, shape)
+        got = _as_named(function, layout.unpack(stored, shape))
         self.seen[name] = got
         self._count(name, got, self.expected[name], "the interpreter")
 
@@ -252,6 +258,13 @@ class _LayerCheck:
         return name.data if isinstance(name, StringAttr) else ""
 
 
+def _as_named(function: FuncOp, stored: Array) -> Array:
+    """The tensor a kernel computes as the model has it: ``orient-maps`` may have turned it."""
+    axes = function.attributes.get(TURNED)
+    stored = stored[..., ::-1] if MIRRORED in function.attributes else stored
+    return stored.transpose(np.argsort(values(axes))) if isa(axes, Integers) else stored
+
+
 def _aliases(seen: Mapping[str, Array], board: Board) -> dict[str, Array]:
     """The seen tensors under every name of the edges they stand for."""
     named = dict(seen)
@@ -280,7 +293,7 @@ def _layer_cycles(returns: Sequence[KernelReturn], layers: Mapping[str, str]) ->
 
 def _run_report(compiled: Compiled, board: Board, result: RunResult, samples: int) -> dict[str, Any]:
     """What one inference took; all are figures of the model of the SoC."""
-    from htvm_ir.sim.toolchain import text_bytes
+    from htvm_ir.sim.toolchain import constant_bytes, text_bytes
 
     target, trace = compiled.target, result.trace
     engines: dict[str, dict[str, int]] = {}
@@ -308,6 +321,7 @@ def _run_report(compiled: Compiled, board: Board, result: RunResult, samples: in
         "engines": engines,
         "transfers": transfers,
         "code_bytes": text_bytes(board.elf),
+        "constant_bytes": constant_bytes(board.elf),
         "stack_bytes": result.stack_bytes,
     }
 

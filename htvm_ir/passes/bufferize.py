@@ -29,12 +29,22 @@ from xdsl.ir import Attribute, Block, Operation, Region, SSAValue
 from xdsl.passes import ModulePass
 from xdsl.rewriter import Rewriter
 
-from htvm_ir.dialects.accel import DispatchOp
-from htvm_ir.dialects.attributes import values
+from htvm_ir.dialects.accel import CPU, DispatchOp
+from htvm_ir.dialects.attributes import integers, values
 from htvm_ir.dialects.graph import NAME
 from htvm_ir.dialects.tiled import NestOp
 from htvm_ir.errors import HtvmError
-from htvm_ir.passes.workloads import ENGINE, TYPES, main_function, module_target, resident_bytes, stored_type
+from htvm_ir.passes.intervals import RANGE, interval, type_interval
+from htvm_ir.passes.workloads import (
+    ENGINE,
+    MIRRORED,
+    TURNED,
+    TYPES,
+    main_function,
+    module_target,
+    resident_bytes,
+    stored_type,
+)
 from htvm_ir.targets.target import Target
 
 OUTPUT = "accel.output"
@@ -101,11 +111,15 @@ def _outline(op: DispatchOp | NestOp, buffers: dict[SSAValue, SSAValue], main: B
             mapping[value] = constant.result
     inputs = [mapping[value] for value in op.inputs]
     block.add_ops([_on_buffers(op, inputs, block.args[len(tensors) :]), ReturnOp()])
-    function = FuncOp(op.kernel.data, FunctionType.from_lists(block.arg_types, []), Region(block), "private")
+    type_ = FunctionType.from_lists(block.arg_types, [])
+    function = FuncOp(op.kernel.data, type_, Region(block), "private")
+    ranges = [_range(value) for value in tensors]
+    if op.engine_name == CPU and any(range_.data for range_ in ranges):
+        function.arg_attrs = ArrayAttr([*ranges, *(DictionaryAttr({}) for _ in op.results_)])
     types = [value.type for value in (*tensors, *op.results_)]
     computed = op.yielded[0].owner
-    if isinstance(computed, Operation) and NAME in computed.attributes:
-        function.attributes[NAME] = computed.attributes[NAME]
+    if isinstance(computed, Operation):
+        function.attributes |= {key: a for key, a in computed.attributes.items() if key in (NAME, TURNED, MIRRORED)}
     function.attributes |= {ENGINE: StringAttr(op.engine_name), TYPES: ArrayAttr(types)}
     return function
 
@@ -116,6 +130,12 @@ def _buffer_type(op: DispatchOp | NestOp, result: SSAValue, target: Target) -> M
     if size is None:
         return stored_type(result.type, target.host_memory)
     return MemRefType(i8, [size], NoneAttr(), StringAttr(target.engine(op.engine_name).local))
+
+
+def _range(tensor: SSAValue) -> DictionaryAttr:
+    """What a kernel may rely on that its buffer's type does not say: bounds of the elements, where there are some."""
+    bounds = interval(tensor)
+    return DictionaryAttr({} if bounds == type_interval(tensor) else {RANGE: integers(bounds)})
 
 
 def _on_buffers(

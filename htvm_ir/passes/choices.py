@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations, product
 
@@ -28,8 +28,11 @@ from htvm_ir.targets.target import Engine, Target
 from htvm_ir.targets.workload import Workload
 from htvm_ir.tiling.problem import Infeasible
 
-FOLLOWERS = (graph.RequantOp, graph.ReshapeOp, graph.LookupOp, graph.SliceOp, graph.TransposeOp)
+FOLLOWERS = (graph.RequantOp, graph.ReshapeOp, graph.LookupOp, graph.SliceOp, graph.TransposeOp, graph.ReverseOp)
 """Ops on one tensor that run in one kernel with the op before them, if both are on the CPU."""
+
+Pricing = Callable[[Workload, Target, float], tuple[dict[str, int], dict[str, str]]]
+"""A function like :func:`prices`."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,15 +79,15 @@ def unfit(engine: Engine, workload: Workload, target: Target) -> str | None:
     return f"the smallest tile exceeds {worst.capacity} by {worst.missing} bytes"
 
 
-def candidates(function: FuncOp, target: Target, seconds: float) -> list[Candidate]:
-    """Every op of ``@main`` that starts a kernel on some engine, in program order."""
+def candidates(function: FuncOp, target: Target, seconds: float, price: Pricing | None = None) -> list[Candidate]:
+    """Every op of ``@main`` that starts a kernel on some engine, in program order; ``price``: as :func:`prices`."""
     found: list[Candidate] = []
     taken: set[Operation] = set()
     for op in function.body.block.ops:
         if op.name.startswith("graph.") and op not in taken:
             requant = following_requant(op) if isinstance(op, ANCHORS) else None
             taken |= {requant} if requant is not None else set()
-            found.append(_candidate(f"{len(found)}", op, requant, target, seconds))
+            found.append(_candidate(f"{len(found)}", op, requant, target, seconds, price or prices))
     for candidate in found:
         costs = _host_cycles(candidate, found, target)
         candidate.cycles[CPU] = min(costs.values())
@@ -116,9 +119,11 @@ def _row_major(value: SSAValue) -> Layout:
     return Layout.row_major(len(graph.shape_of(value)))
 
 
-def _candidate(name: str, op: Operation, requant: graph.RequantOp | None, target: Target, seconds: float) -> Candidate:
+def _candidate(
+    name: str, op: Operation, requant: graph.RequantOp | None, target: Target, seconds: float, price: Pricing
+) -> Candidate:
     workload = workload_of(op, requant)
-    cycles, refused = prices(workload, target, seconds)
+    cycles, refused = price(workload, target, seconds)
     layouts = {engine.name: engine.layouts(workload) for engine in target.engines if engine.name in cycles}
     return Candidate(name, op, requant, workload, cycles, refused, layouts)
 

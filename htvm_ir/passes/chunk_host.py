@@ -32,9 +32,18 @@ class ChunkHost(ModulePass):
         calls = [inner for inner in main_function(op).body.block.ops if isinstance(inner, CallOp)]
         for dispatch in kernels(op):
             chunks, function = chunks_of(dispatch), dispatch.parent_op()
-            if chunks is not None and isinstance(function, FuncOp):
+            if chunks is not None and isinstance(function, FuncOp) and _is_stored_as_such(function):
                 (call,) = (c for c in calls if c.callee.string_value() == function.sym_name.data)
                 _split(dispatch, function, call, *chunks)
+
+
+def _is_stored_as_such(function: FuncOp) -> bool:
+    """Whether the buffers have the axes of their tensors."""
+    pairs = zip(function.args, kernel_types(function), strict=True)
+    return all(
+        isinstance(v.type, MemRefType) and v.type.get_shape() == layout_of(t).stored_shape(t.get_shape())
+        for v, t in pairs
+    )
 
 
 def _split(dispatch: DispatchOp, function: FuncOp, call: CallOp, axis: int, size: int) -> None:

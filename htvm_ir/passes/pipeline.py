@@ -15,6 +15,7 @@ PIPELINE = (
     "fuse-requant",  # graph: one requantisation after each operator
     "split-clips",  # graph: clips no engine has, after the op
     "legalize-convs",  # graph: kernels no engine has, rewritten into some they have
+    "orient-maps",  # graph: height and width exchanged where engines are faster so
     "dispatch",  # accel: who computes what, and why
     "assign-layouts",  # accel: byte orders for the whole network
     "plan-residency",  # accel: which tensors stay in local memory
@@ -34,7 +35,7 @@ PIPELINE = (
 
 APPROXIMATE = "approximate-convs"
 NUMERICS: dict[str, tuple[str, ...]] = {"exact": (), "pow2": (), "analog": (APPROXIMATE,)}
-"""What runs before ``dispatch`` by the user's choice of numerics: passes that change the network's meaning
+"""What runs before ``orient-maps`` by the user's choice of numerics: passes that change the network's meaning
 (``pow2`` has changed it before the import)."""
 
 
@@ -42,7 +43,7 @@ TILERS = ("optimal", "dory", "none")
 """Who plans, the default first: the cost model's optimum; HTVM's rules of thumb, layer by layer; the same without its
 heuristics. The latter two are the baseline (`htvm_ir.tiling.dory`)."""
 
-OPTIMAL_ONLY = frozenset({"plan-residency", "plan-overlap", "pipeline-dma", "overlap-kernels"})
+OPTIMAL_ONLY = frozenset({"orient-maps", "plan-residency", "plan-overlap", "pipeline-dma", "overlap-kernels"})
 """Passes of ``PIPELINE`` that the baseline goes without: what they gain is what HTVM does not do (it overlaps
 nothing, and every layer reads its input from L2 and writes its output to L2)."""
 
@@ -80,7 +81,7 @@ def run_passes(
 
 def pipeline(numerics: str = "exact", tiler: str = "optimal", overlap: bool = True) -> tuple[str, ...]:
     """The names of all passes, in order."""
-    place = PIPELINE.index("dispatch")
+    place = PIPELINE.index("orient-maps")
     left_out = frozenset[str]() if tiler == "optimal" else OPTIMAL_ONLY
     left_out |= frozenset() if overlap else OVERLAP
     return tuple(n for n in (*PIPELINE[:place], *NUMERICS[numerics], *PIPELINE[place:]) if n not in left_out)

@@ -125,6 +125,7 @@ class _Planner:
     def __init__(self, dispatches: Sequence[DispatchOp], memory: Memory, target: Target, seconds: float):
         self.memory, self.target, self.seconds = memory, target, seconds
         self.users = [_User.of(dispatch, target) for dispatch in dispatches]
+        self.unlimited: set[tuple[_User, Option]] = set()
         self.values = {f"{n}": value for n, value in enumerate(self._candidates())}
         self.tensors = [self._tensor(name, value) for name, value in self.values.items()]
 
@@ -135,8 +136,8 @@ class _Planner:
         while tensors:
             residency = plan_residency(found, tensors, self.memory.size, self.seconds)
             if self._placed(residency) <= self.memory.size:
-                for index, option in enumerate(residency.options):
-                    self._set(index, option, residency.tensors)
+                for user, option in zip(self.users, residency.options, strict=True):
+                    self._set(user, option)
                 return
             stays = [t for t in tensors if t.name in residency.tensors]
             lost = max(stays, key=lambda t: (t.last - t.first, t.size))
@@ -163,23 +164,28 @@ class _Planner:
         others = [t.size for t in self.tensors if t.held(number) and t not in mine]
         sets = [frozenset(chosen) for count in range(len(mine) + 1) for chosen in combinations(mine, count)]
         options = [option for chosen in sets for option in self._options(user, chosen, _levels(others))]
-        return Kernel(frozenset(t.name for t in mine), tuple(options))
+        nothing = Option(frozenset(), 0, 0)  # a plan written by hand that is not legal: apply-plan will say why
+        return Kernel(frozenset(t.name for t in mine), tuple(options) or (nothing,))
 
     def _options(self, user: _User, chosen: frozenset[Tensor], levels: Sequence[int]) -> Iterator[Option]:
         """The best tilings with these operands resident, from all the memory to the least that others may leave."""
-        resident = self._resident(user, chosen)
-        size = sum(t.size for t in chosen)
-        needed = self.memory.size + 1
-        for level in levels:
-            room = self.memory.size - size - level
-            if needed <= room:
+        resident, names = self._resident(user, chosen), frozenset(t.name for t in chosen)
+        rooms = [self.memory.size - sum(t.size for t in chosen) - level for level in levels]
+        needed = None
+        for room in (None, *rooms):
+            if needed is not None and room is not None and needed <= room:
                 continue
-            target = with_room(self.target, self.memory.name, room + user.whole(resident))
-            found = user.solve(resident, target, self.seconds) if room >= 0 else None
+            target = self.target
+            if room is not None:
+                target = with_room(target, self.memory.name, room + user.whole(resident))
+            found = None if room is not None and room < 0 else user.solve(resident, target, self.seconds)
             if found is None:
                 return
             needed = self._aligned(found[0] - user.whole(resident))
-            yield Option(frozenset(t.name for t in chosen), needed, found[1])
+            option = Option(names, needed, found[1])
+            if room is None:
+                self.unlimited.add((user, option))
+            yield option
 
     def _resident(self, user: _User, chosen: Iterable[Tensor]) -> frozenset[int]:
         return frozenset[int]().union(*(user.indices(self.values[t.name]) for t in chosen))
@@ -195,17 +201,15 @@ class _Planner:
             buffers.append(Buffer(f"tiles {index}", option.size, index, index + 1, self.memory.alignment))
         return plan(buffers, seconds=self.seconds).bytes
 
-    def _set(self, number: int, option: Option, stays: frozenset[str]) -> None:
-        """Write down one kernel's part; its room if it is not all the memory besides its own resident operands."""
-        user = self.users[number]
+    def _set(self, user: _User, option: Option) -> None:
+        """Write down one kernel's part; its room if its tiling was chosen for less than all the memory."""
         mine = [t for t in self.tensors if t.name in option.resident]
         resident = self._resident(user, mine)
         attributes = user.dispatch.attributes
         if resident:
             sizes = {i: t.size for t in mine for i in user.indices(self.values[t.name])}
             attributes[RESIDENT] = DictionaryAttr({str(index): integer(sizes[index]) for index in sorted(sizes)})
-        held = sum(t.size for t in self.tensors if t.name in stays and t.held(number))
-        if held > user.whole(resident):
+        if (user, option) not in self.unlimited:
             attributes[ROOM] = integer(option.size + user.whole(resident))
 
     def _aligned(self, size: int) -> int:

@@ -45,6 +45,7 @@ ANCHORS = (
     graph.SliceOp,
     graph.PadOp,
     graph.TransposeOp,
+    graph.ReverseOp,
 )
 """Ops that start a kernel; a requantisation follows into it."""
 
@@ -63,6 +64,12 @@ ENGINE = "accel.engine"
 
 KERNEL = "accel.kernel"
 """Attribute of a function that does a part of a kernel: the kernel's name."""
+
+TURNED = "graph.turned"
+"""Discardable attribute: the tensor of ``graph.name`` is stored with its axes in this order."""
+
+MIRRORED = "graph.mirrored"
+"""Discardable attribute: after that, in reverse order along the last axis."""
 
 
 def module_target(module: ModuleOp) -> Target:
@@ -180,6 +187,8 @@ def workload_of(anchor: Operation, requant: graph.RequantOp | None) -> Workload:
             return replace(workload, **_constants(anchor), zero_point=graph.number(anchor.zero_point))
         case graph.RequantOp():
             return replace(workload, requant=requant_of(anchor))
+        case graph.ReverseOp():
+            return replace(workload, reversed_axes=values(anchor.axes))
         case graph.PoolOp():
             window, strides, pads = (values(a) for a in (anchor.kernel, anchor.strides, anchor.pads))
             return replace(

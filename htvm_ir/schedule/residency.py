@@ -7,7 +7,7 @@ beforehand, as a list of options.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -55,26 +55,40 @@ class Residency:
     proven: bool
 
 
-def evaluate(
-    kernels: Sequence[Kernel], tensors: Sequence[Tensor], capacity: int, chosen: frozenset[str]
-) -> Residency | int:
-    """Return the best options if exactly `chosen` stay, or the first kernel that has too little room."""
-    options: list[Option] = []
-    for index, kernel in enumerate(kernels):
-        room = capacity - sum(t.size for t in tensors if t.name in chosen and t.held(index))
-        fitting = [o for o in kernel.options if o.resident == chosen & kernel.operands and o.size <= room]
-        if not fitting:
-            return index
-        options.append(min(fitting, key=lambda o: (o.cycles, o.size)))
-    return Residency(chosen, tuple(options), sum(o.cycles for o in options), False)
+def evaluate(kernels: Sequence[Kernel], tensors: Sequence[Tensor], capacity: int, chosen: Set[str]) -> Residency | None:
+    """Return the best options if exactly `chosen` stay; None if some kernel has too little room."""
+    options = [
+        _best(kernel, chosen, capacity - sum(t.size for t in held if t.name in chosen))
+        for kernel, held in zip(kernels, _held(tensors, len(kernels)), strict=True)
+    ]
+    found = [option for option in options if option is not None]
+    if len(found) < len(kernels):
+        return None
+    return Residency(frozenset(chosen), tuple(found), sum(option.cycles for option in found), False)
+
+
+def _best(kernel: Kernel, chosen: Set[str], room: int) -> Option | None:
+    """Return a kernel's fastest option with these tensors resident, and the smallest among equals."""
+    resident = chosen & kernel.operands
+    fitting = [option for option in kernel.options if option.resident == resident and option.size <= room]
+    return min(fitting, key=lambda option: (option.cycles, option.size), default=None)
+
+
+def _held(tensors: Sequence[Tensor], kernels: int) -> list[list[Tensor]]:
+    """Return the tensors that each kernel holds if all stay."""
+    held: list[list[Tensor]] = [[] for _ in range(kernels)]
+    for tensor in tensors:
+        for index in range(tensor.first, tensor.last + 1):
+            held[index].append(tensor)
+    return held
 
 
 def brute_force(kernels: Sequence[Kernel], tensors: Sequence[Tensor], capacity: int) -> Residency:
     """Return the best of all sets, by trying them; for tests and a handful of tensors."""
     names = [tensor.name for tensor in tensors]
-    sets = (frozenset(chosen) for count in range(len(names) + 1) for chosen in combinations(names, count))
+    sets = (set(chosen) for count in range(len(names) + 1) for chosen in combinations(names, count))
     found = (evaluate(kernels, tensors, capacity, chosen) for chosen in sets)
-    best = min((r for r in found if isinstance(r, Residency)), key=lambda r: r.cycles)
+    best = min((residency for residency in found if residency is not None), key=lambda residency: residency.cycles)
     return Residency(best.tensors, best.options, best.cycles, True)
 
 
@@ -94,25 +108,30 @@ def plan_residency(
     for name, literal in stays.items():
         model.hint(literal, int(name in start.tensors))
     costs: list[tuple[int, Variable]] = []
-    for index, kernel in enumerate(kernels):
+    for kernel, held in zip(kernels, _held(tensors, len(kernels)), strict=True):
         taken = list(zip(kernel.options, _literals(model, kernel, stays), strict=True))
-        held = [(t.size, stays[t.name]) for t in tensors if t.held(index)]
-        model.linear([*held, *((option.size, literal) for option, literal in taken)], -LARGEST, capacity)
+        room = [*((t.size, stays[t.name]) for t in held), *((option.size, literal) for option, literal in taken)]
+        model.linear(room, -LARGEST, capacity)
         costs += [(option.cycles, literal) for option, literal in taken]
     model.minimise(costs)
     outcome = model.solve(seconds, relax=True)
     chosen = frozenset(name for name, literal in stays.items() if outcome.values and outcome.values[literal])
     found = evaluate(kernels, tensors, capacity, chosen)
-    best = found if isinstance(found, Residency) and found.cycles < start.cycles else start
+    best = start if found is None or start.cycles <= found.cycles else found
     return Residency(best.tensors, best.options, best.cycles, best.cycles <= outcome.bound)
 
 
 def greedy(kernels: Sequence[Kernel], tensors: Sequence[Tensor], capacity: int) -> Residency:
     """Return what is left when, of all tensors, the largest at each kernel without room are given up."""
-    chosen = frozenset(tensor.name for tensor in tensors)
-    while isinstance(found := evaluate(kernels, tensors, capacity, chosen), int):
-        held = [t for t in tensors if t.name in chosen and t.held(found)]
-        chosen -= {max(held, key=lambda t: (t.size, t.last - t.first, t.name)).name}
+    chosen = {tensor.name for tensor in tensors}
+    held = _held(tensors, len(kernels))
+    while (found := evaluate(kernels, tensors, capacity, chosen)) is None:
+        for kernel, mine in zip(kernels, held, strict=True):
+            stays = [t for t in mine if t.name in chosen]
+            while stays and _best(kernel, chosen, capacity - sum(t.size for t in stays)) is None:
+                lost = max(stays, key=lambda t: (t.size, t.last - t.first, t.name))
+                chosen.remove(lost.name)
+                stays.remove(lost)
     return found
 
 

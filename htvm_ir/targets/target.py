@@ -8,6 +8,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from math import prod
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 from htvm_ir.settings import Setting
 from htvm_ir.targets.layout import Layout
 from htvm_ir.targets.soc import Soc
+from htvm_ir.targets.word_copies import workload_copy
 from htvm_ir.targets.workload import Approximation, Tile, Workload
 from htvm_ir.tiling import dory
 from htvm_ir.tiling.problem import Problem
@@ -204,6 +206,11 @@ class Engine(ABC):
     def execute(self, job: Job, inputs: Sequence[Bytes], constants: Bytes, output: Bytes) -> None:
         """The exact arithmetic of a job on bytes; writes ``output`` in place."""
 
+    def overwrites(self, job: Job) -> frozenset[int]:
+        """Inputs over which a job may write its output, from the same address on: none unless the engine says so."""
+        del job
+        return frozenset()
+
     @abstractmethod
     def call(self, job: Job, inputs: Sequence[int], output: int, constants: str) -> Call:
         """The C call that starts a job: operand addresses in ``local``, C expression of the constants."""
@@ -213,21 +220,24 @@ class Engine(ABC):
 class Host:
     """The CPU and what its loops cost, for reports and plans; the virtual SoC counts what they really take.
 
-    call: cycles to call a function and return. per_mac: cycles of a multiply-accumulate.
-    per_element: cycles of an element read or written, whichever are more, by kind of kernel, with ``other`` for the
-    rest.
+    call: cycles to call a function and return. per_mac: cycles of a multiply-accumulate. per_word: of a word moved as
+    it is. per_element: cycles of an element read or written, whichever are more, by kind of kernel, with ``other`` for
+    the rest.
     """
 
     name: str = "cpu"
     call: int = 20
     per_mac: int = 6
+    per_word: int = 3
     per_element: Mapping[str, int] = field(
         default_factory=lambda: {"convert_layout": 3, "pool": 3, "add": 16, "other": 6}
     )
 
     def cycles(self, workload: Workload, layouts: Sequence[Layout] = ()) -> int:
         """Predicted cycles of a kernel; ``layouts`` of its inputs and its output, none = row-major."""
-        del layouts
+        words = workload_copy(workload, layouts) if layouts else None
+        if words is not None:
+            return prod(words.stored) * self.per_word
         read = () if workload.kind == "slice" else workload.inputs  # of a slice only what is written
         elements = max(tensor.size for tensor in (*read, workload.output))
         each = self.per_element.get(workload.kind, self.per_element["other"])
@@ -243,6 +253,8 @@ class Target:
     headers: C headers of the run-time library. soc: makes the virtual SoC, if there is one; keyword arguments replace
     ``parameters`` of its devices. parameters: numbers and switches that ``--target NAME,PARAMETER=VALUE`` changes (see
     ``registry.GROUP``), with their values.
+    peak_macs: multiply-accumulates a cycle of its fastest exact array, 0 = not stated. limit: (convolutions, dense
+    layers and sums of a network, bytes of its inputs and outputs) -> cycles that measured ones are divided by.
     """
 
     name: str
@@ -257,6 +269,8 @@ class Target:
     headers: tuple[str, ...] = ()
     soc: Callable[..., Soc] | None = None
     parameters: Mapping[str, Setting] = field(default_factory=dict[str, Setting])
+    peak_macs: int = 0
+    limit: Callable[[Sequence[Workload], int], int] | None = None
 
     def memory(self, name: str) -> Memory:
         """The memory called ``name``; KeyError if there is none."""

@@ -65,6 +65,7 @@ class Workload:
     resident: operands (inputs, then the output) that lie whole in the engine's local memory, so that none of their
         bytes is moved; see :meth:`Engine.may_stay`.
     whole: in the workload of a tile that has resident operands: the shapes of all operands of the nest.
+    reversed_axes: along which a reverse turns the order of elements.
     """
 
     kind: str
@@ -85,6 +86,7 @@ class Workload:
     mapping: str = ""
     resident: frozenset[int] = frozenset()
     whole: tuple[tuple[int, ...], ...] = ()
+    reversed_axes: tuple[int, ...] = ()
 
     @property
     def kernel(self) -> tuple[int, int]:

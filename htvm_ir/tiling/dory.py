@@ -7,7 +7,8 @@ that trying channels and widths is the whole search.
 
 DORY leaves padding out of its geometry: a tile "of the whole height" ends some rows before the map does, and only if
 its input is the whole one it is completed. With stride 2 the input never is, and a sliver remains. Here a tile that
-was meant to be whole is whole. Nothing else is mended.
+was meant to be whole is whole; and a layer that fits, which DORY wants to cut but cannot, stays whole. Nothing else is
+mended.
 """
 
 from __future__ import annotations
@@ -120,15 +121,16 @@ def tile(layer: Layer, budget: Budget, heuristics: bool = True) -> Tile | None:
     (_, h, w), (k, oh, ow) = layer.input, layer.output
     if layer.kind == "add":
         return _add(layer, budget)
-    if _stays_whole(layer, budget):
-        return Tile(k, oh, ow, h, w)
+    whole = Tile(k, oh, ow, h, w)
+    if _fits(layer, budget) and not _is_always_cut(layer):
+        return whole
     objective = OBJECTIVES[layer.kind] if heuristics else BYTES_ONLY
     for whole_height, whole_width in ATTEMPTS[-1:] if layer.kind == "analog" else ATTEMPTS:
         search = _Search(layer, budget, whole_height, whole_width)
         found = max(search.tiles(), key=lambda t: (search.score(objective, *t), *(-size for size in t)), default=None)
         if found is not None:
             return search.completed(*found)
-    return None
+    return whole if _fits(layer, budget) else None
 
 
 def weight_bytes(layer: Layer, n: int) -> int:
@@ -155,15 +157,20 @@ def _add(layer: Layer, budget: Budget) -> Tile | None:
     return Tile(k, rows, ow, rows, ow) if rows else None
 
 
-def _stays_whole(layer: Layer, budget: Budget) -> bool:
+def _fits(layer: Layer, budget: Budget) -> bool:
+    """Whether the whole layer fits; its depthwise weights are not counted for all lanes."""
     (c, h, w), (k, oh, ow) = layer.input, layer.output
     taps = layer.kernel[0] * layer.kernel[1]
     weights = k * (taps + BIAS_BYTES) if layer.kind == "depthwise" else weight_bytes(layer, k)
-    fits = c * h * w + k * oh * ow <= budget.activations and weights <= budget.weights
-    is_vector = h == 1 or w == 1
+    return c * h * w + k * oh * ow <= budget.activations and weights <= budget.weights
+
+
+def _is_always_cut(layer: Layer) -> bool:
+    """Whether a layer is tiled whatever the memories hold."""
+    (c, h, w), k = layer.input, layer.output[0]
     if layer.kind == "analog" and (c > ANALOG_INPUTS or k > ANALOG_OUTPUTS):
-        return False
-    return fits and not (is_vector and k > DENSE_OUTPUTS)
+        return True
+    return (h == 1 or w == 1) and k > DENSE_OUTPUTS
 
 
 @dataclass(frozen=True)

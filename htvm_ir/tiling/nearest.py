@@ -11,14 +11,14 @@ from htvm_ir.tiling.problem import Infeasible, Point, Problem, infeasible
 def nearest(problem: Problem, wanted: Mapping[str, int]) -> Point | Infeasible:
     """Return the tile of the problem that is nearest to ``wanted``, sizes by dimension; absent ones are whole.
 
-    The first dimension counts most: of the tiles that fit, the one with the nearest size of it, then of the second,
-    and so on; of two equally near sizes the smaller.
+    Dimensions that are wanted whole count most, then the first of the problem: of the tiles that fit, the one with the
+    nearest size of that, then of the next, and so on; of two equally near sizes the smaller.
     """
-    names = [dimension.name for dimension in problem.dimensions]
+    goals = {d.name: wanted.get(d.name, d.extent) for d in problem.dimensions}
+    dimensions = sorted(problem.dimensions, key=lambda d: goals[d.name] < d.extent)
     ranked: list[list[int]] = []
-    for dimension in problem.dimensions:
-        goal = wanted.get(dimension.name, dimension.extent)
-        order = sorted((abs(size - goal), index) for index, size in enumerate(dimension.sizes))
+    for dimension in dimensions:
+        order = sorted((abs(size - goals[dimension.name]), index) for index, size in enumerate(dimension.sizes))
         ranked.append([index for _, index in order])
-    points = (dict(zip(names, indices, strict=True)) for indices in product(*ranked))
+    points = (dict(zip((d.name for d in dimensions), indices, strict=True)) for indices in product(*ranked))
     return next((point for point in points if problem.fits(point)), infeasible(problem))

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from htvm_ir.driver.compile import Compiled, Options, compile_model
+from htvm_ir.driver.plans import read_plan
 from htvm_ir.errors import HtvmError
 from htvm_ir.report import tables
 from htvm_ir.store import Store, default_folder, use
@@ -46,30 +47,6 @@ def _range(text: str) -> tuple[str, tuple[int, int]]:
     if found is None or int(found[2]) > int(found[3]):
         raise HtvmError(f"--input-range {text}: expected NAME=LO:HI with LO <= HI, as in input=-128:127")
     return found[1], (int(found[2]), int(found[3]))
-
-
-def read_plan(path: Path) -> dict[str, dict[str, int | str]]:
-    """Tile sizes and mappings by kernel from a JSON file.
-
-    Raises:
-        HtvmError: unreadable, or not of that form.
-    """
-    try:
-        plan = json.loads(path.read_text())
-    except (OSError, ValueError, RecursionError) as error:
-        raise HtvmError(f"{path}: not a readable JSON plan ({error})") from error
-    valid = isinstance(plan, dict) and all(
-        isinstance(entry, dict) and all(_is_choice(name, choice) for name, choice in entry.items())
-        for entry in plan.values()
-    )
-    if not valid:
-        raise HtvmError(f'{path}: expected {{"kernel": {{"dimension": tile size}}}}, as in {{"conv1": {{"y": 8}}}}')
-    return plan
-
-
-def _is_choice(name: str, choice: object) -> bool:
-    """Whether an entry of a plan is a tile size, or the name of a mapping."""
-    return isinstance(choice, str) if name == "mapping" else type(choice) is int and choice > 0
 
 
 def compile(arguments: argparse.Namespace) -> int:
@@ -212,6 +189,17 @@ def explain(arguments: argparse.Namespace) -> int:
         print(tables.reasons(report))
         print(tables.macs(report))
     return 0
+
+
+def bench(arguments: argparse.Namespace) -> int:
+    """``htvm bench``."""
+    if arguments.figures is not None:
+        from htvm_ir.tools.figures import figures
+
+        return figures(arguments)
+    from htvm_ir.tools.bench import bench as measure
+
+    return measure(arguments)
 
 
 def targets(arguments: argparse.Namespace) -> int:

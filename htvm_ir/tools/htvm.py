@@ -76,6 +76,13 @@ def parser() -> Parser:
     quantize.add_argument("-o", "--output", required=True, metavar="OUT.onnx", help="where to write the integer net")
     quantize.add_argument("--json", action="store_true", help="print one JSON object")
 
+    bench = commands.add_parser("bench", help="measure networks: CPU only and compiled, against the limit")
+    bench.add_argument("models", nargs="*", metavar="MODEL", help=".onnx files or zoo:NAME (default: MLPerf Tiny's)")
+    bench.add_argument("--target", default="diana", metavar="NAME[,PARAMETER=VALUE...]", help="default: diana")
+    bench.add_argument("--samples", type=_count, default=1, metavar="N", help="inputs to check on (default: 1)")
+    bench.add_argument("--figures", metavar="DIR", help="draw layers and a MODEL's time diagram as SVG instead")
+    bench.add_argument("--json", action="store_true", help="print one JSON object")
+
     targets = commands.add_parser("targets", help="what targets there are, or what one is made of")
     targets.add_argument("name", nargs="?", help="print this one's memories, engines and parameters")
     targets.add_argument("--json", action="store_true", help="print one JSON object")

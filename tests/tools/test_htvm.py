@@ -44,6 +44,8 @@ COMPILE_FIELDS: dict[str, Any] = {
             "macs": int,
             "cycles": int,
             "tile": (dict, type(None)),
+            "mapping": (str, type(None)),
+            "resident": list,
             "proven_optimal": (bool, type(None)),
         }
     ],
@@ -56,7 +58,9 @@ COMPILE_FIELDS: dict[str, Any] = {
     "inputs": [{"name": str, "shape": list, "dtype": str, "scale": float, "zero_point": int, "range": list}],
     "outputs": [{"name": str, "shape": list, "dtype": str, "scale": float, "zero_point": int}],
     "numerics": str,
+    "tiler": str,
     "approximated": list,
+    "orientation": dict,
     "weights_bytes": int,
     "code_bytes": (int, type(None)),
 }
@@ -234,6 +238,35 @@ def test_plan_is_obeyed(folder: Path, ran: dict[str, Any]) -> None:
     assert conv["tile"] == {"y": 2, "k": 16}
     assert found["engines"]["digital"]["jobs"] == ran["engines"]["digital"]["jobs"] + 2
     assert found["check"]["layer_mismatches"] == 0
+
+
+@pytest.mark.parametrize("tiler", ["optimal", "dory", "none"])
+def test_tiler(tiler: str, folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    found = report("compile", folder / "net.onnx", "--tiler", tiler, "-o", out)
+    assert found["tiler"] == json.loads((out / "report.json").read_text())["tiler"] == tiler
+    assert f"`--tiler {tiler}`" in (out / "README.md").read_text()
+    proven = {layer["proven_optimal"] for layer in found["layers"]}
+    assert proven == {None, tiler == "optimal"}
+    assert report("run", out, "--check", "--check-layers")["check"]["layer_mismatches"] == 0
+
+
+@pytest.mark.parametrize("tiler", ["optimal", "dory"])
+def test_reported_tiles_are_a_plan(tiler: str, folder: Path, tmp_path: Path) -> None:
+    """What a report says can be fed back, as it is or edited."""
+    plan, options = tmp_path / "plan.json", ("--tiler", tiler)
+    before = report("compile", folder / "net.onnx", *options)["layers"]
+    tiles = {layer["kernel"]: layer["tile"] for layer in before if layer["tile"]}
+    plan.write_text(json.dumps(tiles))
+    again = report("compile", folder / "net.onnx", *options, "--plan", plan)["layers"]
+    assert [(layer["tile"], layer["cycles"]) for layer in again] == [
+        (layer["tile"], layer["cycles"]) for layer in before
+    ]
+    tiles["digital_conv2d_1"]["y"] = 2
+    plan.write_text(json.dumps(tiles))
+    edited = report("run", folder / "net.onnx", *options, "--plan", plan, "--check", "--check-layers")
+    assert {layer["kernel"]: layer["tile"] for layer in edited["layers"] if layer["tile"]} == tiles
+    assert edited["check"]["layer_mismatches"] == 0
 
 
 def test_float_edge(folder: Path) -> None:

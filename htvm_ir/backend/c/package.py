@@ -7,12 +7,13 @@ from dataclasses import dataclass
 
 from xdsl.dialects.builtin import DictionaryAttr, IntegerAttr, MemRefType, ModuleOp, StringAttr
 from xdsl.dialects.func import FuncOp
+from xdsl.dialects.memref import ViewOp
 from xdsl.ir import Attribute
 
 from htvm_ir.backend.c.effects import written_arguments
 from htvm_ir.backend.c.header import interface_header, map_functions, one_line, run_function
 from htvm_ir.backend.c.names import Names, identifier
-from htvm_ir.backend.c.printer import FunctionPrinter
+from htvm_ir.backend.c.printer import WORD_TYPEDEF, FunctionPrinter
 from htvm_ir.backend.c.scope import CFile, module_target
 from htvm_ir.backend.c.signature import Boundary, Parameters, local_offset, parameters
 from htvm_ir.backend.c.tokens import is_token
@@ -119,6 +120,8 @@ class _Package:
             "// Right shifts of negative numbers are arithmetic, as every compiler for this target has them.",
             self._includes(f"{self.prefix}_kernels.h"),
         ]
+        if any(isinstance(op, ViewOp) for function in self.kernels for op in function.walk()):
+            head.append(WORD_TYPEDEF)
         return "\n\n".join([*head, *file.data, *texts]) + "\n"
 
     def _parameters(self, function: FuncOp) -> Parameters:

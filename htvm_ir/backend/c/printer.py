@@ -11,11 +11,12 @@ from contextlib import contextmanager
 from functools import singledispatchmethod
 
 from xdsl.dialects import arith, func, memref, scf
-from xdsl.dialects.builtin import DYNAMIC_INDEX, DenseArrayBase, FloatAttr, IntegerAttr, IntegerType, i1
+from xdsl.dialects.builtin import DYNAMIC_INDEX, DenseArrayBase, FloatAttr, IntegerAttr, IntegerType, i1, i32
 from xdsl.ir import Attribute, BlockArgument, Operation, SSAValue
 from xdsl.utils.hints import isa
 
 from htvm_ir.backend.c import engines
+from htvm_ir.backend.c.effects import is_written
 from htvm_ir.backend.c.names import KEYWORDS, Names
 from htvm_ir.backend.c.scope import CFile
 from htvm_ir.backend.c.signature import local_offset
@@ -46,6 +47,13 @@ UNSIGNED_OPERATORS: dict[type[Operation], str] = {
 }
 """Ops that C defines for unsigned operands only, or differently for signed ones."""
 
+WORD_TYPE = "word_t"
+WORD_TYPEDEF = (
+    "// Four bytes of a buffer, the first in the lowest bits; every buffer is aligned to them.\n"
+    f"typedef int32_t __attribute__((__may_alias__)) {WORD_TYPE};"
+)
+"""What a C file needs that views bytes as words: a plain ``int32_t`` must not alias them."""
+
 CHOICES: dict[type[Operation], str] = {arith.MaxSIOp: ">", arith.MinSIOp: "<"}
 COMPARISONS = ("==", "!=", "<", "<=", ">", ">=", "<", "<=", ">", ">=")
 """By arith.cmpi's predicate; from FIRST_UNSIGNED on of unsigned numbers."""
@@ -70,7 +78,7 @@ class FunctionPrinter:
         self.function = function.sym_name.data
         self.lines: list[str] = []
         self._indent = 1
-        self._names = Names((*KEYWORDS, *filter(None, arguments)), file.names)
+        self._names = Names((*KEYWORDS, WORD_TYPE, *filter(None, arguments)), file.names)
         self._texts: dict[SSAValue, str] = {}
         self._addresses: dict[SSAValue, int] = {}
         for index, (argument, text) in enumerate(zip(function.body.block.args, arguments, strict=True)):
@@ -191,6 +199,12 @@ class FunctionPrinter:
         if predicate >= FIRST_UNSIGNED:
             a, b = (f"(u{c_type(op.lhs.type)}){text}" for text in (a, b))
         self._define(op.result, f"{a} {COMPARISONS[predicate]} {b}")
+
+    @print_op.register
+    def _(self, op: arith.AddUIExtendedOp) -> None:
+        if op.overflow.first_use is not None:
+            raise self.fail(op, "C has no carry")
+        self._print_unsigned(op, "+")
 
     @print_op.register
     def _(self, op: arith.SelectOp) -> None:
@@ -314,11 +328,25 @@ class FunctionPrinter:
             self._texts[op.result] = f"({self.text(op.source)} + {elements})"
 
     @print_op.register
+    def _(self, op: memref.ViewOp) -> None:
+        start = op.byte_shift.owner
+        if memref_type(op.result).element_type != i32 or not (
+            isinstance(start, arith.ConstantOp) and isinstance(start.value, IntegerAttr) and start.value.value.data == 0
+        ):
+            raise self.fail(op, "bytes can be viewed as words of 32 bits only, from the first one on")
+        const = "" if is_written(op.result, self.file.module) else "const "
+        source, name = self.text(op.source), self._name(op.result, "words")
+        self.line(f"{const}{WORD_TYPE} *const {name} = ({const}{WORD_TYPE} *)({const}void *){source};")
+
+    @print_op.register
     def _(self, op: memref.ReinterpretCastOp) -> None:
         address = self.address(op.source)
-        if address is None:
-            raise self.fail(op, "only a buffer in a memory the CPU cannot address can be reinterpreted")
         (offset,) = op.static_offsets.get_values()
+        if address is None:
+            if offset:
+                raise self.fail(op, "a buffer that the CPU can address is reinterpreted from its start")
+            self._texts[op.result] = self.text(op.source)
+            return
         self._addresses[op.result] = address + int(offset) * element_bytes(memref_type(op.source).element_type)
 
     @print_op.register

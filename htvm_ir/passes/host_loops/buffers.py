@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from math import prod
 
 from xdsl.dialects import memref
@@ -13,18 +14,22 @@ from xdsl.dialects.builtin import (
     IntegerAttr,
     MemRefType,
     ModuleOp,
-    StridedLayoutAttr,
     StringAttr,
     UnitAttr,
+    i8,
+    i32,
     i64,
 )
-from xdsl.ir import Operation, SSAValue
+from xdsl.ir import Attribute, Operation, SSAValue
 from xdsl.traits import SymbolOpInterface
 
 from htvm_ir.errors import HtvmError
 from htvm_ir.passes.host_loops.arithmetic import Value
 from htvm_ir.passes.host_loops.emitter import Emitter
 from htvm_ir.targets.layout import Layout
+
+WORD = 4
+"""Bytes of a word."""
 
 
 def linear(emit: Emitter, index: Sequence[Value], extents: Sequence[int]) -> tuple[Value, int]:
@@ -40,10 +45,10 @@ def linear(emit: Emitter, index: Sequence[Value], extents: Sequence[int]) -> tup
 
 @dataclass(frozen=True)
 class Buffer:
-    """A memref that holds a tensor of ``shape`` in ``layout``.
+    """A memref that holds a tensor of ``shape`` in ``layout``; its axes may be split further than the tensor's.
 
     Raises:
-        HtvmError: the memref's shape is not the layout's stored shape.
+        HtvmError: the memref has not as many elements as the layout stores.
     """
 
     memref: SSAValue
@@ -53,20 +58,34 @@ class Buffer:
     def __post_init__(self) -> None:
         assert isinstance(self.memref.type, MemRefType)
         stored = self.layout.stored_shape(self.shape)
-        if self.memref.type.get_shape() != stored:
+        if prod(self.memref.type.get_shape()) != prod(stored):
             raise HtvmError(f"a tensor of {list(self.shape)} is stored as {list(stored)}, not as {self.memref.type}")
 
     @property
-    def is_view(self) -> bool:
-        """Whether the memref is a part of a larger one, with gaps between its rows."""
+    def has_gaps(self) -> bool:
+        """Whether the memref is a part of a larger one with something else between its rows."""
         assert isinstance(self.memref.type, MemRefType)
-        return isinstance(self.memref.type.layout, StridedLayoutAttr)
+        shape = self.memref.type.get_shape()
+        last = sum((n - 1) * stride for n, stride in zip(shape, self._strides, strict=True))
+        return last + 1 != prod(shape)
+
+    @property
+    def pitches(self) -> tuple[int, ...]:
+        """The extents of the stored axes in memory, where those of a view are not its own."""
+        if not self.has_gaps:
+            return self.layout.stored_shape(self.shape)
+        return (1, *(outer // inner for outer, inner in pairwise(self._strides)))
+
+    @property
+    def _strides(self) -> list[int]:
+        assert isinstance(self.memref.type, MemRefType)
+        return [stride or 0 for stride in self.memref.type.get_strides() or ()]
 
     @property
     def is_dense(self) -> bool:
         """Whether linear positions are row-major logical positions."""
         return (
-            not self.is_view
+            not self.has_gaps
             and self.layout.stored_shape(self.shape) == self.shape
             and self.layout.xor == 0
             and self._in_order
@@ -82,6 +101,10 @@ class Buffer:
         source = self.memref.type
         assert isinstance(source, MemRefType)
         rank = len(source.get_shape())
+        if self.has_gaps:
+            size = 1 + sum((n - 1) * stride for n, stride in zip(source.get_shape(), self._strides, strict=True))
+            whole = MemRefType(source.element_type, [size], memory_space=source.memory_space)
+            return emit.pure("whole", (self.memref,), lambda: self._whole(size, whole), self.memref.name_hint)
         if rank == 1:
             return self.memref
         flat = MemRefType(source.element_type, [prod(source.get_shape())], memory_space=source.memory_space)
@@ -94,14 +117,36 @@ class Buffer:
 
         return emit.pure("collapse", (self.memref,), collapse, self.memref.name_hint)
 
+    def _whole(self, size: int, type_: MemRefType[Attribute]) -> Operation:
+        """A view and what lies between its rows."""
+        return memref.ReinterpretCastOp.from_dynamic(self.memref, [0], [size], [1], type_)
+
+    @property
+    def has_words(self) -> bool:
+        """Whether rows along the innermost axis consist of whole words of signed bytes."""
+        assert isinstance(self.memref.type, MemRefType)
+        return self.memref.type.element_type == i8 and self.layout.stored_shape(self.shape)[-1] % WORD == 0
+
+    def words(self, emit: Emitter) -> SSAValue:
+        """The same memory as a memref of 32-bit words, the first byte of each in its lowest bits."""
+        flat = self.flat(emit)
+        assert isinstance(flat.type, MemRefType)
+        type_ = MemRefType(i32, [prod(flat.type.get_shape()) // WORD], memory_space=flat.type.memory_space)
+        start = emit.constant(0)
+        return emit.pure("words", (flat,), lambda: memref.ViewOp(flat, start, [], type_), "words")
+
+    def word(self, emit: Emitter, stored: Sequence[Value]) -> Value:
+        """The index of a word; ``stored`` is an index in stored order with the word of the row last."""
+        *outer, row = self.pitches
+        return emit.add(*linear(emit, stored, (*outer, row // WORD)), "at")
+
     def address(self, emit: Emitter, stored: Sequence[Value]) -> tuple[SSAValue, list[Value]]:
         """The memref and its indices for an index in stored order."""
-        if not self.layout.xor:
+        shape = self.layout.stored_shape(self.shape)
+        assert isinstance(self.memref.type, MemRefType)
+        if not self.layout.xor and self.memref.type.get_shape() == shape:
             return self.memref, list(stored)
-        if self.is_view:  # the permutation stays in the innermost row
-            base, step = emit.split(stored[-1])
-            return self.memref, [*stored[:-1], emit.xor(base, step, self.layout.xor, "at")]
-        position, distance = linear(emit, stored, self.layout.stored_shape(self.shape))
+        position, distance = linear(emit, stored, self.pitches)
         return self.flat(emit), [emit.xor(position, distance, self.layout.xor, "at")]
 
     def load(self, emit: Emitter, index: Sequence[Value], hint: str) -> SSAValue:

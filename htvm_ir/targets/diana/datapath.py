@@ -227,8 +227,8 @@ def _weight_faults(i: DigitalInstruction, streamed: int, parameters: Parameters)
         yield (f"{streamed} bytes of weights exceed the weight memory of {parameters.weight_memory_bytes}")
     if i.mode == Mode.ADD:
         return
-    if i.weights % LANES:
-        yield f"weight offset {i.weights} is not a multiple of {LANES}"
+    if i.weights % parameters.weight_alignment:
+        yield f"weight offset {i.weights} is not a multiple of {parameters.weight_alignment}"
     needed = i.weights + weight_bytes(i)
     if needed > streamed:
         yield f"the weight stream has {streamed} bytes, the job needs {needed}"

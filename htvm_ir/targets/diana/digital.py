@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from htvm_ir.targets.diana import costs, datapath, packing
+from htvm_ir.targets.diana import costs, datapath, diagonal, packing
 from htvm_ir.targets.diana.baseline import digital_layer
 from htvm_ir.targets.diana.instruction import LANES, DigitalInstruction, program
 from htvm_ir.targets.diana.packing import round_up
@@ -29,8 +29,11 @@ from htvm_ir.tiling.problem import Problem
 OX_LAYOUT = Layout((0, 1, 2, 3), (1, 1, 1, LANES), xor=3)
 """Feature maps: CHW, rows padded to 16 bytes, every word reversed (HTVM's and DORY's layout)."""
 
-VECTOR_LAYOUT = Layout((0, 1), (1, LANES), xor=3)
-"""Vectors: padded to 16 bytes, every word reversed."""
+VECTOR_LAYOUT = Layout((0, 1), (1, LANES))
+"""Vectors: padded to 16 bytes, in the order of a C array, so that the CPU need not reverse them at the network's edges.
+
+The array still reverses words; the packed weights make up for it. A sum does not care.
+"""
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,9 @@ class Digital(Engine):
     def match(self, workload: Workload) -> str | None:
         return next(self._refusals(workload), None)
 
+    def mappings(self, workload: Workload) -> tuple[str, ...]:
+        return ("channels", *diagonal.mappings(workload)) if workload.is_depthwise else ("",)
+
     def layouts(self, workload: Workload) -> tuple[Layout, ...]:
         tensors = (*workload.inputs, workload.output)
         return tuple(OX_LAYOUT if len(t.shape) == 4 else VECTOR_LAYOUT for t in tensors)
@@ -63,7 +69,9 @@ class Digital(Engine):
         channels = weights.shape[0]
         bias = np.zeros(channels, np.int32) if workload.bias is None else workload.bias.astype(np.int32)
         if workload.kind == "dense":
-            data = packing.pack_dense(weights, bias)
+            data = packing.pack_dense(*packing.for_plain_vectors(weights, bias))
+        elif (lanes := diagonal.lanes_of(workload)) is not None:
+            data = packing.pack_diagonal(weights, bias, lanes)
         elif workload.is_depthwise:
             data = packing.pack_depthwise(weights, bias)
         else:
@@ -74,6 +82,8 @@ class Digital(Engine):
         if workload.weights is None:
             return 0, 0
         start, size = tile.get("k", (0, workload.output.shape[1]))
+        if (lanes := diagonal.lanes_of(workload)) is not None:
+            return diagonal.packed_range(start, size, lanes, workload.kernel)
         if workload.is_depthwise:
             group = packing.depthwise_group_bytes(*workload.kernel)
             groups = -(-size // packing.DEPTHWISE_GROUP)
@@ -84,7 +94,9 @@ class Digital(Engine):
     def local_bytes(self, workload: Workload) -> tuple[int, ...]:
         out = workload.output.shape
         channels = out[1]
-        if workload.is_depthwise:
+        if (lanes := diagonal.lanes_of(workload)) is not None:
+            channels = diagonal.written_planes(channels, lanes)
+        elif workload.is_depthwise:
             channels += LANES - 1  # lanes 1 to 15 write the planes behind
         elif workload.kind == "conv2d":
             channels = round_up(channels, LANES)
@@ -110,6 +122,8 @@ class Digital(Engine):
         fields |= {"ox": round_up(out[3], LANES) // LANES, "oy": out[2], "hidden": stored - source[3]}
         bottom = max(0, (out[2] - 1) * stride + fy - top - source[2])
         fields |= {"pad_top": top, "pad_left": left, "pad_bottom": bottom}
+        if (lanes := diagonal.lanes_of(workload)) is not None:
+            return Job("blocks", {"channels": source[1], "lanes": lanes, **fields})
         if workload.is_depthwise:
             return Job("depthwise", {"channels": source[1], **fields})
         plane = _out_plane(workload)
@@ -118,6 +132,13 @@ class Digital(Engine):
 
     def cycles(self, job: Job) -> int:
         instruction = self._instruction(job, (0, 0), 0)
+        if job.kernel == "blocks":
+            streamed = diagonal.streamed_bytes(job["lanes"], (job["fy"], job["fx"]))
+            return sum(
+                costs.weight_stream_cycles(streamed, self.parameters)
+                + sum(costs.compute_cycles(entry, self.parameters) for entry in entries)
+                for _, entries in diagonal.triggers(instruction, job["channels"])
+            )
         streamed = self._streamed(job)
         one = costs.compute_cycles(instruction, self.parameters)
         one += costs.weight_stream_cycles(streamed, self.parameters)
@@ -135,12 +156,23 @@ class Digital(Engine):
         if job.kernel == "depthwise":
             for channel in range(job["channels"]):
                 _execute(l1, *_channel_job(first, channel, weights))
+        elif job.kernel == "blocks":
+            streamed = diagonal.streamed_bytes(job["lanes"], (job["fy"], job["fx"]))
+            for start, entries in diagonal.triggers(first, job["channels"]):
+                for entry in entries:
+                    _execute(l1, entry, weights[start : start + streamed])
         else:
             _execute(l1, first, weights)
         output[...] = l1[addresses[-1] :]
 
+    def overwrites(self, job: Job) -> frozenset[int]:
+        return frozenset((0, 1)) if job.kernel == "add" else frozenset()  # it sums element by element
+
     def call(self, job: Job, inputs: Sequence[int], output: int, constants: str) -> Call:
-        words = Data(program([self._instruction(job, inputs, output)]), self.constants)
+        instruction = self._instruction(job, inputs, output)
+        if job.kernel == "blocks":  # the driver makes a list of its own from this entry
+            return Call("diana_digital_blocks", (Data(instruction.words(), self.constants), constants, job["channels"]))
+        words = Data(program([instruction]), self.constants)
         if job.kernel == "add":
             return Call("diana_digital_add", (words,))
         if job.kernel == "depthwise":
@@ -174,12 +206,13 @@ class Digital(Engine):
             return DigitalInstruction.dense(
                 input=inputs[0], output=output, c=job["c"], k=job["k"], shift=shift, relu=relu
             )
-        one_channel = job.kernel == "depthwise"
+        one_channel, blocks = job.kernel == "depthwise", job.kernel == "blocks"
+        c = job["lanes"] if blocks else 1 if one_channel else job["c"]
         return DigitalInstruction.conv(
             input=inputs[0],
             output=output,
-            c=1 if one_channel else job["c"],
-            k=1 if one_channel else job["k"],
+            c=c,
+            k=1 if one_channel or blocks else job["k"],
             **{n: job[n] for n in ("cx", "cy", "fx", "fy", "ox", "oy", "stride")},
             **{n: job[n] for n in ("pad_left", "pad_top", "pad_bottom")},
             shift=shift,

@@ -43,6 +43,16 @@ def depthwise_group_bytes(fy: int, fx: int) -> int:
     return LANES * (fy * fx + BIAS_PLANES)
 
 
+def diagonal_block_bytes(lanes: int, fy: int, fx: int) -> int:
+    """Bytes of 16 channels of a depthwise layer as diagonal blocks of `lanes` channels."""
+    return conv_block_bytes(lanes, fy, fx)
+
+
+def diagonal_tail(lanes: int) -> int:
+    """Bytes that the job of a block's last channels reads past its end: it starts as many into it."""
+    return LANES - lanes
+
+
 def dense_block_bytes(c: int) -> int:
     """Bytes of the weights and biases of 16 outputs with `c` inputs (padded to 16)."""
     return LANES * (round_up(c, LANES) + LANES)
@@ -92,6 +102,37 @@ def unpack_depthwise(data: bytes, c: int, fy: int, fx: int) -> tuple[Int8, Int32
     w = np.ascontiguousarray(image[..., :taps]).view(np.int8)
     b = np.ascontiguousarray(image[..., taps:]).view("<i4")
     return w.reshape(-1, 1, fy, fx)[:c], b.reshape(-1)[:c].astype(np.int32)
+
+
+def pack_diagonal(weights: Int8, bias: Int32, lanes: int) -> bytes:
+    """Depthwise weights `[C, 1, FY, FX]` and biases `[C]` for jobs of `lanes` (4, 8, 16) channels.
+
+    A job is an ordinary convolution of that many input channels, whose weights lie on the diagonal: each row has one
+    for each job of 16 channels, the jobs `lanes` bytes apart. The bias follows a job's own last row, so a last job of
+    fewer channels has it earlier. Lanes from `lanes` on read the weights of other jobs: they compute nothing useful.
+    """
+    channels, taps = len(weights), weights[0].size
+    image = np.zeros((-(-channels // LANES), lanes * taps + BIAS_PLANES, LANES), np.uint8)
+    values = weights.reshape(channels, taps).view(np.uint8)
+    biases = _bias_bytes(bias).reshape(channels, BIAS_PLANES)
+    for channel in range(channels):
+        first = channel // lanes * lanes
+        lane, rows = channel - first, min(lanes, channels - first) * taps
+        byte = first % LANES + REVERSED[lane]
+        block = image[channel // LANES]
+        block[lane * taps : (lane + 1) * taps, byte] = values[channel]
+        block[rows : rows + BIAS_PLANES, byte] = biases[channel]
+    return image.tobytes() + bytes(diagonal_tail(lanes))
+
+
+def for_plain_vectors(weights: Int8, bias: Int32) -> tuple[Int8, Int32]:
+    """Weights `[K, C]` and biases `[K]` of the same layer on vectors whose words are not reversed.
+
+    What the core takes for input `c` is then input `c ^ 3`, and what it writes as output `k` must be output `k ^ 3`.
+    """
+    reversed_inputs = reverse_words(_pad(weights, {0: LANES, 1: LANES}))
+    outputs = np.arange(len(reversed_inputs)) ^ 3
+    return reversed_inputs[outputs], _pad(bias, {0: LANES})[outputs]
 
 
 def pack_dense(weights: Int8, bias: Int32) -> bytes:

@@ -27,6 +27,8 @@ class Parameters:
     row_bytes: int = 16
     # DORY: 64 KiB (Diana_TVM plans with 64000); a limit for one trigger, dense included.
     weight_memory_bytes: int = 64 * 1024
+    # Of an entry's offset in the weight memory (model choice): depthwise streams start 4 bytes apart, too.
+    weight_alignment: int = 4
 
     # HTVM since 2023, ODiMO and PLiNIO: 260 MHz. DORY says 100 MHz.
     clock_hz: int = 260_000_000

@@ -6,7 +6,7 @@ in front of strides and 7x7 kernels, asymmetric padding, layers that only the CP
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from itertools import product
@@ -22,6 +22,7 @@ from xdsl.dialects.builtin import ModuleOp
 
 from htvm_ir.dialects.accel import CPU, kernels
 from htvm_ir.frontends.onnx import import_model
+from htvm_ir.passes.mappings import constants_cost, variants
 from htvm_ir.passes.pipeline import pass_class, run_passes
 from htvm_ir.passes.set_target import SetTarget
 from htvm_ir.passes.workloads import block_workload, module_target
@@ -37,6 +38,9 @@ Shape = tuple[int, ...]
 KERNELS = (1, 1, 3, 3, 5, 7)
 MAX_WORK = 150_000
 """Products a layer may need: the CPU kernels and the emulator are slow."""
+
+Plan = dict[str, int | str]
+"""Tile sizes in the order of the loops, and ``mapping``, if it is not the usual one."""
 
 MAX_JOBS = 40
 """Tiles a forced plan may have; every one of them is code."""
@@ -259,9 +263,11 @@ def random_network(seed: int, layers: int = 10) -> tuple[RandomNet, str]:
 
 @dataclass(frozen=True)
 class Planned:
-    """The tiling problem of one kernel, and how to ask it about a plan."""
+    """The tiling problem of one kernel under one mapping, what its constants count, and how to ask it about a plan."""
 
     problem: Problem
+    mapping: str = ""
+    constants: float = 0.0
 
     def points(self) -> Iterator[dict[str, int]]:
         """Every tile that fits, in indices of the candidates."""
@@ -270,16 +276,18 @@ class Planned:
             if self.problem.fits(point := dict(zip(names, indices, strict=True))):
                 yield point
 
-    def plan(self, point: dict[str, int], order: Sequence[str]) -> dict[str, int]:
-        """A point as the compiler takes it: sizes in the order of the loops."""
-        return {name: self.problem.sizes(point)[name] for name in order}
+    def plan(self, point: dict[str, int], order: Sequence[str]) -> Plan:
+        """A point as the compiler takes it: the mapping, and sizes in the order of the loops."""
+        sizes = {name: self.problem.sizes(point)[name] for name in order}
+        return {"mapping": self.mapping, **sizes} if self.mapping else dict(sizes)
 
-    def latency(self, plan: Mapping[str, int]) -> int:
+    def latency(self, plan: Plan) -> int:
         """Predicted cycles of a plan."""
-        point = {d.name: d.sizes.index(plan[d.name]) for d in self.problem.dimensions}
-        return self.problem.latency(point, tuple(plan))
+        sizes = {name: size for name, size in plan.items() if isinstance(size, int)}
+        point = {d.name: d.sizes.index(sizes[d.name]) for d in self.problem.dimensions}
+        return self.problem.latency(point, tuple(sizes))
 
-    def draw(self, random: np.random.Generator) -> dict[str, int]:
+    def draw(self, random: np.random.Generator) -> Plan:
         """A legal plan of at most MAX_JOBS tiles, mostly finer than the solver would choose."""
         legal = [point for point in self.points() if self._tiles(point) <= MAX_JOBS]
         order = self.problem.orders[random.integers(len(self.problem.orders))]
@@ -289,25 +297,32 @@ class Planned:
         return prod(dimension.counts()[point[dimension.name]] for dimension in self.problem.dimensions)
 
 
-def slow_cpu() -> AbstractContextManager[object]:
-    """DIANA with a CPU that is never chosen where an engine takes an op: the arrays are what is to be tested."""
-    slow = replace(diana(), host=Host(per_mac=1000, per_element={"convert_layout": 1, "other": 1000}))
+def slow_cpu(**changes: Any) -> AbstractContextManager[object]:
+    """DIANA with a CPU that is never chosen where an engine takes an op: the arrays are what is to be tested.
+
+    changes: to DIANA's parameters.
+    """
+    slow = replace(diana(**changes), host=Host(per_mac=1000, per_element={"convert_layout": 1, "other": 1000}))
     return patch.object(registry, "load_target", return_value=slow)
 
 
 def dispatched(model: onnx.ModelProto) -> ModuleOp:
     """A model on DIANA up to the decision which engine computes what, with a CPU too slow to be chosen."""
-    names = ("fold-constants", "fold-dead-channels", "fuse-requant", "legalize-convs", "dispatch")
+    names = ("fold-constants", "fold-dead-channels", "fuse-requant", "legalize-convs", "orient-maps", "dispatch")
     with slow_cpu():
         return run_passes(import_model(model), [SetTarget(), *(pass_class(name)() for name in names)])
 
 
-def planned(model: onnx.ModelProto) -> dict[str, Planned]:
-    """The tiling problem of every kernel on an engine."""
+def planned(model: onnx.ModelProto) -> dict[str, list[Planned]]:
+    """The tiling problems of every kernel on an engine, one for each mapping."""
     module = dispatched(model)
     target = module_target(module)
-    found = {kernel.kernel.data: kernel for kernel in kernels(module) if kernel.engine_name != CPU}
-    return {
-        name: Planned(target.engine(kernel.engine_name).problem(block_workload(kernel.body.block), target))
-        for name, kernel in found.items()
-    }
+    found: dict[str, list[Planned]] = {}
+    for kernel in kernels(module):
+        if kernel.engine_name != CPU:
+            engine = target.engine(kernel.engine_name)
+            mapped = variants(engine, block_workload(kernel.body.block))
+            found[kernel.kernel.data] = [
+                Planned(engine.problem(w, target), w.mapping, constants_cost(engine, w, target)) for w in mapped
+            ]
+    return found

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from htvm_ir import arithmetic
-from htvm_ir.targets.diana import costs, packing
+from htvm_ir.targets.diana import costs, diagonal, packing
 from htvm_ir.targets.diana.digital import OX_LAYOUT, VECTOR_LAYOUT, Digital
 from htvm_ir.targets.diana.instruction import STOP, DigitalInstruction, Mode
 from htvm_ir.targets.diana.parameters import DIANA
@@ -182,6 +182,7 @@ def workloads(draw: st.DrawFn) -> Workload:
         stride = draw(st.sampled_from([1, 2]))
         options: dict[str, Any] = {"strides": (stride, stride), "pads": (top, left, bottom, right), "groups": groups}
         workload = conv(c, (h, w), k, (fy, fx), seed=seed, **options)
+        workload = replace(workload, mapping=draw(st.sampled_from(ENGINE.mappings(workload))))
     return with_requant(workload, shift=(shift,), lo=draw(st.sampled_from([-128, 0])))
 
 
@@ -275,14 +276,20 @@ def test_the_constants_of_a_tile_are_a_range_of_those_of_the_whole(workload: Wor
             continue  # a tile of one channel is an ordinary convolution; the problem does not offer it
         start, size = ENGINE.packed_range(workload, tile)
         own = ENGINE.pack(part)
-        tail = packing.DEPTHWISE_TAIL if workload.is_depthwise else 0  # belongs to the next group, or is zero
+        tails = {"channels": packing.DEPTHWISE_TAIL, "blocks4": 12, "blocks8": 8}
+        tail = tails.get(workload.mapping, 0)  # belongs to the next group, or is zero
         assert size == own.size
         np.testing.assert_array_equal(packed[start : start + size - tail], own[: own.size - tail])
 
 
 def decode(data: Data) -> DigitalInstruction:
-    """The one work entry of a program, which ends with the stop entry and lies where the core can fetch it."""
+    """The one work entry of a program, which ends with the stop entry and lies where the core can fetch it.
+
+    The entry of diagonal blocks is alone: the driver makes a program of it.
+    """
     assert data.memory == "L2"
+    if len(data.words) == 32:
+        return DigitalInstruction.from_words(data.words)
     assert len(data.words) == 64
     assert DigitalInstruction.from_words(data.words[32:]) == STOP
     return DigitalInstruction.from_words(data.words[:32])
@@ -303,6 +310,7 @@ def test_call_of_a_convolution():
 
 def test_call_of_a_depthwise_convolution():
     workload = with_requant(conv(c=6, size=(7, 17), k=6, groups=6), lo=0)
+    assert ENGINE.mappings(workload) == ("channels", "blocks8", "blocks4")
     call = ENGINE.call(ENGINE.job(workload), [0], 2048, "weights")
     program, *rest = call.arguments
     assert call.function == "diana_digital_depthwise"
@@ -310,6 +318,28 @@ def test_call_of_a_depthwise_convolution():
     assert isinstance(program, Data)
     entry = decode(program)
     assert (entry.c, entry.k, entry.activation, entry.pad_bottom, entry.hidden_columns) == (1, 1, 1, 1, 15)
+
+
+def test_diagonal_blocks():
+    """35 channels in jobs of 8: two lists of two jobs, and one of one job of three channels."""
+    workload = replace(conv(c=35, size=(7, 17), k=35, groups=35), mapping="blocks8")
+    job = ENGINE.job(workload)
+    call = ENGINE.call(job, [0], 8192, "weights")
+    program, *rest = call.arguments
+    assert (call.function, rest) == ("diana_digital_blocks", ["weights", 35])
+    assert isinstance(program, Data)
+    entry = decode(program)
+    assert (entry.c, entry.k, entry.weights, entry.input, entry.output) == (8, 1, 0, 0, 8192)
+    block = 16 * (8 * 9 + 4)
+    assert [(start, [e.c for e in entries]) for start, entries in diagonal.triggers(entry, 35)] == [
+        (0, [8, 8]),
+        (block, [8, 8]),
+        (2 * block, [3]),
+    ]
+    (_, (_, second)), *_ = diagonal.triggers(entry, 35)
+    assert second == replace(entry, weights=8, input=8 * 7 * 32, output=8192 + 8 * 7 * 32)
+    compute = 4 * costs.compute_cycles(entry) + costs.compute_cycles(replace(entry, c=3))
+    assert ENGINE.cycles(job) == compute + 3 * costs.weight_stream_cycles(block + 8)
 
 
 def test_calls_of_vectors():
@@ -342,6 +372,8 @@ def test_programs_decode_to_valid_jobs(workload: Workload):
     entry = decode(program)
     assert (entry.input, entry.output) == (1024, 8192)
     assert entry.mode == {"conv2d": Mode.CONV, "dense": Mode.DENSE, "add": Mode.ADD}[workload.kind]
+    if call.function == "diana_digital_blocks":
+        return
     one = costs.compute_cycles(entry) + costs.weight_stream_cycles(costs.weight_bytes(entry))
     assert ENGINE.cycles(job) == one * (workload.output.shape[1] if workload.is_depthwise else 1)
 
@@ -349,7 +381,9 @@ def test_programs_decode_to_valid_jobs(workload: Workload):
 def test_local_bytes_hold_what_a_job_writes():
     """All 16 lanes of the last block, and of a depthwise job the planes behind the last channel."""
     plane = 8 * 16
-    for workload, planes in ((conv(k=17), 32), (conv(c=5, k=5, groups=5), 5 + 15), (SUM, 4)):
+    depthwise = conv(c=5, k=5, groups=5)
+    blocks = replace(depthwise, mapping="blocks4")
+    for workload, planes in ((conv(k=17), 32), (depthwise, 5 + 15), (blocks, 4 + 16), (SUM, 4)):
         *_, written = ENGINE.local_bytes(workload)
         assert planes * plane <= written <= planes * plane + 2 * DIANA.dma_granule
     assert prod(ENGINE.local_bytes(dense(c=33, k=17))) == (64 + 32) * (32 + 32)

@@ -102,18 +102,36 @@ def conv_case(c: int, k: int, fy: int, fx: int, h: int, w: int, stride: int = 1,
 
 def depthwise_case(c: int, f: int, h: int, w: int, stride: int = 1, relu: bool = False) -> Case:
     """A depthwise convolution with padding like that of `conv_case`; one job a channel."""
-    name = f"depthwise_{c}_{f}x{f}_{h}x{w}_{stride}"
-    x, weights, bias = noise(1, c, h, w), noise(3, c, 1, f, f), noise(2, c, limit=3000)
-    image = packing.pack_depthwise(weights.astype(np.int8), bias.astype(np.int32))
-    case = Case(name, "", {"in": stored_with_noise(x), "weights": image}, PLANES, x)
+    case, weights, bias, entry = depthwise(f"depthwise_{c}_{f}x{f}_{h}x{w}_{stride}", (c, h, w), f, stride, relu)
+    case.arrays["weights"] = packing.pack_depthwise(weights, bias)
+    planes = f"{c}, {f * f}, {entry.size_channel}, {entry.output_channel_size}"
+    start = f"diana_digital_depthwise((const uint32_t *){case.name}_program, {case.name}_weights, {planes})"
+    case.code = move_in(case, "in", 0) + start + "; diana_digital_wait();\n" + move_out(case)
+    return case
+
+
+def blocks_case(c: int, lanes: int, f: int, h: int, w: int, stride: int = 1, relu: bool = False) -> Case:
+    """The same in diagonal blocks."""
+    case, weights, bias, entry = depthwise(f"blocks{lanes}_{c}_{f}x{f}_{h}x{w}", (c, h, w), f, stride, relu)
+    case.arrays["weights"] = packing.pack_diagonal(weights, bias, lanes)
+    case.arrays["program"] = words(replace(entry, c=lanes))
+    start = f"diana_digital_blocks((const uint32_t *){case.name}_program, {case.name}_weights, {c})"
+    case.code = move_in(case, "in", 0) + start + "; diana_digital_wait();\n" + move_out(case)
+    return case
+
+
+def depthwise(
+    name: str, shape: tuple[int, int, int], f: int, stride: int, relu: bool
+) -> tuple[Case, packing.Int8, packing.Int32, DigitalInstruction]:
+    """A case without weights and code, its weights and biases, and the job of its first channel."""
+    c = shape[0]
+    x, weights, bias = noise(1, *shape), noise(3, c, 1, f, f), noise(2, c, limit=3000)
+    case = Case(name, "", {"in": stored_with_noise(x)}, PLANES, x)
     diagonal = np.zeros((c, c, f, f), np.int64)
     diagonal[np.arange(c), np.arange(c)] = weights[:, 0]
     entry = geometry(case, x, diagonal, bias, stride, relu, 5)
     case.arrays["program"] = words(entry)
-    planes = f"{c}, {f * f}, {entry.size_channel}, {entry.output_channel_size}"
-    start = f"diana_digital_depthwise((const uint32_t *){name}_program, {name}_weights, {planes})"
-    case.code = move_in(case, "in", 0) + start + "; diana_digital_wait();\n" + move_out(case)
-    return case
+    return case, weights.astype(np.int8), bias.astype(np.int32), entry
 
 
 def geometry(case: Case, x: Int, w: Int, bias: Int, stride: int, relu: bool, shift: int) -> DigitalInstruction:
@@ -210,6 +228,10 @@ CASES = [
     depthwise_case(8, 3, 6, 32),
     depthwise_case(6, 3, 25, 5, relu=True),
     depthwise_case(16, 3, 8, 16, stride=2),
+    blocks_case(6, 8, 3, 5, 7, relu=True),
+    blocks_case(21, 4, 3, 6, 20),
+    blocks_case(35, 8, 5, 8, 9, stride=2),
+    blocks_case(33, 16, 3, 4, 16),
     dense_case(64, 16, (16,)),
     dense_case(640, 128, (96, 32)),
     add_case(),

@@ -60,6 +60,19 @@ def test_depthwise_example():
     assert len(image) == 2 * group + 12
 
 
+def test_diagonal_example():
+    """Channel 22 is lane 2 of the second job of 4 channels in the second block; channel 24 is alone in the third."""
+    weights, bias = np.zeros((25, 1, 3, 3), np.int8), np.zeros(25, np.int32)
+    weights[22, 0, 2, 1] = weights[24, 0, 1, 0] = 7
+    bias[22] = bias[24] = BIAS
+    image = packing.pack_diagonal(weights, bias, 4)
+    block = packing.diagonal_block_bytes(4, 3, 3)
+    assert (block, len(image)) == (16 * 40, 2 * block + 12)
+    assert positions(image, 7) == [block + 3 * 16 + 8 + 3, block + (2 * 9 + 7) * 16 + 4 + 1]
+    assert [image[block + (36 + b) * 16 + 4 + 1] for b in range(4)] == [0x78, 0x56, 0x34, 0x12]
+    assert [image[block + (9 + b) * 16 + 8 + 3] for b in range(4)] == [0x78, 0x56, 0x34, 0x12]
+
+
 def test_dense_example():
     weights, bias = np.zeros((16, 32), np.int8), np.zeros(16, np.int32)
     weights[3, 18] = 7
@@ -129,3 +142,13 @@ def test_missing_channels_are_zero(pack: object):
     weights, bias = random_operands(1, 5, 1, 3, 3)
     padded = np.pad(weights, ((0, 3), (0, 0), (0, 0), (0, 0))), np.pad(bias, (0, 3))
     assert pack(weights, bias) == pack(*padded)
+
+
+def test_weights_for_plain_vectors_undo_the_reversal_of_words():
+    weights, bias = np.arange(15, dtype=np.int8).reshape(3, 5), np.array([7, 8, 9], np.int32)
+    moved, offsets = packing.for_plain_vectors(weights, bias)
+    assert moved.shape == (16, 16)
+    for k in range(16):
+        for c in range(16):
+            assert moved[k ^ 3, c ^ 3] == (weights[k, c] if k < 3 and c < 5 else 0)
+        assert offsets[k ^ 3] == (bias[k] if k < 3 else 0)

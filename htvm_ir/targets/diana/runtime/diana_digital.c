@@ -23,7 +23,9 @@ enum {
 
 enum { OP_COMPUTE = 0, OP_L1_TO_L2 = 1, OP_L2_TO_L1 = 2 };
 enum { ROW_BYTES = 16, GRANULE = 32, INSTRUCTION_WORDS = 32, PROGRAM_WORDS = 64, CONFIG = 16 };
-enum { WORD_INPUT = 2, WORD_OUTPUT = 3, WORD_STOP = 18 };
+enum { MODE_CONV = 1, WORD_MODE = 0, WORD_WEIGHTS = 1, WORD_INPUT = 2, WORD_OUTPUT = 3, WORD_C = 4 };
+enum { WORD_IN_PLANE = 9, WORD_FX = 10, WORD_FY = 11, WORD_OUT_PLANE = 16, WORD_STOP = 18, USED_WORDS = 28 };
+enum { LANES = 16, MOST_BLOCKS = 4, LIST_WORDS = (MOST_BLOCKS + 1) * INSTRUCTION_WORDS };
 
 /* The published driver's configurations; what the words mean is not known. */
 static const uint32_t conv_config[CONFIG] DIANA_L2_SHARED_CONST = {0x800, 0xF};
@@ -32,6 +34,14 @@ static const uint32_t plain_config[CONFIG] DIANA_L2_SHARED_CONST = {0};
 /* The program of the depthwise job in flight; its second instruction is the stop entry. */
 static uint32_t channel_program[PROGRAM_WORDS] DIANA_L2_SHARED = {
     [INSTRUCTION_WORDS + WORD_STOP] = 1};
+
+/* The blocks of the trigger in flight, and a stop entry. */
+static uint32_t block_list[LIST_WORDS] DIANA_L2_SHARED = {
+    [WORD_MODE] = MODE_CONV,
+    [INSTRUCTION_WORDS + WORD_MODE] = MODE_CONV,
+    [2 * INSTRUCTION_WORDS + WORD_MODE] = MODE_CONV,
+    [3 * INSTRUCTION_WORDS + WORD_MODE] = MODE_CONV,
+    [4 * INSTRUCTION_WORDS + WORD_STOP] = 1};
 
 static inline void set(uint32_t offset, uint32_t value)
 {
@@ -172,5 +182,70 @@ void diana_digital_depthwise(const uint32_t *program, const void *weights, uint3
         diana_digital_wait();
         channel_program[WORD_INPUT] = input;
         channel_program[WORD_OUTPUT] = output;
+    }
+}
+
+/* Copy an entry for each block of a trigger; block i uses the weights of the lanes from `lanes * i` on. */
+static inline void copy_blocks(const uint32_t *entry, uint32_t lanes)
+{
+    uint32_t *block = block_list;
+
+    for (uint32_t first = 0; first < LANES; first += lanes) {
+        block[WORD_WEIGHTS] = first;
+        for (uint32_t i = WORD_C; i < USED_WORDS; i += 4) {
+            const uint32_t a = entry[i], b = entry[i + 1], c = entry[i + 2], d = entry[i + 3];
+
+            block[i] = a; /* four loads, then four stores: no load is waited for */
+            block[i + 1] = b;
+            block[i + 2] = c;
+            block[i + 3] = d;
+        }
+        block += INSTRUCTION_WORDS;
+    }
+    block[WORD_STOP] = 1;
+}
+
+void diana_digital_blocks(const uint32_t *entry, const void *weights, uint32_t channels)
+{
+    const uint32_t lanes = entry[WORD_C];
+    const uint32_t in_step = lanes * entry[WORD_IN_PLANE];
+    const uint32_t out_step = lanes * entry[WORD_OUT_PLANE];
+    const uint32_t bytes = LANES * (lanes * entry[WORD_FX] * entry[WORD_FY] + 4);
+    uint32_t input = entry[WORD_INPUT];
+    uint32_t output = entry[WORD_OUTPUT];
+    uint32_t weight = address_of(weights);
+
+    copy_blocks(entry, lanes);
+    prepare(conv_config, block_list);
+    set(IM_WORDS, LIST_WORDS);
+    set(WT_CONV_WORDS, (bytes + LANES - lanes) / 4);
+    for (;;) {
+        uint32_t *block = block_list;
+
+        for (uint32_t left = LANES;;) {
+            block[WORD_INPUT] = input;
+            block[WORD_OUTPUT] = output;
+            if (channels <= lanes) {
+                block[WORD_C] = channels;
+                block[INSTRUCTION_WORDS + WORD_STOP] = 1;
+                channels = 0;
+                break;
+            }
+            input += in_step;
+            output += out_step;
+            channels -= lanes;
+            left -= lanes;
+            if (left == 0) {
+                break;
+            }
+            block += INSTRUCTION_WORDS;
+        }
+        set(WT_CONV_ADDR, weight);
+        start();
+        if (channels == 0) {
+            return;
+        }
+        weight += bytes;
+        diana_digital_wait();
     }
 }
