@@ -25,6 +25,7 @@ class Options:
     numerics: ``exact``; ``pow2``: the model is converted, see ``calibration``; ``analog``: engines may also compute
         convolutions they cannot compute exactly.
     tiler: who plans: ``optimal``, ``dory`` or ``none``, see ``passes.pipeline.TILERS``.
+    overlap: whether the CPU and the engines work side by side; if not, every kernel ends before the next one begins.
     plan: tile sizes by dimension, and ``mapping``, by kernel or layer name (JSON form of the plan attribute).
     rounding: whose results a QDQ or QOperator network is to have, see ``import_model``.
     input_ranges: least and greatest value of inputs that the model does not quantise.
@@ -37,6 +38,7 @@ class Options:
     numerics: str = "exact"
     module_name: str = "default"
     tiler: str = "optimal"
+    overlap: bool = True
     solver_seconds: float | None = None
     plan: Mapping[str, Entry] | None = None
     rounding: Rounding = "onnx"
@@ -119,7 +121,7 @@ def compile_model(
         for observer in observers:
             observer(name, module)
 
-    passes = list(default_passes(options.solver_seconds, options.numerics, options.tiler))
+    passes = list(default_passes(options.solver_seconds, options.numerics, options.tiler, options.overlap))
     run_passes(module, passes, after, verify=False)
     files = render(module, options.module_name)
     report = recorder.report(model, module)

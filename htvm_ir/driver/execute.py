@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from xdsl.dialects.builtin import MemRefType, ModuleOp, StringAttr
-from xdsl.dialects.func import FuncOp
+from xdsl.dialects.builtin import IntegerAttr, ModuleOp, StringAttr
+from xdsl.dialects.func import CallOp, FuncOp
+from xdsl.ir import BlockArgument, Operation, SSAValue
 from xdsl.utils.hints import isa
 
-from htvm_ir.backend.c.signature import local_offset
+from htvm_ir.backend.c.package import arena_symbol
 from htvm_ir.dialects.attributes import Integers, values
 from htvm_ir.dialects.graph import NAME
 from htvm_ir.driver.edges import Array, edges
@@ -26,7 +27,9 @@ from htvm_ir.driver.samples import Samples
 from htvm_ir.errors import HtvmError
 from htvm_ir.interpreters.run import Runner
 from htvm_ir.passes.fold_dead_channels import kept_indices, kept_part
-from htvm_ir.passes.workloads import MIRRORED, TURNED, kernel_types, layout_of
+from htvm_ir.passes.pipeline_dma import root
+from htvm_ir.passes.plan_memory import OFFSET
+from htvm_ir.passes.workloads import KERNEL, MIRRORED, TURNED, kernel_types, layout_of, main_function
 
 if TYPE_CHECKING:
     from htvm_ir.driver.compile import Compiled
@@ -127,7 +130,7 @@ def execute(
             got, result = board.run(sample)
             results.append(got)
             if first is None:
-                first, cycles = result, _layer_cycles(board.returns)
+                first, cycles = result, _layer_cycles(board.returns, comparer.layers)
             verdict.judge(index, sample, got)
             if progress is not None:
                 progress(index + 1)
@@ -180,11 +183,14 @@ def _compare(counts: Check, index: int, got: list[Array], expected: list[Array],
 
 
 class _LayerCheck:
-    """Compares what each kernel left in memory when it returned."""
+    """Compares what each kernel left in memory when the last function of it returned."""
 
     def __init__(self, module: ModuleOp, board: Board, counts: Check):
         self.board, self.counts = board, counts
         self.kernels = {f.sym_name.data: f for f in module.ops if isinstance(f, FuncOp) and f.sym_name.data != "main"}
+        self.layers = {name: _kernel_name(f) for name, f in self.kernels.items()}
+        self.calls = [op for op in main_function(module).body.block.ops if isinstance(op, CallOp)]
+        self.last = {self.layers[call.callee.string_value()]: call for call in self.calls}
         self.expected: Mapping[str, Array] | None = None
         self.kept = kept_indices(module)
         self.seen: dict[str, Array] = {}
@@ -197,8 +203,9 @@ class _LayerCheck:
             self.counts.layers_skipped = len(set(expected) - names)
 
     def see(self, event: KernelReturn) -> None:
-        """A kernel returned."""
-        if self.expected is None:
+        """A function returned; ``@main`` calls them one after the other."""
+        call = self.calls[len(self.board.returns) - 1]
+        if self.expected is None or self.last[self.layers[event.kernel]] is not call:
             return
         function = self.kernels[event.kernel]
         name = self._name(function)
@@ -209,19 +216,22 @@ class _LayerCheck:
         layout, shape = layout_of(types[-1]), types[-1].get_shape()
         dtype = self.expected[name].dtype
         size = layout.stored_size(shape) * dtype.itemsize
-        stored = np.frombuffer(self._left(function, event, size), dtype)
+        stored = np.frombuffer(self._left(root(call.arguments[-1]), size), dtype)
         got = _as_named(function, layout.unpack(stored, shape))
         self.seen[name] = got
         self._count(name, got, self.expected[name], "the interpreter")
 
-    def _left(self, function: FuncOp, event: KernelReturn, size: int) -> bytes:
-        """What a kernel left in its output's buffer; an argument in a local memory is none of the C function's."""
-        places = [local_offset(function, index) for index in range(len(function.args))]
-        space, offset = function.args[-1].type, places[-1]
-        if offset is None:
-            return self.board.machine.read(event.arguments[places.count(None) - 1], size)
-        assert isinstance(space, MemRefType) and isinstance(space.memory_space, StringAttr)
-        return self.board.machine.read_local(space.memory_space.data, offset, size)
+    def _left(self, buffer: SSAValue, size: int) -> bytes:
+        """What is in a buffer of ``@main``: the caller's, or one in an arena."""
+        machine, space = self.board.machine, getattr(buffer.type, "memory_space", None)
+        if isinstance(buffer, BlockArgument):
+            return machine.read(self.board.output_address(buffer.index - len(self.board.inputs)), size)
+        assert isinstance(space, StringAttr) and isinstance(buffer.owner, Operation)
+        offset = buffer.owner.attributes[OFFSET]
+        assert isinstance(offset, IntegerAttr)
+        if not self.board.target.memory(space.data).host:
+            return machine.read_local(space.data, offset.value.data, size)
+        return machine.read(machine.symbol(arena_symbol(space.data))[0] + offset.value.data, size)
 
     def compare_stored(self, stored: Mapping[str, Array]) -> None:
         """Against the tensors of a file, by ONNX name."""
@@ -265,12 +275,18 @@ def _aliases(seen: Mapping[str, Array], board: Board) -> dict[str, Array]:
     return named
 
 
-def _layer_cycles(returns: Sequence[KernelReturn]) -> dict[str, int]:
-    """Cycles from the return of one kernel to that of the next, by kernel."""
+def _kernel_name(function: FuncOp) -> str:
+    """The kernel that a function is, or is a part of."""
+    part_of = function.attributes.get(KERNEL)
+    return part_of.data if isinstance(part_of, StringAttr) else function.sym_name.data
+
+
+def _layer_cycles(returns: Sequence[KernelReturn], layers: Mapping[str, str]) -> dict[str, int]:
+    """Cycles from the return of one function to that of the next, by the kernel it belongs to."""
     cycles: Counter[str] = Counter()
     before = 0
     for event in returns:
-        cycles[event.kernel] += event.cycle - before
+        cycles[layers[event.kernel]] += event.cycle - before
         before = event.cycle
     return dict(cycles)
 

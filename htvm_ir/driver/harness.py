@@ -191,6 +191,10 @@ class Board:
         ]
         return outputs, result
 
+    def output_address(self, index: int) -> int:
+        """Where the buffer of an output lies."""
+        return self._address("outputs", index, self.outputs[index])
+
     def _address(self, kind: str, index: int, edge: Edge) -> int:
         """Where a buffer of the caller's lies."""
         if not in_arena(self.inputs, self.outputs) or edge.offset is None:

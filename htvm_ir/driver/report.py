@@ -18,6 +18,7 @@ from htvm_ir.passes.dispatch import COSTS
 from htvm_ir.passes.fold_dead_channels import network_macs
 from htvm_ir.passes.memory_fit import Fixed, bytes_of
 from htvm_ir.passes.orient_maps import orientation
+from htvm_ir.passes.overlap_kernels import HIDDEN
 from htvm_ir.passes.pipeline import APPROXIMATE
 from htvm_ir.passes.plan_memory import ARENA, BOUND
 from htvm_ir.passes.workloads import block_workload, layout_of, resident_bytes
@@ -49,14 +50,17 @@ class Recorder:
             self._network_macs = network_macs(module)
         if name == APPROXIMATE:
             self.approximated = approximated(module)
-        if name == "plan-tiles":
+        if name in ("plan-tiles", "plan-overlap"):
             self.layers = [self._layer(dispatch) for dispatch in kernels(module)]
         if name == "explicit-dma":
             self._bounds = self._count(module)
 
     def report(self, model: str, module: ModuleOp) -> dict[str, Any]:
         """The JSON object of interface version 1; seconds and code size are filled in by the caller."""
-        predicted = sum(layer["cycles"] for layer in self.layers)
+        hidden = _numbers(module, HIDDEN)
+        for layer in self.layers:
+            layer["hidden"] = hidden.get(layer["kernel"], 0)
+        predicted = sum(layer["cycles"] - layer["hidden"] for layer in self.layers)
         constants = _constant_bytes(module)
         arena, bound = _numbers(module, ARENA), _numbers(module, BOUND)
         executed = sum(layer["macs"] for layer in self.layers)

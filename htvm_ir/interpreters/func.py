@@ -1,4 +1,4 @@
-"""Execution of ``func``: upstream's, and a function may not return with a transfer or job in flight."""
+"""Execution of ``func``: upstream's, and what is in flight when a function returns must be its result."""
 
 from __future__ import annotations
 
@@ -20,5 +20,7 @@ class FuncFunctions(upstream.FuncFunctions):
 
     @impl_callable(func.FuncOp)
     def call_func(self, interpreter: Interpreter, op: func.FuncOp, args: tuple[Any, ...]) -> PythonValues:
-        with self.machine.frame(op.sym_name.data):
-            return super().call_func(interpreter, op, args)
+        with self.machine.frame(op.sym_name.data) as handed_over:
+            results = super().call_func(interpreter, op, args)
+            handed_over.extend(results)
+        return results

@@ -120,12 +120,11 @@ class Machine:
         self._in_flight.discard(token)
 
     @contextmanager
-    def frame(self, function: str) -> Generator[None]:
-        """A function call: whatever it starts it must also wait for."""
-        outer, self._in_flight = self._in_flight, set()
-        yield
-        leaked = sorted(token.started_by for token in self._in_flight)
-        self._in_flight = outer
+    def frame(self, function: str) -> Generator[list[object]]:
+        """A function call: whatever it starts it must also wait for, or return; its results belong into the list."""
+        before, results = set(self._in_flight), list[object]()
+        yield results
+        leaked = sorted(token.started_by for token in self._in_flight - before if token not in results)
         if leaked:
             raise InterpretationError(f"@{function} returns without waiting for {', '.join(leaked)}")
 

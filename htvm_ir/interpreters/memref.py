@@ -46,6 +46,15 @@ def _reshaped(buffer: Array, shape: tuple[int, ...]) -> Array:
     return view
 
 
+def _spanned(buffer: Array) -> Array:
+    """A buffer from its first element to its last, with what lies between, as one row."""
+    if buffer.flags.c_contiguous:
+        return buffer.reshape(-1)
+    steps = [stride // buffer.itemsize for stride in buffer.strides]
+    size = 1 + sum((extent - 1) * step for extent, step in zip(buffer.shape, steps, strict=True))
+    return np.lib.stride_tricks.as_strided(buffer, (size,), (buffer.itemsize,))
+
+
 def _mixed(static: Sequence[int], dynamic: Sequence[int]) -> list[int]:
     """Numbers of which some are operands."""
     rest = iter(dynamic)
@@ -162,7 +171,7 @@ class MemRefFunctions(InterpreterFunctions):
         (offset,) = _mixed(op.static_offsets.get_values(), dynamic[:first])
         sizes = _mixed(op.static_sizes.get_values(), dynamic[first:second])
         strides = _mixed(op.static_strides.get_values(), dynamic[second:])
-        flat = _reshaped(source, (source.size,))
+        flat = _spanned(source)
         last = offset + sum((size - 1) * stride for size, stride in zip(sizes, strides, strict=True))
         if min(offset, *strides) < 0 or last >= flat.size:
             raise InterpretationError(f"elements {offset} to {last} are outside the buffer's {flat.size}")

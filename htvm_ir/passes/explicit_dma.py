@@ -208,7 +208,7 @@ class _Lowering:
         return stored_box(layout_of(self.types[index]), shape, spans)
 
     def _in_place(self, index: int, box: Box, part: Workload) -> SSAValue:
-        """The bytes of a tile, and what its job may write behind it, in a buffer that holds the whole operand.
+        """The bytes of a tile in a buffer that holds the whole operand; of a result what the job may write besides too.
 
         Raises:
             HtvmError: the tile is not contiguous there, or the buffer is too small.
@@ -218,11 +218,12 @@ class _Lowering:
         stored, (size,) = layout_of(type_).stored_shape(type_.get_shape()), buffer.type.get_shape()
         if prod(stored) > size:
             raise HtvmError(f"kernel '{self.nest.kernel.data}': operand {index} is larger than its {size} bytes")
-        cut = next((axis for axis, (_, n) in enumerate(box) if n > 1), 0) + 1
-        if any(n != whole for (_, n), whole in zip(box[cut:], stored[cut:], strict=True)):
+        wanted = prod(n for _, n in box) if index >= 0 else self.engine.local_bytes(part)[index]
+        strides = [prod(stored[axis + 1 :]) for axis in range(len(stored))]
+        if wanted < 1 + sum((n - 1) * stride for (_, n), stride in zip(box, strides, strict=True)):
             raise HtvmError(f"kernel '{self.nest.kernel.data}': tiles of resident operand {index} are not contiguous")
-        offset = sum(start * prod(stored[axis + 1 :]) for axis, (start, _) in enumerate(box))
-        return self._view(buffer, ((offset, min(self.engine.local_bytes(part)[index], size - offset)),))
+        offset = sum(start * stride for (start, _), stride in zip(box, strides, strict=True))
+        return self._view(buffer, ((offset, min(wanted, size - offset)),))
 
     def _overwritable(self, steps: Sequence[Tile], parts: Sequence[Workload]) -> frozenset[int]:
         """The resident inputs over which every job may write its part of a resident output, at the same place."""
@@ -301,6 +302,7 @@ def _whole_workload(nest: NestOp, types: Sequence[TensorType[Attribute]]) -> Wor
     tile = block_workload(nest.body.block)
     mapping = nest.mapping_name
     whole = replace(tile, inputs=tuple(inputs), output=output, weights=weights, bias=bias, mapping=mapping)
+    whole = replace(whole, resident=frozenset(resident_bytes(nest)))
     if tile.kind != "conv2d" or weights is None:
         return whole
     if tile.groups > 1:

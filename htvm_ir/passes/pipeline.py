@@ -20,10 +20,13 @@ PIPELINE = (
     "assign-layouts",  # accel: byte orders for the whole network
     "plan-residency",  # accel: which tensors stay in local memory
     "plan-tiles",  # accel: solve the tiling, as an attribute
+    "plan-overlap",  # accel: tiles beside which the CPU computes chunks of its kernels
     "apply-plan",  # tiled: obey it
     "bufferize",  # memref: a function for each kernel, buffers for tensors
     "explicit-dma",  # dma: every transfer and every job
     "pipeline-dma",  # dma: overlap them where the hardware can
+    "chunk-host",  # main: a call for each chunk of the CPU's kernels
+    "overlap-kernels",  # main: steps of kernels in an order in which CPU and engines work side by side
     "lower-host",  # scf: loops for what the CPU computes
     "plan-memory",  # an address for every buffer
 )
@@ -40,9 +43,13 @@ TILERS = ("optimal", "dory", "none")
 """Who plans, the default first: the cost model's optimum; HTVM's rules of thumb, layer by layer; the same without its
 heuristics. The latter two are the baseline (`htvm_ir.tiling.dory`)."""
 
-OPTIMAL_ONLY = frozenset({"orient-maps", "plan-residency", "pipeline-dma"})
+OPTIMAL_ONLY = frozenset({"orient-maps", "plan-residency", "plan-overlap", "pipeline-dma", "overlap-kernels"})
 """Passes of ``PIPELINE`` that the baseline goes without: what they gain is what HTVM does not do (it overlaps
 nothing, and every layer reads its input from L2 and writes its output to L2)."""
+
+
+OVERLAP = frozenset({"plan-overlap", "chunk-host", "overlap-kernels"})
+"""Passes that let the CPU and the engines work side by side."""
 
 
 def pass_class(name: str) -> type[ModulePass]:
@@ -72,22 +79,24 @@ def run_passes(
     return module
 
 
-def pipeline(numerics: str = "exact", tiler: str = "optimal") -> tuple[str, ...]:
+def pipeline(numerics: str = "exact", tiler: str = "optimal", overlap: bool = True) -> tuple[str, ...]:
     """The names of all passes, in order."""
     place = PIPELINE.index("orient-maps")
     left_out = frozenset[str]() if tiler == "optimal" else OPTIMAL_ONLY
+    left_out |= frozenset() if overlap else OVERLAP
     return tuple(n for n in (*PIPELINE[:place], *NUMERICS[numerics], *PIPELINE[place:]) if n not in left_out)
 
 
 def default_passes(
-    seconds: float | None = None, numerics: str = "exact", tiler: str = "optimal"
+    seconds: float | None = None, numerics: str = "exact", tiler: str = "optimal", overlap: bool = True
 ) -> Iterator[ModulePass]:
     """The passes of :func:`pipeline`, each with those of these options that it has.
 
     seconds: limit of the search of each solver run, None = the pass's own. tiler: one of ``TILERS``.
+    overlap: False = every kernel ends before the next one begins.
     """
     given: dict[str, float | str | bool | None] = {"seconds": seconds, "tiler": tiler, "reload": tiler != "optimal"}
-    for name in pipeline(numerics, tiler):
+    for name in pipeline(numerics, tiler, overlap):
         cls = pass_class(name)
         fields = getattr(cls, "__dataclass_fields__", {})
         yield cls(**{key: value for key, value in given.items() if key in fields and value is not None})

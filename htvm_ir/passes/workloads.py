@@ -62,6 +62,9 @@ ROOM = "accel.room"
 ENGINE = "accel.engine"
 """Attribute of a kernel function: the engine it runs on."""
 
+KERNEL = "accel.kernel"
+"""Attribute of a function that does a part of a kernel: the kernel's name."""
+
 TURNED = "graph.turned"
 """Discardable attribute: the tensor of ``graph.name`` is stored with its axes in this order."""
 

@@ -170,7 +170,8 @@ class Engine(ABC):
         """Operands (inputs, then the output) that may be ``resident``: none unless the engine says so.
 
         With any set of these in ``workload.resident``, :meth:`problem` has only tiles that are contiguous bytes of each
-        resident operand in tile order, counts all its bytes, and none of its transfers.
+        resident operand in tile order, counts all its bytes, and none of its transfers. A tile of the output may
+        have gaps that the job leaves alone, if :meth:`local_bytes` counts them.
         """
         del workload
         return frozenset()
@@ -209,6 +210,10 @@ class Engine(ABC):
     def cycles(self, job: Job) -> int:
         """Cycles the engine is busy with a job, its constants' stream included."""
 
+    def detached(self, job: Job) -> int:
+        """Of these, cycles for which it goes on after the call that starts it: all, unless the CPU has to drive it."""
+        return self.cycles(job)
+
     @abstractmethod
     def execute(self, job: Job, inputs: Sequence[Bytes], constants: Bytes, output: Bytes) -> None:
         """The exact arithmetic of a job on bytes; writes ``output`` in place."""
@@ -230,11 +235,13 @@ class Engine(ABC):
 class Host:
     """The CPU and what its loops cost, for reports and plans; the virtual SoC counts what they really take.
 
-    per_mac: cycles of a multiply-accumulate. per_element: cycles of an element read or written, whichever are
-    more, by kind of kernel, with ``other`` for the rest. per_word: of a word moved as it is.
+    call: cycles to call a function and return. per_mac: cycles of a multiply-accumulate. per_word: of a word moved as
+    it is. per_element: cycles of an element read or written, whichever are more, by kind of kernel, with ``other`` for
+    the rest.
     """
 
     name: str = "cpu"
+    call: int = 20
     per_mac: int = 6
     per_word: int = 3
     per_element: Mapping[str, int] = field(

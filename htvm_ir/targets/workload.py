@@ -65,6 +65,7 @@ class Workload:
     mapping: the engine's name for the way it computes this (``Engine.mappings``); '' = the engine's usual one.
     resident: operands (inputs, then the output) that lie whole in the engine's local memory, so that none of their
         bytes is moved; see :meth:`Engine.may_stay`.
+    whole: in the workload of a tile that has resident operands: the shapes of all operands of the nest.
     reversed_axes: along which a reverse turns the order of elements.
     """
 
@@ -85,6 +86,7 @@ class Workload:
     mode: str = ""
     mapping: str = ""
     resident: frozenset[int] = frozenset()
+    whole: tuple[tuple[int, ...], ...] = ()
     reversed_axes: tuple[int, ...] = ()
     mean_rounding: str = "floor"
 
@@ -246,6 +248,7 @@ def tile_workload(workload: Workload, tile: Tile) -> Workload:
         pads=(pads[0], pads[1], pads[2], pads[3]),
         groups=out_shape[1] if workload.is_depthwise else workload.groups,
         requant=_cut_requant(workload.requant, channels),
+        whole=tuple(t.shape for t in (*workload.inputs, workload.output)) if workload.resident else (),
     )
 
 

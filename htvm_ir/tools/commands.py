@@ -32,6 +32,7 @@ def options_of(arguments: argparse.Namespace) -> Options:
         numerics=arguments.numerics,
         module_name=arguments.module_name,
         tiler=arguments.tiler,
+        overlap=not arguments.no_overlap,
         solver_seconds=arguments.solver_seconds,
         plan=None if arguments.plan is None else read_plan(Path(arguments.plan)),
         rounding=arguments.rounding,

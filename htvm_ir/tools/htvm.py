@@ -133,6 +133,9 @@ def _add_model_options(command: argparse.ArgumentParser) -> None:
         help="who plans: the cost model's optimum (default); dory: HTVM's rules for each layer; none: those without "
         "its heuristics",
     )
+    command.add_argument(
+        "--no-overlap", action="store_true", help="every kernel ends before the next one begins, to compare"
+    )
     command.add_argument("--plan", metavar="FILE", help="JSON: kernel or layer name -> tile sizes by dimension")
     command.add_argument("--solver-seconds", type=_seconds, metavar="S", help="limit of each solver run")
     command.add_argument("--no-cache", action="store_true", help="neither use nor keep results of earlier compilations")

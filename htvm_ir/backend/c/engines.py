@@ -10,6 +10,7 @@ from xdsl.dialects.builtin import MemRefType
 from xdsl.ir import Attribute, Operation, SSAValue
 
 from htvm_ir.backend.c.scope import CFile
+from htvm_ir.backend.c.tokens import origin
 from htvm_ir.backend.c.types import element_bytes, memref_type
 from htvm_ir.dialects.accel import AwaitOp, LaunchOp
 from htvm_ir.dialects.dma import MAX_DIMENSIONS, StartOp, WaitOp, transfer_shape
@@ -89,15 +90,17 @@ def _banks(type_: MemRefType[Attribute], channel: Channel) -> int | None:
 
 def transfer_done(values: Values, op: WaitOp) -> str:
     """``wait();`` of the channel the token comes from; ``wait(n);`` if ``n`` transfers may be left in its queue."""
-    start = op.token.owner
+    start = origin(op.token, values.file.module)
     if not isinstance(start, StartOp):
-        raise values.fail(op, "the token must come from a dma.start of the same function")
+        raise values.fail(op, "the token must come from a dma.start")
     channel = _channel(values, start)
     return f"{channel.wait}({_started_since(start, op) if channel.queue > 1 else ''});"
 
 
 def _started_since(start: StartOp, wait: WaitOp) -> int:
-    """Transfers that a channel was given after one of them and before its wait."""
+    """Transfers that a channel was given after one of them and before its wait; none if a function lies between."""
+    if start.parent is not wait.parent:
+        return 0
     count, other = 0, start.next_op
     while other is not None and other is not wait:
         count += isinstance(other, StartOp) and other.channel == start.channel
@@ -137,7 +140,7 @@ def launch(values: Values, op: LaunchOp) -> str:
 
 def job_done(values: Values, op: AwaitOp) -> str:
     """``wait();`` of the engine the token comes from."""
-    start = op.token.owner
+    start = origin(op.token, values.file.module)
     if not isinstance(start, LaunchOp):
-        raise values.fail(op, "the token must come from an accel.launch of the same function")
+        raise values.fail(op, "the token must come from an accel.launch")
     return f"{_engine(values, start).wait}();"

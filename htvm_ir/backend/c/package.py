@@ -16,6 +16,7 @@ from htvm_ir.backend.c.names import Names, identifier
 from htvm_ir.backend.c.printer import WORD_TYPEDEF, FunctionPrinter
 from htvm_ir.backend.c.scope import CFile, module_target
 from htvm_ir.backend.c.signature import Boundary, Parameters, local_offset, parameters
+from htvm_ir.backend.c.tokens import is_token
 from htvm_ir.backend.c.types import memory_space, memref_type, shape_text
 from htvm_ir.dialects.graph import NAME
 from htvm_ir.errors import HtvmError
@@ -27,6 +28,9 @@ ARENA = "accel.arena"
 
 ENGINE = "accel.engine"
 """Attribute of a kernel function: the engine it runs on."""
+
+KERNEL = "accel.kernel"
+"""Attribute of a function that does a part of a kernel."""
 
 
 def render(module: ModuleOp, module_name: str = "default") -> dict[str, str]:
@@ -169,8 +173,10 @@ def _comment(function: FuncOp, params: Parameters) -> str:
         f"{_place_text(memref_type(argument), local_offset(function, index)) if parameter is None else parameter.name} "
         f"{shape_text(memref_type(argument))}"
         for index, (parameter, argument) in enumerate(zip(params, function.body.block.args, strict=True))
+        if not is_token(argument)
     )
-    return f"// Computes {what}{where}: {buffers}."
+    verb = "Computes a part of" if KERNEL in function.attributes else "Computes"
+    return f"// {verb} {what}{where}: {buffers}."
 
 
 def _place_text(type_: MemRefType[Attribute], offset: int | None) -> str:

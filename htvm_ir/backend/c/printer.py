@@ -20,6 +20,7 @@ from htvm_ir.backend.c.effects import is_written
 from htvm_ir.backend.c.names import KEYWORDS, Names
 from htvm_ir.backend.c.scope import CFile
 from htvm_ir.backend.c.signature import local_offset
+from htvm_ir.backend.c.tokens import is_token
 from htvm_ir.backend.c.types import c_type, element_bytes, memory_space, memref_type, strides_of
 from htvm_ir.dialects import accel, dma
 from htvm_ir.errors import HtvmError
@@ -340,23 +341,27 @@ class FunctionPrinter:
     @print_op.register
     def _(self, op: memref.ReinterpretCastOp) -> None:
         address = self.address(op.source)
-        if address is None:
-            raise self.fail(op, "only a buffer in a memory the CPU cannot address can be reinterpreted")
         (offset,) = op.static_offsets.get_values()
+        if address is None:
+            if offset:
+                raise self.fail(op, "a buffer that the CPU can address is reinterpreted from its start")
+            self._texts[op.result] = self.text(op.source)
+            return
         self._addresses[op.result] = address + int(offset) * element_bytes(memref_type(op.source).element_type)
 
     @print_op.register
     def _(self, op: func.CallOp) -> None:
         callee = op.callee.string_value()
-        if op.results or callee not in self.file.functions:
-            raise self.fail(op, f"@{callee} must be a function of the module without results")
-        arguments = ", ".join(self.text(argument) for argument in op.arguments if self.address(argument) is None)
+        if not all(map(is_token, op.results)) or callee not in self.file.functions:
+            raise self.fail(op, f"@{callee} must be a function of the module without results but tokens")
+        printed = (a for a in op.arguments if self.address(a) is None and not is_token(a))
+        arguments = ", ".join(map(self.text, printed))
         with self._block(f"if ({self.file.functions[callee]}({arguments}) != 0)"):
             self.line("return -1;")
 
     @print_op.register
     def _(self, op: func.ReturnOp) -> None:
-        if op.arguments:
+        if not all(map(is_token, op.arguments)):
             raise self.fail(op, "results are buffers; run bufferize first")
         self.line("return 0;")
 

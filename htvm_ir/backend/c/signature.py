@@ -10,6 +10,7 @@ from xdsl.dialects.func import FuncOp
 from xdsl.ir import Attribute
 
 from htvm_ir.backend.c.names import Names
+from htvm_ir.backend.c.tokens import is_token
 from htvm_ir.backend.c.types import buffer_bytes, c_type, memref_type
 from htvm_ir.dialects.graph import NAME
 
@@ -41,7 +42,7 @@ class Parameter:
 
 
 Parameters = Sequence[Parameter | None]
-"""Of a function; None for a buffer with a fixed place in a memory that the CPU cannot address."""
+"""Of a function; None for a token, and for a buffer with a fixed place in a memory that the CPU cannot address."""
 
 
 def parameters(function: FuncOp, written: set[int]) -> Parameters:
@@ -54,7 +55,7 @@ def parameters(function: FuncOp, written: set[int]) -> Parameters:
             index in written,
             OVERWRITES not in function.attributes,
         )
-        if local_offset(function, index) is None
+        if local_offset(function, index) is None and not is_token(argument)
         else None
         for index, argument in enumerate(function.body.block.args)
     ]

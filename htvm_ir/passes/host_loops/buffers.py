@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from math import prod
 
 from xdsl.dialects import memref
@@ -19,7 +20,7 @@ from xdsl.dialects.builtin import (
     i32,
     i64,
 )
-from xdsl.ir import Operation, SSAValue
+from xdsl.ir import Attribute, Operation, SSAValue
 from xdsl.traits import SymbolOpInterface
 
 from htvm_ir.errors import HtvmError
@@ -61,9 +62,34 @@ class Buffer:
             raise HtvmError(f"a tensor of {list(self.shape)} is stored as {list(stored)}, not as {self.memref.type}")
 
     @property
+    def has_gaps(self) -> bool:
+        """Whether the memref is a part of a larger one with something else between its rows."""
+        assert isinstance(self.memref.type, MemRefType)
+        shape = self.memref.type.get_shape()
+        last = sum((n - 1) * stride for n, stride in zip(shape, self._strides, strict=True))
+        return last + 1 != prod(shape)
+
+    @property
+    def pitches(self) -> tuple[int, ...]:
+        """The extents of the stored axes in memory, where those of a view are not its own."""
+        if not self.has_gaps:
+            return self.layout.stored_shape(self.shape)
+        return (1, *(outer // inner for outer, inner in pairwise(self._strides)))
+
+    @property
+    def _strides(self) -> list[int]:
+        assert isinstance(self.memref.type, MemRefType)
+        return [stride or 0 for stride in self.memref.type.get_strides() or ()]
+
+    @property
     def is_dense(self) -> bool:
         """Whether linear positions are row-major logical positions."""
-        return self.layout.stored_shape(self.shape) == self.shape and self.layout.xor == 0 and self._in_order
+        return (
+            not self.has_gaps
+            and self.layout.stored_shape(self.shape) == self.shape
+            and self.layout.xor == 0
+            and self._in_order
+        )
 
     @property
     def _in_order(self) -> bool:
@@ -75,6 +101,10 @@ class Buffer:
         source = self.memref.type
         assert isinstance(source, MemRefType)
         rank = len(source.get_shape())
+        if self.has_gaps:
+            size = 1 + sum((n - 1) * stride for n, stride in zip(source.get_shape(), self._strides, strict=True))
+            whole = MemRefType(source.element_type, [size], memory_space=source.memory_space)
+            return emit.pure("whole", (self.memref,), lambda: self._whole(size, whole), self.memref.name_hint)
         if rank == 1:
             return self.memref
         flat = MemRefType(source.element_type, [prod(source.get_shape())], memory_space=source.memory_space)
@@ -86,6 +116,10 @@ class Buffer:
             )
 
         return emit.pure("collapse", (self.memref,), collapse, self.memref.name_hint)
+
+    def _whole(self, size: int, type_: MemRefType[Attribute]) -> Operation:
+        """A view and what lies between its rows."""
+        return memref.ReinterpretCastOp.from_dynamic(self.memref, [0], [size], [1], type_)
 
     @property
     def has_words(self) -> bool:
@@ -103,7 +137,7 @@ class Buffer:
 
     def word(self, emit: Emitter, stored: Sequence[Value]) -> Value:
         """The index of a word; ``stored`` is an index in stored order with the word of the row last."""
-        *outer, row = self.layout.stored_shape(self.shape)
+        *outer, row = self.pitches
         return emit.add(*linear(emit, stored, (*outer, row // WORD)), "at")
 
     def address(self, emit: Emitter, stored: Sequence[Value]) -> tuple[SSAValue, list[Value]]:
@@ -112,7 +146,7 @@ class Buffer:
         assert isinstance(self.memref.type, MemRefType)
         if not self.layout.xor and self.memref.type.get_shape() == shape:
             return self.memref, list(stored)
-        position, distance = linear(emit, stored, shape)
+        position, distance = linear(emit, stored, self.pitches)
         return self.flat(emit), [emit.xor(position, distance, self.layout.xor, "at")]
 
     def load(self, emit: Emitter, index: Sequence[Value], hint: str) -> SSAValue:

@@ -22,6 +22,8 @@ def merge_axes(kernel: Kernel, output: Buffer, value: SSAValue) -> tuple[Kernel,
     """The kernel and its output with axes merged where all buffers allow it; unchanged if elements need their index."""
     if not _ignores_index(value, output.shape):
         return kernel, output
+    if any(buffer.has_gaps for buffer in (output, *kernel.buffers.values())):
+        return kernel, output
     groups = mergeable(output.shape, [output.layout, *(buffer.layout for buffer in kernel.buffers.values())])
     if len(groups) == len(output.shape):
         return kernel, output

@@ -32,7 +32,7 @@ def copy_words(kernel: Kernel, output: Buffer, value: SSAValue) -> bool:
         moves.append(source.owner)
         source = source.owner.input
     buffer = kernel.buffers.get(source)
-    if buffer is None or tensor_type(value).element_type != i8:
+    if buffer is None or buffer.has_gaps or output.has_gaps or tensor_type(value).element_type != i8:
         return False
     if buffer.layout.xor != output.layout.xor and not any(isinstance(op, ReverseOp) for op in moves):
         return False  # quickly: the bytes of a word change places

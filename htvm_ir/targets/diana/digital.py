@@ -100,7 +100,8 @@ class Digital(Engine):
             channels += LANES - 1  # lanes 1 to 15 write the planes behind
         elif workload.kind == "conv2d":
             channels = round_up(channels, LANES)
-        written = channels * (plane_bytes(workload.output) if len(out) == 4 else 1)
+        rows = plane_bytes(workload.output) if len(out) == 4 else 1
+        written = (channels - 1) * (_out_plane(workload) or rows) + rows
         inputs = (stored_bytes(tensor) for tensor in workload.inputs)
         return tuple(slot_bytes(self.parameters, size) for size in (*inputs, written))
 
@@ -125,6 +126,8 @@ class Digital(Engine):
             return Job("blocks", {"channels": source[1], "lanes": lanes, **fields})
         if workload.is_depthwise:
             return Job("depthwise", {"channels": source[1], **fields})
+        plane = _out_plane(workload)
+        fields |= {} if plane is None else {"out_plane": plane}
         return Job("conv2d", {"c": source[1], "k": round_up(out[1], LANES) // LANES, **fields})
 
     def cycles(self, job: Job) -> int:
@@ -140,6 +143,10 @@ class Digital(Engine):
         one = costs.compute_cycles(instruction, self.parameters)
         one += costs.weight_stream_cycles(streamed, self.parameters)
         return one * job["channels"] if job.kernel == "depthwise" else one
+
+    def detached(self, job: Job) -> int:
+        cycles = self.cycles(job)
+        return cycles // job["channels"] if job.kernel == "depthwise" else cycles
 
     def execute(self, job: Job, inputs: Sequence[Bytes], constants: Bytes, output: Bytes) -> None:
         l1 = np.concatenate([*inputs, output])
@@ -211,6 +218,7 @@ class Digital(Engine):
             shift=shift,
             relu=relu,
             hidden_columns=job["hidden"],
+            output_channel_size=job.fields.get("out_plane"),
         )
 
     def _streamed(self, job: Job) -> int:
@@ -275,6 +283,14 @@ class Digital(Engine):
                 f"16 output channels need {block} bytes of weights, the weight memory holds {limit} "
                 "(fewer input channels or a smaller kernel)"
             )
+
+
+def _out_plane(workload: Workload) -> int | None:
+    """Bytes from channel to channel of a result of which a tile computes some rows in place; None if they touch."""
+    if len(workload.inputs) not in workload.resident or not workload.whole or workload.kind != "conv2d":
+        return None
+    whole = plane_bytes(replace(workload.output, shape=workload.whole[-1]))
+    return whole if whole != plane_bytes(workload.output) else None
 
 
 def _execute(l1: Bytes, instruction: DigitalInstruction, weights: bytes) -> None:

@@ -179,7 +179,9 @@ class MeasuredHost(Host):
 
     def cycles(self, workload: Workload, layouts: Sequence[Layout] = ()) -> int:
         tensors = (*workload.inputs, workload.output)
-        layouts = layouts or [Layout.row_major(len(tensor.shape)) for tensor in tensors]
+        rows = [Layout.row_major(len(tensor.shape)) for tensor in tensors]
+        # A reshape may follow, to more axes than the workload's result has.
+        layouts = [g if len(g.order) <= len(r.order) else r for g, r in zip(layouts or rows, rows, strict=False)]
         costs = self.table.get(key_of(workload, layouts)) or self.table.get(key_of(workload, layouts[:1]))
         if costs is None:
             return super().cycles(workload, layouts)

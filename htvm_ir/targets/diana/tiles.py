@@ -179,15 +179,15 @@ class ConvProblem:
         """Heights whose last tile is stored in whole DMA granules: a piece that overran would spoil the next channel.
 
         The overrun of other tiles is stored over by the tile below. Left out are heights whose tiles see nothing but
-        padding, or the same rows as the tile before; and all but the whole if an operand stays in L1, since rows of
-        all channels are not contiguous.
+        padding, or the same rows as the tile before. Of operands that stay in L1, a convolution can write some rows
+        of all channels in place; all else is whole there.
         """
-        if self.resident:
+        if self.resident and (self.depthwise or 0 in self.resident):
             return (self.oy,)
 
         def legal(size: int) -> bool:
             spans = self._spans(size)
-            whole = (self.oy % size or size) * self.out_row % self.p.dma_granule == 0
+            whole = 1 in self.resident or (self.oy % size or size) * self.out_row % self.p.dma_granule == 0
             return whole and len(set(spans)) == len(spans) and all(low < high for low, high in spans)
 
         return (*(size for size in range(1, self.oy) if legal(size)), self.oy)
@@ -206,7 +206,8 @@ class ConvProblem:
         channels = tuple(map(self._written_planes, self.k_sizes))
         most = (max(high - low for low, high in self._spans(size)) for size in self.y_sizes)
         rows_in = Factor("y", tuple(rows * self.in_row for rows in most))
-        rows_out = Factor("y", tuple(size * self.out_row for size in self.y_sizes))
+        heights = (self.oy,) * len(self.y_sizes) if 1 in self.resident else self.y_sizes
+        rows_out = Factor("y", tuple(height * self.out_row for height in heights))
         planes_in = (Factor("k", self.k_sizes),) if self.depthwise and 0 not in self.resident else ()
         planes_out = Factor("k", (channels[-1],) * len(channels) if 1 in self.resident else channels)
         local = (

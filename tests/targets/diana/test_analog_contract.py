@@ -11,7 +11,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from htvm_ir.driver.compile import compile_model
+from htvm_ir.driver.compile import Options, compile_model
 from htvm_ir.driver.edges import edges
 from htvm_ir.driver.execute import execute
 from htvm_ir.driver.samples import load_samples
@@ -135,7 +135,7 @@ def network(c: int, k: int, size: tuple[int, int], kernel: int, stride: int, pad
 def test_kernels_are_exact_on_the_virtual_soc(tmp_path: Path, shape: Any, tile: dict[str, int]):
     path = tmp_path / "net.onnx"
     onnx.save(network(*shape), path)
-    compiled = compile_model(str(path))
+    compiled = compile_model(str(path), Options(overlap=False))
     layer = next(layer for layer in compiled.report["layers"] if layer["op"] == "conv2d")
     assert (layer["engine"], layer["tile"]) == ("analog", tile)
     samples = load_samples("random", *edges(compiled.module), 1)

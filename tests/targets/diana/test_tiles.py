@@ -226,7 +226,7 @@ def test_the_layers_are_really_cut():
 def measure(model: str, plan: dict[str, Plan] | None = None) -> tuple[dict[str, int], dict[str, int]]:
     """Cycles of each kernel: of those on the array as predicted, of all on the virtual SoC."""
     with slow_cpu():
-        compiled = compile_model(model, Options(plan=plan))
+        compiled = compile_model(model, Options(plan=plan, overlap=False))
     layers = compiled.report["layers"]
     predicted = {layer["kernel"]: layer["cycles"] for layer in layers if layer["engine"] == "digital"}
     samples = load_samples("random:1", *edges(compiled.module), 1)

@@ -1,0 +1,35 @@
+"""Where a token comes from: functions hand what is in flight to one another."""
+
+from __future__ import annotations
+
+from xdsl.dialects.builtin import ModuleOp
+from xdsl.dialects.func import CallOp, FuncOp, ReturnOp
+from xdsl.ir import BlockArgument, Operation, SSAValue
+
+from htvm_ir.dialects.accel import JobTokenType
+from htvm_ir.dialects.dma import TokenType
+
+
+def is_token(value: SSAValue) -> bool:
+    """Whether a value stands for something in flight; it has no form in C."""
+    return isinstance(value.type, JobTokenType | TokenType)
+
+
+def origin(token: SSAValue, module: ModuleOp) -> Operation | None:
+    """The op that starts what a token stands for, in whichever function it is; None if nobody does."""
+    if isinstance(token, BlockArgument):
+        function = token.owner.parent_op()
+        calls = [op for op in module.walk() if isinstance(op, CallOp)]
+        passed = [c.arguments[token.index] for c in calls if _callee(c, module) is function and function is not None]
+        return origin(passed[0], module) if passed else None
+    if not isinstance(token.owner, CallOp):
+        return token.owner if isinstance(token.owner, Operation) else None
+    callee = _callee(token.owner, module)
+    end = None if callee is None else callee.body.block.last_op
+    pairs = zip(token.owner.results, end.arguments, strict=True) if isinstance(end, ReturnOp) else ()
+    return next((origin(returned, module) for result, returned in pairs if result is token), None)
+
+
+def _callee(call: CallOp, module: ModuleOp) -> FuncOp | None:
+    name = call.callee.string_value()
+    return next((f for f in module.ops if isinstance(f, FuncOp) and f.sym_name.data == name and f.body.blocks), None)

@@ -1,0 +1,209 @@
+"""``plan-overlap``: tiles of an engine's kernels beside which the CPU computes chunks of a neighbour; attributes only.
+
+A kernel of the CPU that reads, channel by channel or row by row, what an engine writes can pool, convert or clip one
+tile while the engine computes the next; sums pass tiles on, so the kernels in front of them are tiled alike. One that
+writes the rows of an engine's input can write the next ones meanwhile. Every size is tried; the order of the steps is
+the scheduler's, and so is the time that counts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from xdsl.context import Context
+from xdsl.dialects.builtin import ModuleOp
+from xdsl.passes import ModulePass
+
+from htvm_ir.dialects import graph
+from htvm_ir.dialects.accel import CPU, DispatchOp, YieldOp, kernels
+from htvm_ir.dialects.tiled import PlanAttr
+from htvm_ir.passes.chunks import CHANNELS, ROWS, chunk_body, chunk_step, set_chunks
+from htvm_ir.passes.plan_tiles import check_plan, latency
+from htvm_ir.passes.workloads import block_workload, dispatch_workload, kernel_target, layout_of, module_target
+from htvm_ir.schedule.overlap import Step, schedule
+from htvm_ir.targets.target import Engine, Target
+from htvm_ir.targets.workload import Tile, Workload, dimensions, tile_workload, tiles, windows
+from htvm_ir.tiling.problem import Problem
+
+DIMENSIONS = {CHANNELS: "k", ROWS: "y"}
+"""The dimension of a workload that cuts an axis of its result."""
+
+
+@dataclass(frozen=True)
+class PlanOverlap(ModulePass):
+    """Changes plans that the solver found, and sets ``accel.chunks`` on kernels of the CPU, where that saves cycles."""
+
+    name = "plan-overlap"
+
+    def apply(self, ctx: Context, op: ModuleOp) -> None:
+        target = module_target(op)
+        for dispatch in kernels(op):
+            if dispatch.engine_name == CPU:
+                _overlap(dispatch, target)
+
+
+@dataclass(frozen=True, eq=False)
+class _Tiled:
+    """A kernel of an engine that may be cut along one dimension, a name of the engine's; the others stay whole."""
+
+    dispatch: DispatchOp
+    engine: Engine
+    workload: Workload
+    target: Target
+    dimension: str
+
+    @staticmethod
+    def of(dispatch: object, target: Target, axis: int) -> _Tiled | None:
+        """What the solver left whole, or cut along the same axis; None for all else."""
+        if not isinstance(dispatch, DispatchOp) or not isinstance(dispatch.plan, PlanAttr):
+            return None
+        kernel = _Tiled(
+            dispatch,
+            target.engine(dispatch.engine_name),
+            dispatch_workload(dispatch),
+            kernel_target(dispatch, target),
+            DIMENSIONS[axis],
+        )
+        extents = {d.name: d.extent for d in kernel.problem.dimensions}
+        whole = all(dispatch.plan.tile.get(n, e) == e for n, e in extents.items() if n != kernel.dimension)
+        return kernel if whole and dispatch.plan.proven.data and kernel.dimension in extents else None
+
+    @property
+    def problem(self) -> Problem:
+        """The tiling problem, with the memory that other tensors leave."""
+        return self.engine.problem(self.workload, self.target)
+
+    @property
+    def plan(self) -> PlanAttr:
+        """The solver's plan."""
+        assert isinstance(self.dispatch.plan, PlanAttr)
+        return self.dispatch.plan
+
+    def sizes(self) -> set[int]:
+        """The legal sizes of a tile."""
+        problem, name = self.problem, self.dimension
+        sizes = next(d.sizes for d in problem.dimensions if d.name == name)
+        return {size for size in sizes if check_plan(problem, {name: size}) is None}
+
+    def planned(self, size: int) -> PlanAttr:
+        """The plan with tiles of a size."""
+        sizes = {**self.plan.tile, self.dimension: size}
+        return PlanAttr(sizes, self.plan.depths, self.latency(size), mapping=self.plan.mapping.data)
+
+    def latency(self, size: int) -> int:
+        """Cycles of the kernel alone."""
+        return latency(self.problem, {self.dimension: size})
+
+    def tiles(self, size: int) -> list[Tile]:
+        """All tiles, in order."""
+        extent = dimensions(self.workload)[self.dimension]
+        return tiles({self.dimension: extent}, {self.dimension: size}, [self.dimension])
+
+    def jobs(self, size: int) -> list[int]:
+        """For each tile the cycles for which its job goes on by itself."""
+        parts = (tile_workload(self.workload, tile) for tile in self.tiles(size))
+        return [self.engine.detached(self.engine.job(part)) for part in parts]
+
+
+@dataclass(frozen=True)
+class _Choice:
+    """Kernels to cut into tiles of a size, a kernel of the CPU into chunks of one, and the cycles that saves."""
+
+    kernels: tuple[_Tiled, ...] = ()
+    size: int = 0
+    axis: int = 0
+    chunk: int = 0
+    saved: int = 0
+
+
+def _overlap(dispatch: DispatchOp, target: Target) -> None:
+    """Tile the kernels around one of the CPU, if there is something to gain."""
+    steps = {axis: step for axis in DIMENSIONS if (step := chunk_step(dispatch, axis)) is not None}
+    found = [choice for axis, step in steps.items() for choice in _behind(dispatch, axis, step, target)]
+    if ROWS in steps:
+        found += _in_front(dispatch, steps[ROWS], target)
+    best = max(found, key=lambda choice: choice.saved, default=_Choice())
+    if best.saved > 0:
+        set_chunks(dispatch, best.axis, best.chunk)
+        for kernel in best.kernels:
+            kernel.dispatch.plan = kernel.planned(best.size)
+
+
+def _behind(dispatch: DispatchOp, axis: int, step: int, target: Target) -> Iterator[_Choice]:
+    """The CPU reads what is tiled: all sizes for all lengths of the chain, few kernels and large tiles first."""
+    chain, extent = list(_chain(dispatch.inputs[0].owner, target, axis)), graph.shape_of(dispatch.yielded[0])[axis]
+    for count in range(1, len(chain) + 1):
+        tiled = tuple(reversed(chain[:count]))
+        before = _alone(tiled, dispatch, axis, target)
+        sizes = set[int].intersection(*(kernel.sizes() for kernel in tiled))
+        for size in sorted((size for size in sizes if size % step == 0 and size < extent), reverse=True):
+            steps: list[Step] = []
+            ends: list[int] = []
+            for number, kernel in enumerate(tiled):
+                ends = _tile_steps(steps, number, kernel, size, [[end] for end in ends])
+            for tile, end in enumerate(ends):
+                chunk = _host_cycles(dispatch, axis, min(size, extent - tile * size), target)
+                steps.append(Step(count, chunk, after=frozenset({end})))
+            yield _Choice(tiled, size, axis, size, before - schedule(steps, target.host.call).cycles)
+
+
+def _in_front(dispatch: DispatchOp, step: int, target: Target) -> Iterator[_Choice]:
+    """The CPU writes the rows that a tiled convolution reads; a tile may need the first rows of the next chunk."""
+    kernel = _Tiled.of(dispatch.results_[0].get_user_of_unique_use(), target, ROWS)
+    if kernel is None or kernel.workload.kind != "conv2d":
+        return
+    extent, before = kernel.workload.inputs[0].shape[ROWS], _alone((kernel,), dispatch, ROWS, target)
+    rows = windows(kernel.workload, ("y",))[0][ROWS]
+    for size in sorted(kernel.sizes(), reverse=True):
+        chunk = -(-size * kernel.workload.strides[0] // step) * step
+        if chunk >= extent:
+            continue
+        steps = [
+            Step(0, _host_cycles(dispatch, ROWS, min(chunk, extent - start), target))
+            for start in range(0, extent, chunk)
+        ]
+        spans = [rows.span(tile, extent) for tile in kernel.tiles(size)]
+        _tile_steps(steps, 1, kernel, size, [range((low + count - 1) // chunk + 1) for low, count, *_ in spans])
+        yield _Choice((kernel,), size, ROWS, chunk, before - schedule(steps, target.host.call).cycles)
+
+
+def _chain(owner: object, target: Target, axis: int) -> Iterator[_Tiled]:
+    """The kernel that computes a tensor and, as long as each passes tiles on, the longest one in front of it."""
+    kernel = _Tiled.of(owner, target, axis)
+    while kernel is not None:
+        yield kernel
+        if kernel.workload.kind != "add" and not (kernel.workload.is_depthwise and axis == CHANNELS):
+            return
+        found = [source for v in kernel.dispatch.inputs if (source := _Tiled.of(v.owner, target, axis)) is not None]
+        kernel = max(found, key=lambda source: source.plan.latency.data, default=None)
+
+
+def _alone(tiled: Sequence[_Tiled], dispatch: DispatchOp, axis: int, target: Target) -> int:
+    """Cycles of the kernels one after the other, as planned so far."""
+    extent = graph.shape_of(dispatch.yielded[0])[axis]
+    cycles = sum(kernel.plan.latency.data for kernel in tiled) + _host_cycles(dispatch, axis, extent, target)
+    return cycles + target.host.call * (len(tiled) + 1)
+
+
+def _host_cycles(dispatch: DispatchOp, axis: int, size: int, target: Target) -> int:
+    """Predicted cycles of a chunk."""
+    block = chunk_body(dispatch, axis, size).block
+    assert isinstance(block.last_op, YieldOp)
+    layouts = [layout_of(value.type) for value in (*block.args, *block.last_op.values)]
+    return target.host.cycles(block_workload(block), layouts)
+
+
+def _tile_steps(steps: list[Step], number: int, kernel: _Tiled, size: int, after: Sequence[Iterable[int]]) -> list[int]:
+    """Append the steps of a kernel, of which each tile comes after some others; the numbers of those that end a tile.
+
+    What is not the array's is one half before and one half after the job.
+    """
+    jobs = kernel.jobs(size)
+    software = max(0, kernel.latency(size) - sum(jobs)) // (2 * len(jobs))
+    units, ends = frozenset({kernel.engine.name}), list[int]()
+    for job, needed in zip(jobs, after or [()] * len(jobs), strict=True):
+        steps.append(Step(number, software, job, units, frozenset(needed)))
+        ends.append(len(steps))
+        steps.append(Step(number, software, 0, units))
+    return ends

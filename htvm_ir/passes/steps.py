@@ -1,0 +1,200 @@
+"""The steps of a network of kernels on buffers: where a kernel can be interrupted, what its parts touch and cost."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from math import prod
+
+from xdsl.dialects.builtin import MemRefType
+from xdsl.dialects.func import CallOp, FuncOp, ReturnOp
+from xdsl.dialects.memref import AllocOp, SubviewOp
+from xdsl.ir import BlockArgument, Operation, SSAValue
+
+from htvm_ir.dialects.accel import AwaitOp, DispatchOp, LaunchOp
+from htvm_ir.dialects.dma import StartOp, WaitOp, transfer_shape
+from htvm_ir.passes.pipeline_dma import effects, root
+from htvm_ir.passes.workloads import block_workload, layout_of
+from htvm_ir.schedule.overlap import Step
+from htvm_ir.targets.target import Job, Target
+
+Box = tuple[tuple[int, int], ...]
+"""First element and the one behind the last, along each axis of a buffer."""
+
+
+@dataclass(frozen=True)
+class Access:
+    """The use of a buffer of ``@main`` from one step to another; box: the part of it, None = any.
+
+    begin, end: numbers of the steps in which it begins and ends.
+    """
+
+    buffer: SSAValue
+    box: Box | None
+    writes: bool
+    begin: int
+    end: int
+
+    def conflicts(self, other: Access) -> bool:
+        """Whether the order of the two matters."""
+        if not (self.writes or other.writes):
+            return False
+        if self.box is None or other.box is None or len(self.box) != len(other.box):
+            return True
+        return all(a < d and c < b for (a, b), (c, d) in zip(self.box, other.box, strict=True))
+
+
+@dataclass
+class Part:
+    """Some transfers and jobs of a kernel, or all that a kernel of the CPU does (no ops).
+
+    leaves: whether a job goes on after it.
+    """
+
+    call: CallOp
+    function: FuncOp
+    ops: list[Operation] = field(default_factory=list[Operation])
+    leaves: bool = False
+
+
+def main_parts(main: FuncOp, functions: Mapping[str, FuncOp]) -> list[Part]:
+    """The parts of all kernels that ``@main`` calls, in its order."""
+    calls = [op for op in main.body.block.ops if isinstance(op, CallOp)]
+    return [part for call in calls for part in _parts(call, functions[call.callee.string_value()])]
+
+
+def _parts(call: CallOp, function: FuncOp) -> list[Part]:
+    """Cut a kernel behind its launches, and before a next tile's loads if nothing is in flight there."""
+    body = [op for op in function.body.block.ops if not isinstance(op, ReturnOp)]
+    if any(effects(op) is None for op in body):
+        return [Part(call, function)]
+    found = [Part(call, function)]
+    flying: set[SSAValue] = set()
+    for op in body:
+        if not isinstance(op, StartOp | WaitOp | LaunchOp | AwaitOp):
+            continue
+        awaited = any(isinstance(before, AwaitOp) for before in found[-1].ops)
+        if awaited and not flying and (isinstance(op, LaunchOp) or _is_load(op)):
+            found.append(Part(call, function))
+        found[-1].ops.append(op)
+        if isinstance(op, StartOp | LaunchOp):
+            flying.add(op.token)
+        else:
+            flying.discard(op.token)
+        if isinstance(op, LaunchOp):
+            found[-1].leaves = True
+            found.append(Part(call, function))
+    return found
+
+
+def _is_load(op: Operation) -> bool:
+    return isinstance(op, StartOp) and isinstance(root(op.destination).owner, AllocOp)
+
+
+def steps(parts: Sequence[Part], target: Target) -> list[Step]:
+    """What the scheduler is to know of the parts: cycles as predicted, and what must come first."""
+    numbers = {call: number for number, call in enumerate(dict.fromkeys(part.call for part in parts))}
+    after = _dependences(parts)
+    units = {part.function: _units(part.function) for part in parts}
+    found: list[Step] = []
+    for number, part in enumerate(parts):
+        host, job = _cycles(part, target)
+        held = units[part.function] if part.ops else frozenset[str]()
+        found.append(Step(numbers[part.call], host, job, held, frozenset(after[number])))
+    return found
+
+
+def _units(function: FuncOp) -> frozenset[str]:
+    """The engines and channels that a kernel uses."""
+    ops = list(function.body.block.ops)
+    engines = {op.engine_name for op in ops if isinstance(op, LaunchOp)}
+    return frozenset(engines | {op.channel.string_value() for op in ops if isinstance(op, StartOp)})
+
+
+def _cycles(part: Part, target: Target) -> tuple[int, int]:
+    """Cycles of the CPU, and of the job that goes on afterwards; transfers are waited for."""
+    if not part.ops:
+        return sum(host_cycles(op, target) for op in part.function.body.block.ops if isinstance(op, DispatchOp)), 0
+    host = sum(transfer_cycles(op, target) for op in part.ops if isinstance(op, StartOp))
+    launches = [op for op in part.ops if isinstance(op, LaunchOp)]
+    detached = 0
+    for op in launches:
+        engine, job = target.engine(op.engine_name), Job(op.kernel.data, op.fields)
+        detached = engine.detached(job)
+        host += engine.cycles(job) - detached
+    return host, detached
+
+
+def host_cycles(dispatch: DispatchOp, target: Target) -> int:
+    """Predicted cycles of a kernel of the CPU."""
+    tensors = [*dispatch.body.block.args, *dispatch.yielded]
+    return target.host.cycles(block_workload(dispatch.body.block), [layout_of(value.type) for value in tensors])
+
+
+def transfer_cycles(op: StartOp, target: Target) -> int:
+    """Cycles to move the bytes of a transfer, and the CPU's for each of its pieces."""
+    channel = target.channel(op.channel.string_value())
+    ends = [transfer_shape(value.type) for value in op.operands if isinstance(value.type, MemRefType)]
+    loops = max(ends, key=len)
+    pieces = prod(count for count, _ in loops[:-1])
+    return channel.cycles(loops[-1][0], pieces) + channel.software * (pieces if channel.pieces else 1)
+
+
+def _dependences(parts: Sequence[Part]) -> list[set[int]]:
+    """For each part those of other kernels that must have ended before."""
+    after: list[set[int]] = [set() for _ in parts]
+    earlier: dict[SSAValue, list[Access]] = {}
+    for access in sorted(_accesses(parts), key=lambda access: access.begin):
+        mine = parts[access.begin].call
+        for other in earlier.setdefault(access.buffer, []):
+            if parts[other.begin].call is not mine and access.conflicts(other):
+                after[access.begin].add(other.end)
+        earlier[access.buffer].append(access)
+    return after
+
+
+def _accesses(parts: Sequence[Part]) -> Iterator[Access]:
+    """The uses of the buffers of ``@main``."""
+    started: dict[SSAValue, int] = {}
+    for number, part in enumerate(parts):
+        if not part.ops:
+            yield from _host_accesses(part, number)
+        for op in part.ops:
+            if isinstance(op, StartOp | LaunchOp):
+                started[op.token] = number
+            elif isinstance(op, WaitOp | AwaitOp) and isinstance(op.token.owner, StartOp | LaunchOp):
+                reads, writes = _touched(op.token.owner)
+                for value, write in (*((v, False) for v in reads), *((v, True) for v in writes)):
+                    argument = root(value)
+                    if isinstance(argument, BlockArgument):
+                        buffer, box = _place(part.call.arguments[argument.index], value)
+                        yield Access(buffer, box, write, started[op.token], number)
+
+
+def _touched(op: StartOp | LaunchOp) -> tuple[Sequence[SSAValue], Sequence[SSAValue]]:
+    """What a transfer or job reads and writes."""
+    return ([op.source], [op.destination]) if isinstance(op, StartOp) else (op.inputs, [op.output])
+
+
+def _host_accesses(part: Part, number: int) -> Iterator[Access]:
+    """A kernel of the CPU: its dispatch says what it writes; what has none may write everything."""
+    outputs = {v for op in part.function.body.block.ops if isinstance(op, DispatchOp) for v in op.outputs}
+    for value, argument in zip(part.call.arguments, part.function.args, strict=True):
+        if isinstance(value.type, MemRefType):
+            buffer, box = _place(value, argument)
+            yield Access(buffer, box, not outputs or argument in outputs, number, number)
+
+
+def _place(operand: SSAValue, view: SSAValue) -> tuple[SSAValue, Box | None]:
+    """The buffer of ``@main`` behind a view of a kernel's argument, and which part of it that is."""
+    if isinstance(operand.owner, SubviewOp):
+        return root(operand), _box(operand.owner)
+    return root(operand), _box(view.owner) if isinstance(view.owner, SubviewOp) else None
+
+
+def _box(view: SubviewOp) -> Box | None:
+    """The part of its source that a view is; None if that is a view itself, or has gaps."""
+    if root(view.source) is not view.source or set(view.static_strides.get_values()) != {1}:
+        return None
+    offsets, sizes = view.static_offsets.get_values(), view.static_sizes.get_values()
+    return tuple((int(offset), int(offset) + int(size)) for offset, size in zip(offsets, sizes, strict=True))
