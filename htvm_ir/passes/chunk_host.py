@@ -7,9 +7,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import prod
 
 from xdsl.context import Context
-from xdsl.dialects.builtin import FunctionType, MemRefType, ModuleOp, StridedLayoutAttr, StringAttr, TensorType
+from xdsl.dialects.builtin import (
+    FunctionType,
+    MemRefType,
+    ModuleOp,
+    NoneAttr,
+    StridedLayoutAttr,
+    StringAttr,
+    TensorType,
+)
 from xdsl.dialects.func import CallOp, FuncOp, ReturnOp
 from xdsl.dialects.memref import SubviewOp
 from xdsl.ir import Attribute, Block, Region, SSAValue
@@ -65,13 +74,15 @@ def _split(dispatch: DispatchOp, function: FuncOp, call: CallOp, axis: int, size
 
 
 def _view(buffer: SSAValue, type_: TensorType[Attribute], axis: int, span: tuple[int, int], call: CallOp) -> SSAValue:
-    """The part of a buffer that a chunk touches. Its type does not say where it begins."""
+    """The part of a buffer that a chunk touches; its type says neither where it begins nor strides without gaps."""
     source = buffer.type
     assert isinstance(source, MemRefType)
     spans = [span if n == axis else (0, extent) for n, extent in enumerate(type_.get_shape())]
     box = stored_box(layout_of(type_), type_.get_shape(), spans)
     offsets, sizes = [offset for offset, _ in box], [size for _, size in box]
-    layout = StridedLayoutAttr(source.get_strides() or (), None)
+    strides = [stride or 0 for stride in source.get_strides() or ()]
+    has_gaps = 1 + sum((n - 1) * stride for n, stride in zip(sizes, strides, strict=True)) != prod(sizes)
+    layout = StridedLayoutAttr(strides, None) if has_gaps else NoneAttr()
     result = MemRefType(source.element_type, sizes, layout, source.memory_space)
     view = SubviewOp.get(buffer, offsets, sizes, [1] * len(sizes), result)
     Rewriter.insert_op(view, InsertPoint.before(call))
@@ -94,6 +105,7 @@ def _function(
     )
     block.add_ops([inner, ReturnOp()])
     name = f"{kernel}_{'rest' if number else 'chunk'}"
-    new = FuncOp(name, FunctionType.from_lists(block.arg_types, []), Region(block), "private")
+    types = FunctionType.from_lists(block.arg_types, [])
+    new = FuncOp(name, types, Region(block), "private", arg_attrs=function.arg_attrs)
     new.attributes |= {**function.attributes, KERNEL: StringAttr(kernel)}
     return new

@@ -22,13 +22,12 @@ from xdsl.rewriter import InsertPoint, Rewriter
 from htvm_ir.dialects.accel import LaunchOp
 from htvm_ir.dialects.attributes import integer
 from htvm_ir.dialects.dma import StartOp
-from htvm_ir.dialects.graph import NAME
 from htvm_ir.memory.plan import plan
 from htvm_ir.memory.problem import Buffer
 from htvm_ir.passes.memory_fit import Fixed, bytes_of, in_memory
 from htvm_ir.passes.pipeline_dma import root
 from htvm_ir.passes.steps import Part, main_parts, steps
-from htvm_ir.passes.workloads import ENGINE, KERNEL, TYPES, main_function, module_target
+from htvm_ir.passes.workloads import KERNEL, main_function, module_target
 from htvm_ir.schedule.overlap import Schedule, Step, runs, schedule, simulate
 from htvm_ir.targets.target import Memory, Target
 
@@ -151,9 +150,7 @@ class _Rewriting:
         kernel = function.sym_name.data
         types = FunctionType.from_lists(block.arg_types, [token.type for token in left])
         new = FuncOp(f"{kernel}_part{number}", types, Region(block), "private")
-        kept = (ENGINE, NAME, TYPES)
-        new.attributes |= {key: function.attributes[key] for key in kept if key in function.attributes}
-        new.attributes[KERNEL] = StringAttr(kernel)
+        new.attributes |= {**function.attributes, KERNEL: StringAttr(kernel)}
         Rewriter.insert_op(new, InsertPoint.before(function))
         call = CallOp(new.sym_name.data, [self.values[value] for value in given], new.function_type.outputs.data)
         Rewriter.insert_op(call, InsertPoint.before(self.end))
