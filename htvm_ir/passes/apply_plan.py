@@ -16,7 +16,8 @@ from htvm_ir.dialects.accel import DispatchOp, kernels, with_layout
 from htvm_ir.dialects.accel import layout_of as encoding_of
 from htvm_ir.dialects.attributes import integers, values
 from htvm_ir.errors import HtvmError
-from htvm_ir.passes.plan_tiles import check_mapping, check_plan
+from htvm_ir.passes.mappings import check_mapping
+from htvm_ir.passes.plan_tiles import check_plan
 from htvm_ir.passes.workloads import block_workload, module_target, window_attr
 from htvm_ir.targets.target import Target
 from htvm_ir.targets.workload import Window, Windows, Workload, dimensions, windows
@@ -43,7 +44,9 @@ def apply_plan(dispatch: DispatchOp, plan: tiled.PlanAttr, target: Target) -> ti
     """
     workload = replace(block_workload(dispatch.body.block), mapping=plan.mapping.data)
     kernel, engine = dispatch.kernel.data, target.engine(dispatch.engine_name)
-    reason = check_mapping(engine, workload) or check_plan(engine.problem(workload, target), plan.tile)
+    reason = check_mapping(engine, dispatch, workload.mapping) or check_plan(
+        engine.problem(workload, target), plan.tile
+    )
     if reason is not None:
         raise HtvmError(f"the plan of kernel '{kernel}' cannot be obeyed: {reason}")
     extents = dimensions(workload)

@@ -12,7 +12,7 @@ from xdsl.ir import Operation, SSAValue, Use
 from htvm_ir.dialects import graph
 from htvm_ir.dialects.accel import CPU
 from htvm_ir.dialects.attributes import values
-from htvm_ir.passes.mappings import best_variant, lacking
+from htvm_ir.passes.mappings import Layouts, alternatives, best_variant, lacking, usual_variants
 from htvm_ir.passes.workloads import (
     ANCHORS,
     ELEMENTWISE,
@@ -28,6 +28,8 @@ from htvm_ir.targets.target import Engine, Target
 from htvm_ir.targets.workload import Workload
 from htvm_ir.tiling.problem import Infeasible
 
+_WAY = ":"
+
 FOLLOWERS = (graph.RequantOp, graph.ReshapeOp, graph.LookupOp, graph.SliceOp, graph.TransposeOp)
 """Ops on one tensor that run in one kernel with the op before them, if both are on the CPU."""
 
@@ -36,8 +38,9 @@ FOLLOWERS = (graph.RequantOp, graph.ReshapeOp, graph.LookupOp, graph.SliceOp, gr
 class Candidate:
     """An op, the requantisation that runs with it, and where it can run.
 
-    cycles: predicted for each engine that takes it, the CPU last and at its least. refused: why others do not.
-    layouts: what each engine wants of the inputs, then of the result. surcharges: what the CPU takes more, by the
+    A way to compute it is the name of an engine, or that and a number for other layouts than the engine's usual ones.
+    cycles: predicted for each way, the CPU last and at its least. refused: why engines do not take it.
+    layouts: what each way wants of the inputs, then of the result. surcharges: what the CPU takes more, by the
     layout an engine wrote the first input in.
     """
 
@@ -47,7 +50,7 @@ class Candidate:
     workload: Workload
     cycles: dict[str, int] = field(default_factory=dict[str, int])
     refused: dict[str, str] = field(default_factory=dict[str, str])
-    layouts: dict[str, tuple[Layout, ...]] = field(default_factory=dict[str, tuple[Layout, ...]])
+    layouts: dict[str, Layouts] = field(default_factory=dict[str, Layouts])
     surcharges: dict[Layout, int] = field(default_factory=dict[Layout, int])
 
     @property
@@ -119,17 +122,29 @@ def _row_major(value: SSAValue) -> Layout:
 def _candidate(name: str, op: Operation, requant: graph.RequantOp | None, target: Target, seconds: float) -> Candidate:
     workload = workload_of(op, requant)
     cycles, refused = prices(workload, target, seconds)
-    layouts = {engine.name: engine.layouts(workload) for engine in target.engines if engine.name in cycles}
-    return Candidate(name, op, requant, workload, cycles, refused, layouts)
+    host, ways, layouts = cycles.pop(CPU), dict[str, int](), dict[str, Layouts]()
+    for engine in (engine for engine in target.engines if engine.name in cycles):
+        ways[engine.name], layouts[engine.name] = cycles[engine.name], engine.layouts(workload)
+        for number, (other, variants) in enumerate(alternatives(engine, workload)):
+            best = best_variant(engine, variants, target, seconds)
+            if not isinstance(best, Infeasible):
+                way = f"{engine.name}{_WAY}{number}"
+                ways[way], layouts[way] = best[1].latency, other
+    return Candidate(name, op, requant, workload, {**ways, CPU: host}, refused, layouts)
+
+
+def engine_of(way: str) -> str:
+    """The engine of a way to compute an op."""
+    return way.partition(_WAY)[0]
 
 
 def prices(workload: Workload, target: Target, seconds: float) -> tuple[dict[str, int], dict[str, str]]:
-    """Predicted cycles on each engine that takes a workload, the CPU last, and why others do not."""
+    """Predicted cycles on each engine that takes a workload, in its usual layouts, the CPU last; why others do not."""
     cycles: dict[str, int] = {}
     refused: dict[str, str] = {}
     for engine in target.engines:
         reason = refusal(engine, workload, target)
-        best = None if reason else best_variant(engine, workload, target, seconds)
+        best = None if reason else best_variant(engine, usual_variants(engine, workload), target, seconds)
         if best is None or isinstance(best, Infeasible):
             refused[engine.name] = reason or "no tile fits its memories"
         else:

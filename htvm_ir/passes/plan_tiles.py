@@ -12,10 +12,9 @@ from xdsl.passes import ModulePass
 from htvm_ir.dialects.accel import CPU, DispatchOp, kernels
 from htvm_ir.dialects.tiled import PlanAttr
 from htvm_ir.errors import HtvmError
-from htvm_ir.passes.mappings import best_variant
+from htvm_ir.passes.mappings import best_variant, check_mapping, fitting_variants
 from htvm_ir.passes.workloads import block_workload, module_target
-from htvm_ir.targets.target import Engine, Target
-from htvm_ir.targets.workload import Workload
+from htvm_ir.targets.target import Target
 from htvm_ir.tiling.problem import Infeasible, Problem
 
 
@@ -47,7 +46,7 @@ def plan(dispatch: DispatchOp, target: Target, seconds: float) -> PlanAttr:
         HtvmError: not even the smallest tile fits.
     """
     engine = target.engine(dispatch.engine_name)
-    best = best_variant(engine, block_workload(dispatch.body.block), target, seconds)
+    best = best_variant(engine, fitting_variants(engine, dispatch), target, seconds)
     if isinstance(best, Infeasible):
         raise HtvmError(
             f"kernel '{dispatch.kernel.data}': the smallest tile exceeds {best.capacity} by "
@@ -63,21 +62,15 @@ def priced(dispatch: DispatchOp, written: PlanAttr, target: Target) -> PlanAttr:
     """A hand-written plan with the latency the cost model gives it; unchanged if it cannot be obeyed."""
     engine, sizes = target.engine(dispatch.engine_name), written.tile
     workload = replace(block_workload(dispatch.body.block), mapping=written.mapping.data)
-    if check_mapping(engine, workload) is not None or check_plan(problem := engine.problem(workload, target), sizes):
+    if check_mapping(engine, dispatch, workload.mapping) or check_plan(
+        problem := engine.problem(workload, target), sizes
+    ):
         return written  # apply-plan says why
     missing = [d.name for d in problem.dimensions if d.name not in sizes]
     point = {d.name: d.sizes.index(sizes.get(d.name, d.extent)) for d in problem.dimensions}
     order = (*missing, *sizes)
     latency = problem.latency(point, order if order in problem.orders else problem.orders[0])
     return PlanAttr(sizes, written.depths, latency, mapping=written.mapping.data)
-
-
-def check_mapping(engine: Engine, workload: Workload) -> str | None:
-    """Why an engine cannot compute a workload the way a hand-written plan says, None if it can."""
-    known = engine.mappings(workload)
-    if workload.mapping in ("", *known):
-        return None
-    return f"mapping '{workload.mapping}' is not one of {[name for name in known if name]}"
 
 
 def check_plan(problem: Problem, sizes: Mapping[str, int]) -> str | None:
