@@ -30,7 +30,7 @@ lint: $(READY) ## check style and formatting
 types: $(READY) ## check types
 	PYRIGHT_PYTHON_IGNORE_WARNINGS=1 $(BIN)/pyright --pythonpath $(BIN)/python
 
-bench: $(READY) ## measure speed and size on this machine
+bench: $(READY) ## measure speed and size on this machine, against what was to be reached
 	$(BIN)/python -m benchmarks
 
 clean: ## remove everything the commands above have created

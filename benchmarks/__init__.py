@@ -1,1 +1,1 @@
-"""Measurements of the compiler itself; nothing here asserts, everything prints its figure."""
+"""Measurements of the compiler itself: every figure is printed, those that have a bar with a verdict."""

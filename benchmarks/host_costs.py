@@ -25,7 +25,10 @@ ENDS = ((ROWS, ROWS), (ROWS, DIGITAL), (DIGITAL, ROWS), (DIGITAL, DIGITAL), (ANA
 PLAIN = ((32, 8, 8), (16, 16, 16), (64, 25, 5), (128, 3, 3), (16, 32, 32), (32, 12, 12), (256, 1, 1), (64, 4, 4),
          (16, 7, 7), (8, 17, 17), (4, 30, 30), (16, 20, 20), (16, 10, 10), (4, 48, 48), (16, 9, 24))  # fmt: skip
 MAXIMA = ((32, 8, 8), (16, 16, 16), (64, 6, 6), (16, 32, 32), (4, 48, 48), (16, 34, 34), (16, 20, 20), (8, 26, 10))
-AVERAGES = ((256, 1, 1), (64, 8, 8), (64, 25, 5), (256, 3, 3), (16, 16, 16))
+AVERAGES = ((256, 1, 1), (64, 8, 8), (64, 25, 5), (64, 5, 25), (256, 3, 3), (16, 16, 16), (128, 7, 7), (32, 6, 10))
+PIXELS = ((1, 49, 10), (1, 10, 49), (3, 32, 32), (1, 24, 24), (3, 11, 15))
+EDGES = ((3, 96, 96), (3, 32, 32), (1, 49, 10), (1, 10, 49), (1, 28, 28), (3, 40, 40), (2, 30, 37))
+VECTORS = (10, 64, 256, 400)
 CONVS = (
     ((3, 32, 32), 8, (3, 3), 1), ((16, 8, 8), 16, (3, 3), 1), ((32, 10, 10), 16, (3, 3), 2),
     ((16, 16, 16), 8, (5, 5), 1), ((64, 4, 4), 32, (3, 3), 1), ((4, 49, 10), 8, (7, 5), 2),
@@ -37,6 +40,7 @@ DEPTHWISE = (
     ((256, 1, 1), (3, 3), 1), ((128, 3, 3), (3, 3), 1), ((16, 10, 10), (5, 5), 1), ((64, 4, 4), (3, 3), 1),
 )  # fmt: skip
 DENSE = ((64, 10), (256, 2), (128, 64), (48, 16), (16, 128), (200, 20))
+KINDS = ("add", "requant", "transpose")
 BATCH = 4
 NEGLIGIBLE = 100
 """Cycles below which a kernel is not worth a prediction."""
@@ -45,7 +49,7 @@ NEGLIGIBLE = 100
 def cases() -> Iterator[list[Case]]:
     """What is measured, in networks of a few operators."""
     for source, reader in ENDS:
-        found = [Case(kind, (1, *s), source=source, reader=reader) for kind in ("add", "requant") for s in PLAIN]
+        found = [Case(kind, (1, *s), source=source, reader=reader) for kind in KINDS for s in PLAIN]
         found += [Case("depthwise", (1, *s), source=source, reader=reader) for s in PLAIN]
         found += [Case("max", (1, *s), 0, (2, 2), 2, source, reader) for s in MAXIMA]
         found += [Case("max", (1, 16, 16, 16), 0, (3, 3), 2, source, reader)]
@@ -56,17 +60,24 @@ def cases() -> Iterator[list[Case]]:
             found += [Case("depthwise", (1, *s), 0, f, stride, source, reader) for s, f, stride in DEPTHWISE]
         yield from (found[n : n + BATCH] for n in range(0, len(found), BATCH))
     found = [Case("", (1, *s), source=ANALOG, reader=DIGITAL) for s in PLAIN]
+    found += [Case("", (1, *s), source=DIGITAL, reader=ROWS) for s in EDGES]
+    found += [Case("", (1, n), source=DIGITAL, reader=ROWS) for n in VECTORS]
+    for reader in (DIGITAL, ANALOG):
+        found += [Case("requant", (1, *s), source=DIGITAL, reader=reader, positive=True) for s in PLAIN]
+    found += [Case("average", (1, *s), 0, (s[1], s[2]), 1, DIGITAL, ROWS, True) for s in AVERAGES]
+    found += [Case("average", (1, 32, 12, 12), 0, (4, 4), 4, DIGITAL, ROWS, True)]
+    found += [Case("space_to_depth", (1, *s), source=ROWS, reader=DIGITAL) for s in PIXELS]
     yield from (found[n : n + BATCH] for n in range(0, len(found), BATCH))
     for engine in (ROWS, DIGITAL):
         yield [Case("dense", (1, c), k, source=engine, reader=engine) for c, k in DENSE]
 
 
 def grouped(measured: Sequence[Measured]) -> dict[str, list[Measured]]:
-    """By what their cost depends on, each workload once; vectors only where they matter."""
+    """By what their cost depends on, each workload once; of vectors only conversions and products."""
     groups: dict[str, dict[object, Measured]] = defaultdict(dict)
     for m in measured:
         w = m.workload
-        if (len(w.output.shape) == 4 and m.cycles >= NEGLIGIBLE) or w.kind == "dense":
+        if (len(w.output.shape) == 4 and m.cycles >= NEGLIGIBLE) or w.kind in ("dense", "convert_layout"):
             shapes = (w.inputs[0].shape, w.output.shape, w.kernel, w.window, m.layouts)
             groups[key_of(w, m.layouts)].setdefault(shapes, m)
     return {key: list(group.values()) for key, group in groups.items()}
@@ -76,8 +87,8 @@ def fit(group: Sequence[Measured]) -> LoopCosts:
     """The costs, and the length of unrolled loops, of the least relative error."""
     measured = np.array([m.cycles - CLIP * clips(m.workload) * m.workload.output.size for m in group], np.float64)
     fits: list[tuple[float, LoopCosts]] = []
-    for unrolled in (4, 6, 8, 12, 16, 20):
-        rows = np.array([counts(m.workload, m.layouts[-1], unrolled) for m in group], np.float64)
+    for unrolled in (4, 6, 8, 12, 16, 20, 64, 128):
+        rows = np.array([counts(m.workload, m.layouts, unrolled) for m in group], np.float64)
         if key_of(group[0].workload, group[0].layouts).split()[0] in WINDOWED:
             rows[:, 4] = rows[:, 1:5].sum(axis=1)  # the windows cost far more than the loop around them
             rows[:, 1:4] = 0

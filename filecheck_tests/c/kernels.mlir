@@ -46,8 +46,8 @@ func.func private @dense(%input: memref<1x8xi8, "L2">, %output: memref<1x2xi8, "
 // A 64-bit product, and a rounding mode that looks at its sign.
 
 // CHECK-LABEL: int32_t tvmgen_default_requant(const int32_t *input, int8_t *restrict output) {
-// CHECK-NEXT:   for (int32_t k = 0; k < 9; ++k) {
-// CHECK-NEXT:     const int32_t value = input[k];
+// CHECK-NEXT:   for (int32_t i = 0; i < 9; ++i) {
+// CHECK-NEXT:     const int32_t value = input[i];
 // CHECK-NEXT:     const int64_t wide = (int64_t)value;
 // CHECK-NEXT:     const int64_t product = wide * 1234567;
 // CHECK-NEXT:     const int64_t sign = product >> 63;
@@ -59,7 +59,7 @@ func.func private @dense(%input: memref<1x8xi8, "L2">, %output: memref<1x2xi8, "
 // CHECK-NEXT:     const int32_t y_1 = y > -128 ? y : -128;
 // CHECK-NEXT:     const int32_t y_2 = y_1 < 127 ? y_1 : 127;
 // CHECK-NEXT:     const int8_t y_3 = (int8_t)y_2;
-// CHECK-NEXT:     output[k] = y_3;
+// CHECK-NEXT:     output[i] = y_3;
 func.func private @requant(%input: memref<1x9xi32, "L2">, %output: memref<1x9xi8, "L2">) {
   accel.dispatch @cpu "requant" ins(%input : memref<1x9xi32, "L2">) outs(%output : memref<1x9xi8, "L2">) {
   ^bb0(%x: tensor<1x9xi32>):

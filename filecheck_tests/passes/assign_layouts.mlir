@@ -54,7 +54,7 @@ builtin.module attributes {accel.target = #accel.target<"diana">} {
 // CHECK-LABEL: func.func @main
 // CHECK-NEXT: %relu = accel.dispatch @cpu "relu" ins(%x : tensor<1x20xi8>) {
 // CHECK-NEXT: ^bb0(%{{.*}}: tensor<1x20xi8>):
-// CHECK-NEXT:   graph.requant {{.*}} : tensor<1x20xi8> -> [[VECTOR:tensor<1x20xi8, #accel.layout<0, 1 : 16 xor 3>>]]
+// CHECK-NEXT:   graph.requant {{.*}} : tensor<1x20xi8> -> [[VECTOR:tensor<1x20xi8, #accel.layout<0, 1 : 16>>]]
 // CHECK:      } -> [[VECTOR]]
 // CHECK-NEXT: %double = accel.dispatch @digital "double" ins(%relu : [[VECTOR]]) {
 // CHECK:      } -> [[VECTOR]]

@@ -1,4 +1,5 @@
 // RUN: htvm-opt %s --split-input-file -p explicit-dma | filecheck %s
+// RUN: htvm-opt %s --split-input-file -p 'explicit-dma{reload=true}' | filecheck %s --check-prefix RELOAD
 
 // Two tiles of 4 rows: each loads 5 rows of each channel, since the sixth is padding: at the top of the first and at the
 // bottom of the second. A tile lies densely in L1, in the same buffer each time.
@@ -47,11 +48,19 @@ func.func private @rows(%x: memref<1x2x8x16xi8, "L2">, %y: memref<1x16x8x16xi8, 
 // -----
 // CHECK: {{// ?-----}}
 
-// Tiles of 32 and 16 outputs read the same input, which is loaded once; each has its own part of the constants.
+// Tiles of 32 and 16 outputs read the same input, which is loaded once, or for each if so asked; each has its own part
+// of the constants.
 
 #words = #accel.layout<0, 1 : 16 xor 3>
 
 builtin.module attributes {accel.target = #accel.target<"diana">} {
+// RELOAD-LABEL: func.func private @outputs
+// RELOAD:      dma.start @digital_in %x to
+// RELOAD:      accel.launch @digital
+// RELOAD:      dma.start @digital_in %x to
+// RELOAD:      accel.launch @digital
+// RELOAD-NOT:  dma.start @digital_in
+
 // CHECK-LABEL: func.func private @outputs
 // CHECK-NEXT: %[[IN:.*]] = memref.alloc() : memref<64xi8, "L1">
 // CHECK-NEXT: %[[OUT:.*]] = memref.alloc() : memref<64xi8, "L1">

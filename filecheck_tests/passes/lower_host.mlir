@@ -38,22 +38,26 @@ func.func private @conv(%input: memref<1x1x1x9xi8, "L2">, %output: memref<1x2x1x
   func.return
 }
 
-// Layouts: the padding of the stored row is zero, and bytes of a word are reversed: four at a time without arithmetic.
+// Layouts: bytes of a word are reversed, words read as a whole, and the padding of the stored row is zero.
 
 // CHECK-LABEL: func.func private @convert
+// CHECK: %[[WORDS:.*]] = memref.view {{.*}} : memref<12xi8, "L2"> to memref<3xi32, "L2">
 // CHECK: %[[FLAT:.*]] = memref.collapse_shape %output
-// CHECK: scf.for %k = %{{.*}} to %{{.*}} step %[[FOUR:.*]] {
-// CHECK-NEXT: %[[VALUE:.*]] = memref.load %input[%{{.*}}, %k]
-// CHECK-NEXT: %[[AT:.*]] = arith.addi %k, %{{.*}} : index
-// CHECK-NEXT: memref.store %[[VALUE]], %[[FLAT]][%[[AT]]]
+// CHECK: scf.for %i = {{.*}} {
+// CHECK: %[[WORD:.*]] = memref.load %[[WORDS]]
+// CHECK: %[[BYTE:.*]] = arith.trunci %[[WORD]] : i32 to i8
+// CHECK: memref.store %[[BYTE]], %[[FLAT]]
+// CHECK: arith.shrsi %[[WORD]]
 // CHECK-COUNT-3: memref.store
 // CHECK: }
-// CHECK-COUNT-4: memref.store %{{.*}}, %[[FLAT]]
-// CHECK-NOT: memref.store %{{.*}}, %[[FLAT]]
-func.func private @convert(%input: memref<1x10xi8, "L2">, %output: memref<1x12xi8, "L2">) {
-  accel.dispatch @cpu "convert" ins(%input : memref<1x10xi8, "L2">) outs(%output : memref<1x12xi8, "L2">) {
-  ^bb0(%x: tensor<1x10xi8>):
-    %y = accel.convert_layout %x : tensor<1x10xi8> to tensor<1x10xi8, #accel.layout<0, 1 : 4 xor 3>>
+// CHECK: memref.load
+// CHECK-COUNT-2: memref.store %{{.*}}, %[[FLAT]]
+// CHECK: scf.for
+// CHECK: memref.store
+func.func private @convert(%input: memref<1x12xi8, "L2">, %output: memref<1x12xi8, "L2">) {
+  accel.dispatch @cpu "convert" ins(%input : memref<1x12xi8, "L2">) outs(%output : memref<1x12xi8, "L2">) {
+  ^bb0(%x: tensor<1x10xi8, #accel.layout<0, 1 : 4>>):
+    %y = accel.convert_layout %x : tensor<1x10xi8, #accel.layout<0, 1 : 4>> to tensor<1x10xi8, #accel.layout<0, 1 : 4 xor 3>>
     accel.yield %y : tensor<1x10xi8, #accel.layout<0, 1 : 4 xor 3>>
   }
   func.return
@@ -65,7 +69,8 @@ func.func private @convert(%input: memref<1x10xi8, "L2">, %output: memref<1x12xi
 // CHECK: scf.for %k =
 // CHECK: scf.for %fy =
 // CHECK-COUNT-3: memref.load %input[%{{.*}}, %k,
-// CHECK: arith.divsi
+// CHECK: arith.muli
+// CHECK: arith.shrsi
 // CHECK: memref.store %{{.*}}, %output[%{{.*}}, %k]
 func.func private @pool(%input: memref<1x4x2x3xi8, "L2">, %output: memref<1x4xi8, "L2">) {
   accel.dispatch @cpu "pool" ins(%input : memref<1x4x2x3xi8, "L2">) outs(%output : memref<1x4xi8, "L2">) {

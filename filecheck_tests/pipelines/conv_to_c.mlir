@@ -15,8 +15,8 @@ builtin.module attributes {graph.model = "tiny"} {
 // CHECK:      static const _Alignas(32) uint32_t digital_conv2d_0_job[64] DIANA_L2_SHARED_CONST = {
 // CHECK:      // Computes 'input' on cpu: input 1x3x8x10 int8_t, output 1x3x9x12 int8_t.
 // CHECK-NEXT: int32_t tvmgen_default_cpu_convert_layout_0(const int8_t *input, int8_t *restrict output) {
-// CHECK-NEXT:   for (int32_t k = 0; k < 3; ++k) {
-// CHECK:            const int8_t value = input[k * 80 + y * 10 + x];
+// CHECK-NEXT:   word_t *const words = (word_t *)(void *)output;
+// CHECK:          words[{{.*}}] = 0;
 // CHECK:      // Computes 'relu' on digital: input 1x3x9x12 int8_t, output 1x16x8x16 int8_t.
 // CHECK-NEXT: int32_t tvmgen_default_digital_conv2d_0(const int8_t *input, int8_t *restrict output) {
 // CHECK-NEXT:   diana_digital_dma_in(2080, input, 324, 1, 0, 1, 0);

@@ -8,12 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from htvm_ir.errors import HtvmError
-
 if TYPE_CHECKING:
     from xdsl.dialects.builtin import ModuleOp
 
-    from htvm_ir.dialects.tiled import PlanAttr
+    from htvm_ir.driver.plans import Entry
     from htvm_ir.driver.quantize import Quantized
     from htvm_ir.frontends.onnx import Rounding
     from htvm_ir.targets.target import Target
@@ -26,6 +24,7 @@ class Options:
     engines: None = all of the target's; empty = CPU only.
     numerics: ``exact``; ``pow2``: the model is converted, see ``calibration``; ``analog``: engines may also compute
         convolutions they cannot compute exactly.
+    tiler: who plans: ``optimal``, ``dory`` or ``none``, see ``passes.pipeline.TILERS``.
     plan: tile sizes by dimension, and ``mapping``, by kernel or layer name (JSON form of the plan attribute).
     rounding: whose results a QDQ or QOperator network is to have, see ``import_model``.
     input_ranges: least and greatest value of inputs that the model does not quantise.
@@ -37,8 +36,9 @@ class Options:
     engines: tuple[str, ...] | None = None
     numerics: str = "exact"
     module_name: str = "default"
+    tiler: str = "optimal"
     solver_seconds: float | None = None
-    plan: Mapping[str, Mapping[str, int | str]] | None = None
+    plan: Mapping[str, Entry] | None = None
     rounding: Rounding = "onnx"
     input_ranges: Mapping[str, tuple[int, int]] = field(default_factory=dict[str, tuple[int, int]])
     calibration: Path | None = None
@@ -93,6 +93,7 @@ def compile_model(
     """
     from htvm_ir.backend.c.package import render
     from htvm_ir.driver.edges import edges
+    from htvm_ir.driver.plans import Plans
     from htvm_ir.driver.report import Recorder
     from htvm_ir.passes.pipeline import APPROXIMATE, default_passes, run_passes
     from htvm_ir.passes.set_target import SetTarget
@@ -104,13 +105,13 @@ def compile_model(
     quantized = _quantized(model, options)
     source = load_model(model, options) if quantized is None else _import(quantized, model, options)
     module = source.clone()
-    run_passes(module, [SetTarget(options.target, engines)])
+    run_passes(module, [SetTarget(options.target, engines)], verify=False)
     target = module_target(module)
     recorder = Recorder(target)
     snapshot = _Snapshot(APPROXIMATE)
     observers = [recorder.after, snapshot.after]
     if options.plan is not None:
-        observers.insert(0, _Plans(options.plan).after)
+        observers.insert(0, Plans(options.plan).after)
     if watch is not None:
         observers.append(_Stopwatch(watch).after)
 
@@ -118,11 +119,13 @@ def compile_model(
         for observer in observers:
             observer(name, module)
 
-    run_passes(module, list(default_passes(options.solver_seconds, options.numerics)), after)
+    passes = list(default_passes(options.solver_seconds, options.numerics, options.tiler))
+    run_passes(module, passes, after, verify=False)
     files = render(module, options.module_name)
     report = recorder.report(model, module)
     inputs, outputs = edges(module)
     report["numerics"] = options.numerics
+    report["tiler"] = options.tiler
     report["inputs"] = [edge.as_json() for edge in inputs]
     report["outputs"] = [edge.as_json() for edge in outputs]
     if quantized is not None:
@@ -170,36 +173,3 @@ class _Stopwatch:
         now = time.perf_counter()
         self.watch(name, now - self.last)
         self.last = time.perf_counter()
-
-
-class _Plans:
-    """Puts hand-written plans in place as soon as there are kernels."""
-
-    def __init__(self, plans: Mapping[str, Mapping[str, int | str]]):
-        self.plans = plans
-
-    def after(self, name: str, module: ModuleOp) -> None:
-        """Called after each pass.
-
-        Raises:
-            HtvmError: a plan names a kernel that does not exist.
-        """
-        from htvm_ir.dialects.accel import kernels
-        from htvm_ir.driver.report import layer_name
-
-        if name != "dispatch":
-            return
-        rest = dict(self.plans)
-        for dispatch in kernels(module):
-            for key in (dispatch.kernel.data, layer_name(dispatch)):
-                if key in rest:
-                    dispatch.plan = _written_plan(rest.pop(key))
-        if rest:
-            raise HtvmError(f"the plan names kernels that do not exist: {', '.join(sorted(rest))}")
-
-
-def _written_plan(entry: Mapping[str, int | str]) -> PlanAttr:
-    from htvm_ir.dialects.tiled import PlanAttr
-
-    sizes = {name: size for name, size in entry.items() if isinstance(size, int)}
-    return PlanAttr(sizes, mapping=str(entry.get("mapping", "")))

@@ -11,9 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from xdsl.dialects.builtin import ModuleOp, StringAttr
+from xdsl.dialects.builtin import MemRefType, ModuleOp, StringAttr
 from xdsl.dialects.func import FuncOp
+from xdsl.utils.hints import isa
 
+from htvm_ir.backend.c.signature import local_offset
+from htvm_ir.dialects.attributes import Integers, values
 from htvm_ir.dialects.graph import NAME
 from htvm_ir.driver.edges import Array, edges
 from htvm_ir.driver.files import write_file
@@ -23,7 +26,7 @@ from htvm_ir.driver.samples import Samples
 from htvm_ir.errors import HtvmError
 from htvm_ir.interpreters.run import Runner
 from htvm_ir.passes.fold_dead_channels import kept_indices, kept_part
-from htvm_ir.passes.workloads import kernel_types, layout_of
+from htvm_ir.passes.workloads import MIRRORED, TURNED, kernel_types, layout_of
 
 if TYPE_CHECKING:
     from htvm_ir.driver.compile import Compiled
@@ -69,11 +72,15 @@ class Check:
 
 @dataclass
 class Execution:
-    """Outputs of all samples, [samples, ...] for each network output, and the run's part of the report."""
+    """Outputs of all samples, [samples, ...] for each network output, and the run's part of the report.
+
+    first: what the machine did for the first sample, to which all figures of the report belong.
+    """
 
     outputs: list[Array]
     report: dict[str, Any]
     check: Check | None
+    first: RunResult
     layer_cycles: dict[str, int] = field(default_factory=dict[str, int])
 
 
@@ -137,7 +144,7 @@ def execute(
     if verdict.error is not None:
         report["output_error"] = verdict.error.as_json()
     stacked = [np.concatenate(column) for column in zip(*results, strict=True)]
-    return Execution(stacked, report, checked, cycles)
+    return Execution(stacked, report, checked, first, cycles)
 
 
 class _Verdict:
@@ -202,10 +209,19 @@ class _LayerCheck:
         layout, shape = layout_of(types[-1]), types[-1].get_shape()
         dtype = self.expected[name].dtype
         size = layout.stored_size(shape) * dtype.itemsize
-        stored = np.frombuffer(self.board.machine.read(event.arguments[len(types) - 1], size), dtype)
-        got = layout.unpack(stored, shape)
+        stored = np.frombuffer(self._left(function, event, size), dtype)
+        got = _as_named(function, layout.unpack(stored, shape))
         self.seen[name] = got
         self._count(name, got, self.expected[name], "the interpreter")
+
+    def _left(self, function: FuncOp, event: KernelReturn, size: int) -> bytes:
+        """What a kernel left in its output's buffer; an argument in a local memory is none of the C function's."""
+        places = [local_offset(function, index) for index in range(len(function.args))]
+        space, offset = function.args[-1].type, places[-1]
+        if offset is None:
+            return self.board.machine.read(event.arguments[places.count(None) - 1], size)
+        assert isinstance(space, MemRefType) and isinstance(space.memory_space, StringAttr)
+        return self.board.machine.read_local(space.memory_space.data, offset, size)
 
     def compare_stored(self, stored: Mapping[str, Array]) -> None:
         """Against the tensors of a file, by ONNX name."""
@@ -232,6 +248,13 @@ class _LayerCheck:
         return name.data if isinstance(name, StringAttr) else ""
 
 
+def _as_named(function: FuncOp, stored: Array) -> Array:
+    """The tensor a kernel computes as the model has it: ``orient-maps`` may have turned it."""
+    axes = function.attributes.get(TURNED)
+    stored = stored[..., ::-1] if MIRRORED in function.attributes else stored
+    return stored.transpose(np.argsort(values(axes))) if isa(axes, Integers) else stored
+
+
 def _aliases(seen: Mapping[str, Array], board: Board) -> dict[str, Array]:
     """The seen tensors under every name of the edges they stand for."""
     named = dict(seen)
@@ -254,7 +277,7 @@ def _layer_cycles(returns: Sequence[KernelReturn]) -> dict[str, int]:
 
 def _run_report(compiled: Compiled, board: Board, result: RunResult, samples: int) -> dict[str, Any]:
     """What one inference took; all are figures of the model of the SoC."""
-    from htvm_ir.sim.toolchain import text_bytes
+    from htvm_ir.sim.toolchain import constant_bytes, text_bytes
 
     target, trace = compiled.target, result.trace
     engines: dict[str, dict[str, int]] = {}
@@ -282,6 +305,7 @@ def _run_report(compiled: Compiled, board: Board, result: RunResult, samples: in
         "engines": engines,
         "transfers": transfers,
         "code_bytes": text_bytes(board.elf),
+        "constant_bytes": constant_bytes(board.elf),
         "stack_bytes": result.stack_bytes,
     }
 

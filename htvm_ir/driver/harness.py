@@ -44,7 +44,7 @@ def main_source(module: str, header: str, target: Target, inputs: Sequence[Edge]
     section = target.memory(target.host_memory).arena_section
     fields = {kind: _fields(header, f"tvmgen_{module}_{kind}") for kind in ("inputs", "outputs")}
     buffers = [
-        f"uint8_t htvm_{kind}_{index}[{_bytes(edge)}] {section};"
+        f"_Alignas(4) uint8_t htvm_{kind}_{index}[{_bytes(edge)}] {section};"
         for kind, edges in (("inputs", inputs), ("outputs", outputs))
         for index, edge in enumerate(edges)
         if not mapped

@@ -17,9 +17,10 @@ from htvm_ir.passes.approximate_convs import approximated
 from htvm_ir.passes.dispatch import COSTS
 from htvm_ir.passes.fold_dead_channels import network_macs
 from htvm_ir.passes.memory_fit import Fixed, bytes_of
+from htvm_ir.passes.orient_maps import orientation
 from htvm_ir.passes.pipeline import APPROXIMATE
 from htvm_ir.passes.plan_memory import ARENA, BOUND
-from htvm_ir.passes.workloads import block_workload, layout_of
+from htvm_ir.passes.workloads import block_workload, layout_of, resident_bytes
 from htvm_ir.targets.target import Job, Target
 from htvm_ir.targets.workload import Workload
 
@@ -68,6 +69,7 @@ class Recorder:
             "layers": self.layers,
             "macs": {"network": self._network_macs, "executed": executed},
             "approximated": self.approximated,
+            "orientation": orientation(module),
             "cycles": {"predicted": predicted, **self._bounds},
             "memory": {
                 m.name: {"used": used[m.name], "size": m.size, "fits": used[m.name] <= m.size}
@@ -101,6 +103,7 @@ class Recorder:
             "cycles": self._host_cycles(dispatch, workload) if plan is None else plan.latency.data,
             "tile": None if plan is None else plan.tile,
             "mapping": None if plan is None else plan.mapping.data or None,
+            "resident": [_operand(workload, index) for index in sorted(resident_bytes(dispatch))],
             "proven_optimal": None if plan is None else bool(plan.proven.data),
         }
 
@@ -120,6 +123,14 @@ class Recorder:
                 loops = max(ends, key=len)
                 transfer += channel.cycles(loops[-1][0], prod(count for count, _ in loops[:-1]))
         return {"compute_bound": compute, "transfer_bound": transfer}
+
+
+def _operand(workload: Workload, index: int) -> str:
+    """What the report calls an operand of a kernel."""
+    inputs = len(workload.inputs)
+    if index == inputs:
+        return "output"
+    return "input" if inputs == 1 else f"input{index}"
 
 
 def _constant_bytes(module: ModuleOp) -> dict[str, int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -15,12 +16,13 @@ from xdsl.interpreter import (
     impl_terminator,
     register_impls,
 )
+from xdsl.utils.exceptions import InterpretationError
 
 from htvm_ir.dialects import accel
 from htvm_ir.dialects.graph import shape_of, tensor_type
 from htvm_ir.interpreters.buffers import bytes_of, layout_from, read_operand, write_buffer
 from htvm_ir.interpreters.machine import Machine
-from htvm_ir.targets.target import Job
+from htvm_ir.targets.target import Bytes, Job
 
 
 @register_impls
@@ -64,6 +66,7 @@ class AccelFunctions(InterpreterFunctions):
         inputs, output = operands[: len(op.inputs)], operands[-1]
         constants = operands[-2] if op.constants is not None else np.empty(0, np.uint8)
         started_by = f'{op.name} @{op.engine_name} "{op.kernel.data}"'
+        _check_aliases(started_by, inputs, output, engine.overwrites(job))
 
         def compute() -> None:
             engine.execute(job, inputs, constants, output)
@@ -74,3 +77,15 @@ class AccelFunctions(InterpreterFunctions):
     def run_await(self, interpreter: Interpreter, op: accel.AwaitOp, args: tuple[Any, ...]) -> PythonValues:
         self.machine.wait(args[0])
         return ()
+
+
+def _check_aliases(job: str, inputs: Sequence[Bytes], output: Bytes, may: frozenset[int]) -> None:
+    """A job reads its inputs while it writes: only over those the engine names, element by element.
+
+    Raises:
+        InterpretationError: the output shares bytes with another input, or with one of these at another address.
+    """
+    for index, operand in enumerate(inputs):
+        in_place = index in may and operand.ctypes.data == output.ctypes.data
+        if not in_place and np.may_share_memory(operand, output):
+            raise InterpretationError(f"{job} writes over its input {index}")

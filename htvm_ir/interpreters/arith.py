@@ -124,6 +124,14 @@ class ArithFunctions(upstream.ArithFunctions):
     run_trunci = _convert(arith.TruncIOp)
     run_indexcast = _convert(arith.IndexCastOp)
 
+    @impl(arith.AddUIExtendedOp)
+    def run_addui_extended(
+        self, interpreter: Interpreter, op: arith.AddUIExtendedOp, args: tuple[Any, ...]
+    ) -> PythonValues:
+        width = width_of(op.sum.type, interpreter)
+        total = unsigned(args[0], width) + unsigned(args[1], width)
+        return signed(total, width), total >> width != 0
+
     @impl(arith.ConstantOp)
     def run_constant(self, interpreter: Interpreter, op: arith.ConstantOp, args: tuple[Any, ...]) -> PythonValues:
         match op.value:

@@ -25,14 +25,13 @@ def read_operand(value: Array, stored_as: Attribute, layout: Layout, shape: tupl
     """The logical array of an operand: a tensor as it is, a buffer unpacked."""
     if not isinstance(stored_as, MemRefType):
         return value
-    _require_size(value, layout, shape)
-    return layout.unpack(value, shape)
+    return layout.unpack(_stored(value, layout, shape), shape)
 
 
 def write_buffer(buffer: Array, layout: Layout, value: Array) -> None:
     """Store a logical array in a buffer, padding included."""
-    _require_size(buffer, layout, value.shape)
-    buffer[...] = layout.pack(value).reshape(buffer.shape)
+    stored = _stored(buffer, layout, value.shape)
+    stored[...] = layout.pack(value).reshape(stored.shape)
 
 
 def bytes_of(buffer: Array) -> Bytes:
@@ -42,7 +41,11 @@ def bytes_of(buffer: Array) -> Bytes:
     return buffer.reshape(-1).view(np.uint8)
 
 
-def _require_size(buffer: Array, layout: Layout, shape: tuple[int, ...]) -> None:
+def _stored(buffer: Array, layout: Layout, shape: tuple[int, ...]) -> Array:
+    """The part of a buffer that holds a tensor: all of it, or the first bytes of those an engine wants for its work."""
     wanted = layout.stored_size(shape)
+    if buffer.ndim == 1 and buffer.dtype == np.int8 and buffer.size > wanted:
+        return buffer[:wanted]
     if buffer.size != wanted:
         raise InterpretationError(f"a tensor of {list(shape)} takes {wanted} elements, its buffer has {buffer.size}")
+    return buffer

@@ -36,3 +36,4 @@ class GraphFunctions(InterpreterFunctions):
     run_slice = _evaluated(graph.SliceOp)
     run_pad = _evaluated(graph.PadOp)
     run_transpose = _evaluated(graph.TransposeOp)
+    run_reverse = _evaluated(graph.ReverseOp)

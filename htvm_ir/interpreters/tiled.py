@@ -48,21 +48,21 @@ def logical_shape(
     """The shape of the whole operand of which ``tile_type`` is one tile.
 
     Raises:
-        InterpretationError: it is a buffer with a rounded-up axis along which the windows overlap, so that the axis'
-            own extent is written nowhere.
+        InterpretationError: it is a buffer of bytes, or with a rounded-up axis, along which the windows overlap, so
+            that the axis' own extent is written nowhere.
     """
     if isinstance(stored_as, TensorType):
         return stored_as.get_shape()
     assert isinstance(stored_as, MemRefType)
     layout, tile_shape = layout_from(tile_type), tile_type.get_shape()
-    stored = dict(zip(layout.order, stored_as.get_shape(), strict=True))
+    stored = dict(zip(layout.order, stored_as.get_shape(), strict=False))
     shape: list[int] = []
     for axis, window in enumerate(windows):
         if window.dimension is None:
             shape.append(tile_shape[axis])
         elif window == Window(window.dimension):
             shape.append(grid.extent[window.dimension])
-        elif layout.multiple[axis] == 1:
+        elif layout.multiple[axis] == 1 and len(stored) == len(windows):
             shape.append(stored[axis])
         else:
             raise InterpretationError(f"axis {axis} is rounded up in memory and tiled with a halo")

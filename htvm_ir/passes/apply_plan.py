@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from xdsl.context import Context
 from xdsl.dialects.arith import ConstantOp
 from xdsl.dialects.builtin import ModuleOp, TensorType
-from xdsl.ir import Attribute, Block, BlockArgument, Operation, SSAValue
+from xdsl.ir import Attribute, Block, Operation, SSAValue
 from xdsl.passes import ModulePass
 from xdsl.rewriter import InsertPoint, Rewriter
 
@@ -18,7 +18,7 @@ from htvm_ir.dialects.attributes import integers, values
 from htvm_ir.errors import HtvmError
 from htvm_ir.passes.mappings import check_mapping
 from htvm_ir.passes.plan_tiles import check_plan
-from htvm_ir.passes.workloads import block_workload, module_target, window_attr
+from htvm_ir.passes.workloads import activations, dispatch_workload, module_target, window_attr
 from htvm_ir.targets.target import Target
 from htvm_ir.targets.workload import Window, Windows, Workload, dimensions, windows
 
@@ -42,7 +42,7 @@ def apply_plan(dispatch: DispatchOp, plan: tiled.PlanAttr, target: Target) -> ti
     Raises:
         HtvmError: the plan breaks a rule of the engine or names what is not there.
     """
-    workload = replace(block_workload(dispatch.body.block), mapping=plan.mapping.data)
+    workload = dispatch_workload(dispatch)
     kernel, engine = dispatch.kernel.data, target.engine(dispatch.engine_name)
     reason = check_mapping(engine, dispatch, workload.mapping) or check_plan(
         engine.problem(workload, target), plan.tile
@@ -56,7 +56,7 @@ def apply_plan(dispatch: DispatchOp, plan: tiled.PlanAttr, target: Target) -> ti
     constants = _hoist_constants(dispatch)
     body = _tile_body(dispatch, workload, spans, sizes)
     depths = plan.depths or (1,) * (len(workload.inputs) + 1)
-    inputs = [dispatch.inputs[argument.index] for argument in _activations(dispatch)]
+    inputs = [dispatch.inputs[argument.index] for argument in activations(dispatch)]
     nest = tiled.NestOp(
         dispatch.engine_name,
         kernel,
@@ -71,12 +71,6 @@ def apply_plan(dispatch: DispatchOp, plan: tiled.PlanAttr, target: Target) -> ti
     )
     Rewriter.replace_op(dispatch, nest)
     return nest
-
-
-def _activations(dispatch: DispatchOp) -> list[BlockArgument]:
-    """The anchor's operands that are computed, in its order; one that it reads twice is there twice."""
-    operands = [v for op in dispatch.body.block.ops for v in op.operands]
-    return [v for v in operands if isinstance(v, BlockArgument)]
 
 
 def _hoist_constants(dispatch: DispatchOp) -> list[SSAValue]:
@@ -107,7 +101,7 @@ def _tile_body(dispatch: DispatchOp, workload: Workload, spans: Windows, sizes: 
     """The region's ops, typed for one full tile, with the padding of tiled axes left to the windows."""
     ops = [op for op in dispatch.body.block.ops if not isinstance(op, ConstantOp)]
     constants = [v for op in ops for v in op.operands if isinstance(v.owner, ConstantOp)]
-    sources = [*_activations(dispatch), *constants]
+    sources = [*activations(dispatch), *constants]
     block = Block(arg_types=[tile_type(v.type, axes, sizes) for v, axes in zip(sources, spans, strict=False)])
     mapping: dict[SSAValue, SSAValue] = dict(zip(sources, block.args, strict=True))
     for op in ops[:-1]:

@@ -21,7 +21,15 @@ from htvm_ir.dialects.accel import CPU, ConvertLayoutOp, DispatchOp, LayoutAttr,
 from htvm_ir.dialects.graph import NAME
 from htvm_ir.dialects.tiled import PlanAttr
 from htvm_ir.errors import HtvmError
-from htvm_ir.passes.workloads import LAYOUTS, block_workload, layout_attr, main_function, module_target
+from htvm_ir.passes.workloads import (
+    LAYOUTS,
+    MIRRORED,
+    TURNED,
+    block_workload,
+    layout_attr,
+    main_function,
+    module_target,
+)
 from htvm_ir.targets.target import Target
 
 
@@ -102,6 +110,9 @@ def _conversion(value: SSAValue, layout: LayoutAttr | None, before: Operation | 
     convert = ConvertLayoutOp(block.args[0], with_layout(value.type, layout))
     if (name := tensor_name(value)) is not None:
         convert.attributes[NAME] = name
+    computed = value.owner.yielded[0].owner if isinstance(value.owner, DispatchOp) else None
+    if isinstance(computed, Operation):
+        convert.attributes |= {key: a for key, a in computed.attributes.items() if key in (TURNED, MIRRORED)}
     block.add_ops([convert, YieldOp(convert.result)])
     owner = value.owner
     point = InsertPoint.at_start(owner) if isinstance(owner, Block) else InsertPoint.after(owner)

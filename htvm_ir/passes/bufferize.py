@@ -1,7 +1,8 @@
 """``bufferize``: one function for each kernel, and buffers instead of tensors.
 
 Every dispatch and nest of ``@main`` becomes a function that reads and writes caller-given buffers; ``@main`` allocates
-what lives between kernels in the host's memory and takes the network's outputs as arguments.
+what lives between kernels, in the host's memory or where ``accel.resident`` says, and takes the network's outputs as
+arguments.
 """
 
 from __future__ import annotations
@@ -15,22 +16,36 @@ from xdsl.dialects.builtin import (
     ArrayAttr,
     DictionaryAttr,
     FunctionType,
+    MemRefType,
     ModuleOp,
+    NoneAttr,
     StringAttr,
     UnitAttr,
+    i8,
 )
 from xdsl.dialects.func import CallOp, FuncOp, ReturnOp
 from xdsl.dialects.memref import AllocOp
-from xdsl.ir import Block, Operation, Region, SSAValue
+from xdsl.ir import Attribute, Block, Operation, Region, SSAValue
 from xdsl.passes import ModulePass
 from xdsl.rewriter import Rewriter
 
-from htvm_ir.dialects.accel import DispatchOp
-from htvm_ir.dialects.attributes import values
+from htvm_ir.dialects.accel import CPU, DispatchOp
+from htvm_ir.dialects.attributes import integers, values
 from htvm_ir.dialects.graph import NAME
 from htvm_ir.dialects.tiled import NestOp
 from htvm_ir.errors import HtvmError
-from htvm_ir.passes.workloads import ENGINE, TYPES, main_function, module_target, stored_type
+from htvm_ir.passes.intervals import RANGE, interval, type_interval
+from htvm_ir.passes.workloads import (
+    ENGINE,
+    MIRRORED,
+    TURNED,
+    TYPES,
+    main_function,
+    module_target,
+    resident_bytes,
+    stored_type,
+)
+from htvm_ir.targets.target import Target
 
 OUTPUT = "accel.output"
 """Unit attribute of the arguments of ``@main`` that the network writes."""
@@ -43,13 +58,13 @@ class Bufferize(ModulePass):
     name = "bufferize"
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
-        memory = module_target(op).host_memory
+        target = module_target(op)
         function = main_function(op)
         block, buffers = _entry(function)
         functions: list[FuncOp] = []
         for inner in function.body.block.ops:
             if isinstance(inner, DispatchOp | NestOp):
-                functions.append(_outline(inner, buffers, block, memory))
+                functions.append(_outline(inner, buffers, block, target))
             elif not isinstance(inner, ConstantOp | ReturnOp):
                 raise HtvmError(f"'{inner.name}' is in no kernel; run dispatch first")
         block.add_op(ReturnOp())
@@ -78,12 +93,12 @@ def _argument_attributes(function: FuncOp) -> ArrayAttr[DictionaryAttr]:
     return ArrayAttr([*arguments, *(DictionaryAttr({**r.data, OUTPUT: UnitAttr()}) for r in results)])
 
 
-def _outline(op: DispatchOp | NestOp, buffers: dict[SSAValue, SSAValue], main: Block, memory: str) -> FuncOp:
+def _outline(op: DispatchOp | NestOp, buffers: dict[SSAValue, SSAValue], main: Block, target: Target) -> FuncOp:
     """The function of one kernel; ``main`` gets its call and the buffer it writes."""
     tensors = [v for v in op.inputs if not isinstance(v.owner, ConstantOp)]
     for result in op.results_:
         if result not in buffers:
-            alloc = AllocOp([], [], stored_type(result.type, memory))
+            alloc = AllocOp([], [], _buffer_type(op, result, target))
             main.add_op(alloc)
             buffers[result] = alloc.memref
     arguments = [buffers[value] for value in (*tensors, *op.results_)]
@@ -96,13 +111,31 @@ def _outline(op: DispatchOp | NestOp, buffers: dict[SSAValue, SSAValue], main: B
             mapping[value] = constant.result
     inputs = [mapping[value] for value in op.inputs]
     block.add_ops([_on_buffers(op, inputs, block.args[len(tensors) :]), ReturnOp()])
-    function = FuncOp(op.kernel.data, FunctionType.from_lists(block.arg_types, []), Region(block), "private")
+    type_ = FunctionType.from_lists(block.arg_types, [])
+    function = FuncOp(op.kernel.data, type_, Region(block), "private")
+    ranges = [_range(value) for value in tensors]
+    if op.engine_name == CPU and any(range_.data for range_ in ranges):
+        function.arg_attrs = ArrayAttr([*ranges, *(DictionaryAttr({}) for _ in op.results_)])
     types = [value.type for value in (*tensors, *op.results_)]
     computed = op.yielded[0].owner
-    if isinstance(computed, Operation) and NAME in computed.attributes:
-        function.attributes[NAME] = computed.attributes[NAME]
+    if isinstance(computed, Operation):
+        function.attributes |= {key: a for key, a in computed.attributes.items() if key in (NAME, TURNED, MIRRORED)}
     function.attributes |= {ENGINE: StringAttr(op.engine_name), TYPES: ArrayAttr(types)}
     return function
+
+
+def _buffer_type(op: DispatchOp | NestOp, result: SSAValue, target: Target) -> MemRefType[Attribute]:
+    """The buffer of a kernel's result: bytes in its engine's local memory if it stays there, else in the host's."""
+    size = None if isinstance(op, DispatchOp) else resident_bytes(op).get(op.activations)
+    if size is None:
+        return stored_type(result.type, target.host_memory)
+    return MemRefType(i8, [size], NoneAttr(), StringAttr(target.engine(op.engine_name).local))
+
+
+def _range(tensor: SSAValue) -> DictionaryAttr:
+    """What a kernel may rely on that its buffer's type does not say: bounds of the elements, where there are some."""
+    bounds = interval(tensor)
+    return DictionaryAttr({} if bounds == type_interval(tensor) else {RANGE: integers(bounds)})
 
 
 def _on_buffers(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations, product
 
@@ -12,7 +12,7 @@ from xdsl.ir import Operation, SSAValue, Use
 from htvm_ir.dialects import graph
 from htvm_ir.dialects.accel import CPU
 from htvm_ir.dialects.attributes import values
-from htvm_ir.passes.mappings import Layouts, alternatives, best_variant, lacking, usual_variants
+from htvm_ir.passes.mappings import Layouts, best_variant, lacking, savings, usual_variants
 from htvm_ir.passes.workloads import (
     ANCHORS,
     ELEMENTWISE,
@@ -30,8 +30,11 @@ from htvm_ir.tiling.problem import Infeasible
 
 _WAY = ":"
 
-FOLLOWERS = (graph.RequantOp, graph.ReshapeOp, graph.LookupOp, graph.SliceOp, graph.TransposeOp)
+FOLLOWERS = (graph.RequantOp, graph.ReshapeOp, graph.LookupOp, graph.SliceOp, graph.TransposeOp, graph.ReverseOp)
 """Ops on one tensor that run in one kernel with the op before them, if both are on the CPU."""
+
+Pricing = Callable[[Workload, Target, float], tuple[dict[str, int], dict[str, str]]]
+"""A function like :func:`prices`."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,15 +82,22 @@ def unfit(engine: Engine, workload: Workload, target: Target) -> str | None:
     return f"the smallest tile exceeds {worst.capacity} by {worst.missing} bytes"
 
 
-def candidates(function: FuncOp, target: Target, seconds: float) -> list[Candidate]:
-    """Every op of ``@main`` that starts a kernel on some engine, in program order."""
+def candidates(
+    function: FuncOp, target: Target, seconds: float, price: Pricing | None = None, usual_layouts: bool = False
+) -> list[Candidate]:
+    """Every op of ``@main`` that starts a kernel on some engine, in program order.
+
+    price: as :func:`prices`. usual_layouts: engines may not read or write any others.
+    """
     found: list[Candidate] = []
     taken: set[Operation] = set()
     for op in function.body.block.ops:
         if op.name.startswith("graph.") and op not in taken:
             requant = following_requant(op) if isinstance(op, ANCHORS) else None
             taken |= {requant} if requant is not None else set()
-            found.append(_candidate(f"{len(found)}", op, requant, target, seconds))
+            found.append(_candidate(f"{len(found)}", op, requant, target, seconds, price or prices))
+            if not usual_layouts:
+                _add_ways(found[-1], target, seconds)
     for candidate in found:
         costs = _host_cycles(candidate, found, target)
         candidate.cycles[CPU] = min(costs.values())
@@ -119,18 +129,25 @@ def _row_major(value: SSAValue) -> Layout:
     return Layout.row_major(len(graph.shape_of(value)))
 
 
-def _candidate(name: str, op: Operation, requant: graph.RequantOp | None, target: Target, seconds: float) -> Candidate:
+def _candidate(
+    name: str, op: Operation, requant: graph.RequantOp | None, target: Target, seconds: float, price: Pricing
+) -> Candidate:
     workload = workload_of(op, requant)
-    cycles, refused = prices(workload, target, seconds)
-    host, ways, layouts = cycles.pop(CPU), dict[str, int](), dict[str, Layouts]()
-    for engine in (engine for engine in target.engines if engine.name in cycles):
-        ways[engine.name], layouts[engine.name] = cycles[engine.name], engine.layouts(workload)
-        for number, (other, variants) in enumerate(alternatives(engine, workload)):
-            best = best_variant(engine, variants, target, seconds)
-            if not isinstance(best, Infeasible):
-                way = f"{engine.name}{_WAY}{number}"
-                ways[way], layouts[way] = best[1].latency, other
-    return Candidate(name, op, requant, workload, {**ways, CPU: host}, refused, layouts)
+    cycles, refused = price(workload, target, seconds)
+    layouts = {engine.name: engine.layouts(workload) for engine in target.engines if engine.name in cycles}
+    return Candidate(name, op, requant, workload, cycles, refused, layouts)
+
+
+def _add_ways(candidate: Candidate, target: Target, seconds: float) -> None:
+    """What engines would take for an op if they read or wrote other layouts than usual."""
+    host = candidate.cycles.pop(CPU)
+    for engine in (engine for engine in target.engines if engine.name in candidate.cycles):
+        saved = savings(engine, candidate.workload, target, seconds)
+        for number, (layouts, cycles) in enumerate(saved.items()):
+            way = f"{engine.name}{_WAY}{number}"
+            candidate.cycles[way] = max(0, candidate.cycles[engine.name] - cycles)
+            candidate.layouts[way] = layouts
+    candidate.cycles[CPU] = host
 
 
 def engine_of(way: str) -> str:

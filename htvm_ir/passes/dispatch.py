@@ -30,16 +30,17 @@ class Dispatch(ModulePass):
 
     Of all assignments to engines that compute their ops bit-exactly, the network gets the one of the least predicted
     time, conversions between layouts included. Where an engine is to read or write other layouts than its usual ones,
-    the dispatch says so. ``seconds`` limits the search.
+    the dispatch says so. ``seconds`` limits the search. ``tiler``: HTVM's rules know the usual layouts only.
     """
 
     name = "dispatch"
     seconds: float = 5.0
+    tiler: str = "optimal"
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         target, function = module_target(op), main_function(op)
         _copy_returned_constants(function)
-        found = candidates(function, target, self.seconds)
+        found = candidates(function, target, self.seconds, usual_layouts=self.tiler != "optimal")
         engines = assign(kernels(found), joints(found, function, target), self.seconds).engines
         for count, (candidate, ops) in enumerate(groups(found, engines).items()):
             way, kind = engines[candidate.name], candidate.op.name.removeprefix("graph.")

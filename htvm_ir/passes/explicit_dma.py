@@ -1,7 +1,7 @@
 """``explicit-dma``: unroll every nest into the transfers and jobs it stands for, each with a token.
 
-Tiles that stay the same from one step to the next are not loaded again. Nothing overlaps yet; ``pipeline-dma`` moves
-the starts and waits apart where the hardware can profit.
+Tiles that stay the same from one step to the next are not loaded again, unless ``reload`` asks for it. Nothing overlaps
+yet; ``pipeline-dma`` moves the starts and waits apart where the hardware can profit.
 """
 
 from __future__ import annotations
@@ -41,6 +41,7 @@ from htvm_ir.passes.workloads import (
     kernel_types,
     layout_of,
     module_target,
+    resident_bytes,
     tensor_of,
     window_of,
 )
@@ -54,9 +55,13 @@ Box = tuple[tuple[int, int], ...]
 
 @dataclass(frozen=True)
 class ExplicitDma(ModulePass):
-    """Lowers ``tiled.nest`` on buffers to ``dma``, ``accel.launch`` and ``accel.await``."""
+    """Lowers ``tiled.nest`` on buffers to ``dma``, ``accel.launch`` and ``accel.await``.
+
+    ``reload``: every job loads its input tiles, as in HTVM.
+    """
 
     name = "explicit-dma"
+    reload: bool = False
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         target = module_target(op)
@@ -64,7 +69,7 @@ class ExplicitDma(ModulePass):
             function = nest.parent_op()
             if not nest.outputs or not isinstance(function, FuncOp):
                 raise HtvmError(f"kernel '{nest.kernel.data}' works on tensors; run bufferize first")
-            _Lowering(nest, function, target).run()
+            _Lowering(nest, function, target, self.reload).run()
 
 
 def stored_box(layout: Layout, shape: Sequence[int], spans: Sequence[tuple[int, int]]) -> Box:
@@ -106,13 +111,14 @@ class _Slots:
 class _Lowering:
     """One nest."""
 
-    def __init__(self, nest: NestOp, function: FuncOp, target: Target):
-        self.nest, self.function, self.target = nest, function, target
+    def __init__(self, nest: NestOp, function: FuncOp, target: Target, reload: bool):
+        self.nest, self.function, self.target, self.reload = nest, function, target, reload
         self.engine: Engine = target.engine(nest.engine_name)
         self.types = kernel_types(function)
         self.windows = [window_of(attribute) for attribute in nest.windows]
         self.workload = _whole_workload(nest, self.types)
         self.sources = [*nest.inputs[: nest.activations], *nest.outputs]
+        self.resident = frozenset(resident_bytes(nest))
 
     def run(self) -> None:
         grid = self.nest.grid
@@ -132,10 +138,13 @@ class _Lowering:
         Rewriter.insert_op(op, InsertPoint.before(self.nest))
 
     def _slots(self, parts: Sequence[Workload]) -> list[_Slots]:
-        """Local buffers, each large enough for every tile."""
+        """Local buffers, each large enough for every tile; none for what is in local memory as a whole."""
         sizes = [max(column) for column in zip(*(self.engine.local_bytes(p) for p in parts), strict=True)]
         slots: list[_Slots] = []
-        for size, depth in zip(sizes, values(self.nest.buffers), strict=True):
+        for index, (size, depth) in enumerate(zip(sizes, values(self.nest.buffers), strict=True)):
+            if index in self.resident:
+                slots.append(_Slots([]))
+                continue
             type_ = MemRefType(i8, [size], NoneAttr(), StringAttr(self.engine.local))
             allocs = [AllocOp([], [], type_) for _ in range(depth)]
             for alloc in allocs:
@@ -160,23 +169,45 @@ class _Lowering:
         inputs: list[SSAValue] = []
         for index in range(self.nest.activations):
             box = self._box(index, tile)
-            if box != slots[index].holds:
+            if index in self.resident:
+                slots[index].view = self._in_place(index, box, part)
+            elif self.reload or box != slots[index].holds:
                 self._load(index, box, slots[index], part)
             view = slots[index].view
             assert view is not None
             inputs.append(view)
-        output = slots[-1].advance()
+        stays = self.nest.activations in self.resident
+        where = self._box(-1, tile)
+        output = self._in_place(-1, where, part) if stays else slots[-1].advance()
         job = self.engine.job(part)
         launch = LaunchOp(self.engine.name, job.kernel, inputs, self._constants(packed, tile), output, job.fields)
         self._insert(launch)
         self._insert(AwaitOp(launch.token))
-        self._store(self._box(-1, tile), output, part)
+        if not stays:
+            self._store(where, output, part)
 
     def _box(self, index: int, tile: Tile) -> Box:
         """The stored part of an operand that a tile touches."""
         shape = self.types[index].get_shape()
         spans = [w.span(tile, n)[:2] for w, n in zip(self.windows[index], shape, strict=True)]
         return stored_box(layout_of(self.types[index]), shape, spans)
+
+    def _in_place(self, index: int, box: Box, part: Workload) -> SSAValue:
+        """The bytes of a tile, and what its job may write behind it, in a buffer that holds the whole operand.
+
+        Raises:
+            HtvmError: the tile is not contiguous there, or the buffer is too small.
+        """
+        type_, buffer = self.types[index], self.sources[index]
+        assert isinstance(buffer.type, MemRefType)
+        stored, (size,) = layout_of(type_).stored_shape(type_.get_shape()), buffer.type.get_shape()
+        if prod(stored) > size:
+            raise HtvmError(f"kernel '{self.nest.kernel.data}': operand {index} is larger than its {size} bytes")
+        cut = next((axis for axis, (_, n) in enumerate(box) if n > 1), 0) + 1
+        if any(n != whole for (_, n), whole in zip(box[cut:], stored[cut:], strict=True)):
+            raise HtvmError(f"kernel '{self.nest.kernel.data}': tiles of resident operand {index} are not contiguous")
+        offset = sum(start * prod(stored[axis + 1 :]) for axis, (start, _) in enumerate(box))
+        return self._view(buffer, ((offset, min(self.engine.local_bytes(part)[index], size - offset)),))
 
     def _load(self, index: int, box: Box, slot: _Slots, part: Workload) -> None:
         source = self._view(self.sources[index], box)

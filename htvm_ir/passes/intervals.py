@@ -12,12 +12,12 @@ from xdsl.dialects.func import FuncOp
 from xdsl.ir import BlockArgument, Operation, SSAValue
 from xdsl.utils.hints import isa
 
-from htvm_ir.dialects import accel, graph
+from htvm_ir.dialects import accel, graph, tiled
 from htvm_ir.dialects.attributes import Integers, values
 from htvm_ir.passes.constants import constant_array
 
 RANGE = "graph.range"
-"""Argument attribute: the least and the greatest integer that the caller promises."""
+"""Argument attribute: the least and the greatest integer that the caller promises; of ``@main`` or of a kernel."""
 
 Interval = tuple[int, int]
 """The least and the greatest number."""
@@ -40,10 +40,13 @@ def type_interval(value: SSAValue) -> Interval:
 
 
 def _promised(value: BlockArgument) -> Interval | None:
-    """The range of an argument: of a kernel's region that of the tensor outside, of the network what it states."""
+    """The range of an argument: of a kernel's region that of the tensor outside, of a function what it states."""
     owner = value.block.parent_op()
-    if isinstance(owner, accel.DispatchOp) and owner.results_:
-        return interval(owner.inputs[value.index])
+    if isinstance(owner, accel.DispatchOp):
+        source = owner.inputs[value.index]
+        if owner.results_:
+            return interval(source)
+        return _promised(source) if isinstance(source, BlockArgument) else None
     if not isinstance(owner, FuncOp) or not isinstance(owner.arg_attrs, ArrayAttr):
         return None
     stated = owner.arg_attrs.data[value.index].data.get(RANGE)
@@ -56,7 +59,7 @@ def _promised(value: BlockArgument) -> Interval | None:
 def _computed(op: Operation, value: SSAValue) -> Interval | None:
     """Bounds by the op's arithmetic, in which nothing overflows; None if nothing is known."""
     match op:
-        case accel.DispatchOp():
+        case accel.DispatchOp() | tiled.NestOp():
             return interval(op.yielded[op.results.index(value)])
         case arith.ConstantOp():
             array = constant_array(op.result)
@@ -86,6 +89,8 @@ def _computed(op: Operation, value: SSAValue) -> Interval | None:
             filling = op.value.value.data
             return _hull([interval(op.input), (filling, filling)])
         case graph.PoolOp() | graph.ReshapeOp() | graph.SliceOp() | graph.TransposeOp() | accel.ConvertLayoutOp():
+            return interval(op.input)
+        case graph.ReverseOp():
             return interval(op.input)
         case graph.SpaceToDepthOp():
             return _with_zero(interval(op.input))

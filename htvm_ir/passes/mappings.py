@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from htvm_ir.dialects.accel import DispatchOp
-from htvm_ir.passes.workloads import block_layouts, block_workload
+from htvm_ir.passes.workloads import block_layouts, block_workload, dispatch_workload
 from htvm_ir.targets.layout import Layout
 from htvm_ir.targets.target import Engine, Target
 from htvm_ir.targets.workload import Workload
@@ -35,14 +35,29 @@ def usual_variants(engine: Engine, workload: Workload) -> list[Workload]:
     return next(iter(by_layouts(engine, workload).values()))
 
 
-def alternatives(engine: Engine, workload: Workload) -> list[tuple[Layouts, list[Workload]]]:
-    """Other layouts of the operands, and the variants that take them."""
-    return list(by_layouts(engine, workload).items())[1:]
+def savings(engine: Engine, workload: Workload, target: Target, seconds: float) -> dict[Layouts, int]:
+    """Cycles that other layouts of the operands save, or lose, against the usual ones.
+
+    Activations that may stay in local memory are taken to stay there: what their transfers cost decides nothing then.
+    """
+    usual, *others = by_layouts(engine, workload).items()
+    found: dict[Layouts, int] = {}
+    for layouts, candidates in others:
+        for resident in (engine.may_stay(workload), frozenset[int]()):
+            pair = [
+                best_variant(engine, [replace(w, resident=resident) for w in variants], target, seconds)
+                for variants in (usual[1], candidates)
+            ]
+            before, after = (None if isinstance(best, Infeasible) else best[1].latency for best in pair)
+            if before is not None and after is not None:
+                found[layouts] = before - after
+                break
+    return found
 
 
 def fitting_variants(engine: Engine, dispatch: DispatchOp) -> list[Workload]:
     """The variants that read and write the layouts of a kernel's tensors, or if none does the usual ones."""
-    found = by_layouts(engine, block_workload(dispatch.body.block))
+    found = by_layouts(engine, dispatch_workload(dispatch))
     return found.get(block_layouts(dispatch.body.block), next(iter(found.values())))
 
 

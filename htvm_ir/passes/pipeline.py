@@ -15,8 +15,10 @@ PIPELINE = (
     "fuse-requant",  # graph: one requantisation after each operator
     "split-clips",  # graph: clips no engine has, after the op
     "legalize-convs",  # graph: kernels no engine has, rewritten into some they have
+    "orient-maps",  # graph: height and width exchanged where engines are faster so
     "dispatch",  # accel: who computes what, and why
     "assign-layouts",  # accel: byte orders for the whole network
+    "plan-residency",  # accel: which tensors stay in local memory
     "plan-tiles",  # accel: solve the tiling, as an attribute
     "apply-plan",  # tiled: obey it
     "bufferize",  # memref: a function for each kernel, buffers for tensors
@@ -30,8 +32,17 @@ PIPELINE = (
 
 APPROXIMATE = "approximate-convs"
 NUMERICS: dict[str, tuple[str, ...]] = {"exact": (), "pow2": (), "analog": (APPROXIMATE,)}
-"""What runs before ``dispatch`` by the user's choice of numerics: passes that change the network's meaning
+"""What runs before ``orient-maps`` by the user's choice of numerics: passes that change the network's meaning
 (``pow2`` has changed it before the import)."""
+
+
+TILERS = ("optimal", "dory", "none")
+"""Who plans, the default first: the cost model's optimum; HTVM's rules of thumb, layer by layer; the same without its
+heuristics. The latter two are the baseline (`htvm_ir.tiling.dory`)."""
+
+OPTIMAL_ONLY = frozenset({"orient-maps", "plan-residency", "pipeline-dma"})
+"""Passes of ``PIPELINE`` that the baseline goes without: what they gain is what HTVM does not do (it overlaps
+nothing, and every layer reads its input from L2 and writes its output to L2)."""
 
 
 def pass_class(name: str) -> type[ModulePass]:
@@ -44,29 +55,39 @@ def run_passes(
     module: ModuleOp,
     passes: Sequence[ModulePass],
     after: Callable[[str, ModuleOp], None] | None = None,
+    verify: bool = True,
 ) -> ModuleOp:
-    """Run passes in order on a module, in place, and verify it after each.
+    """Run passes in order on a module, in place.
 
-    after: called with each pass's name and the module it left.
+    after: called with each pass's name and the module it left. verify: check the module after each pass, which takes
+    about as long as the passes themselves; the driver leaves it to the tests and to ``htvm-opt``.
     """
     context = Context()
     for step in passes:
         step.apply(context, module)
-        module.verify()
+        if verify:
+            module.verify()
         if after is not None:
             after(step.name, module)
     return module
 
 
-def pipeline(numerics: str = "exact") -> tuple[str, ...]:
+def pipeline(numerics: str = "exact", tiler: str = "optimal") -> tuple[str, ...]:
     """The names of all passes, in order."""
-    place = PIPELINE.index("dispatch")
-    return (*PIPELINE[:place], *NUMERICS[numerics], *PIPELINE[place:])
+    place = PIPELINE.index("orient-maps")
+    left_out = frozenset[str]() if tiler == "optimal" else OPTIMAL_ONLY
+    return tuple(n for n in (*PIPELINE[:place], *NUMERICS[numerics], *PIPELINE[place:]) if n not in left_out)
 
 
-def default_passes(seconds: float | None = None, numerics: str = "exact") -> Iterator[ModulePass]:
-    """The passes of :func:`pipeline`; ``seconds`` limits the search of each solver run."""
-    for name in pipeline(numerics):
+def default_passes(
+    seconds: float | None = None, numerics: str = "exact", tiler: str = "optimal"
+) -> Iterator[ModulePass]:
+    """The passes of :func:`pipeline`, each with those of these options that it has.
+
+    seconds: limit of the search of each solver run, None = the pass's own. tiler: one of ``TILERS``.
+    """
+    given: dict[str, float | str | bool | None] = {"seconds": seconds, "tiler": tiler, "reload": tiler != "optimal"}
+    for name in pipeline(numerics, tiler):
         cls = pass_class(name)
-        limited = seconds is not None and "seconds" in getattr(cls, "__dataclass_fields__", {})
-        yield cls(**({"seconds": seconds} if limited else {}))
+        fields = getattr(cls, "__dataclass_fields__", {})
+        yield cls(**{key: value for key, value in given.items() if key in fields and value is not None})

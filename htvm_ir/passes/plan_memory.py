@@ -2,29 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 
 from xdsl.context import Context
-from xdsl.dialects.builtin import ArrayAttr, DictionaryAttr, MemRefType, ModuleOp, StringAttr
-from xdsl.dialects.func import FuncOp
+from xdsl.dialects.builtin import ArrayAttr, DictionaryAttr, ModuleOp, StringAttr
+from xdsl.dialects.func import CallOp, FuncOp
 from xdsl.dialects.memref import AllocOp
-from xdsl.ir import Attribute, Operation, SSAValue
+from xdsl.ir import Attribute, SSAValue
 from xdsl.passes import ModulePass
 
-from htvm_ir.dialects.accel import JobTokenType
 from htvm_ir.dialects.attributes import integer
-from htvm_ir.dialects.dma import TokenType
+from htvm_ir.errors import HtvmError
 from htvm_ir.memory.plan import plan
 from htvm_ir.memory.problem import Buffer, Placement
 from htvm_ir.passes.bufferize import OUTPUT
+from htvm_ir.passes.lifetimes import MAIN, Span, Timeline
 from htvm_ir.passes.memory_fit import Fixed, bytes_of, check_fit, in_memory
 from htvm_ir.passes.workloads import module_target
 from htvm_ir.targets.target import Memory
 
 OFFSET = "accel.offset"
 """Attribute of an allocation: bytes from the start of its memory's arena; of an argument of ``@main``: a place that
-the caller may use for it."""
+the caller may use for it; of a kernel's argument: where it always is, in a memory that the CPU cannot address."""
 
 MEMORY = "accel.memory"
 """Attribute of an argument of ``@main`` that has an offset: the memory whose arena it is in."""
@@ -36,11 +36,11 @@ BOUND = "accel.arena_bound"
 
 @dataclass(frozen=True)
 class PlanMemory(ModulePass):
-    """Sets ``accel.offset`` on every allocation with static lifetimes (first to last use in its function).
+    """Sets ``accel.offset`` on every allocation, alive from its first to its last use, one plan for each memory.
 
-    Kernels run one after the other, so their local buffers share one arena, behind what ``@main`` has in the same
-    memory. The caller's buffers lie outside; where there is no room for them beside the arena, they get a place in
-    it. ``seconds`` limits each search.
+    What a kernel allocates is alive while ``@main`` calls it; an argument of a kernel in a memory that the CPU cannot
+    address gets the offset of what ``@main`` passes. The caller's buffers lie outside; where there is no room for them
+    beside the arena, they get a place in it. ``seconds`` limits each search.
     """
 
     name = "plan-memory"
@@ -48,70 +48,63 @@ class PlanMemory(ModulePass):
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         target = module_target(op)
-        memories = {memory.name: memory for memory in target.memories}
-        fixed = {name: Fixed.of(op, memory, target) for name, memory in memories.items()}
-        arena, bound, of_main = (dict.fromkeys(memories, 0) for _ in range(3))
-        functions = [f for f in op.ops if isinstance(f, FuncOp) and f.body.blocks]
-        host = target.memory(target.host_memory)
-        shared = _caller_shares_arena(functions, host, fixed[host.name].room, self.seconds)
-        for function in sorted(functions, key=lambda f: f.sym_name.data != "main"):
-            is_main = function.sym_name.data == "main"
-            for name, memory in memories.items():
-                caller = is_main and shared and memory is host
-                placement = place(function, memory, self.seconds, of_main[name], caller)
-                arena[name] = max(arena[name], of_main[name] + placement.bytes)
-                bound[name] = max(bound[name], placement.lower_bound)
-            if is_main:
-                of_main = dict(arena)
-        for name in memories:
-            check_fit(op, fixed[name], arena[name])
+        timeline = Timeline([f for f in op.ops if isinstance(f, FuncOp) and f.body.blocks])
+        arena, bound = dict[str, int](), dict[str, int]()
+        for memory in target.memories:
+            fixed = Fixed.of(op, memory, target)
+            is_callers = memory.name == target.host_memory
+            placement = place(timeline, memory, self.seconds, fixed.room if is_callers else None)
+            arena[memory.name], bound[memory.name] = placement.bytes, placement.lower_bound
+            check_fit(op, fixed, placement.bytes)
+        _pass_offsets(timeline, {m.name for m in target.memories if not m.host})
         op.attributes[ARENA] = DictionaryAttr({n: integer(v) for n, v in arena.items()})
         op.attributes[BOUND] = DictionaryAttr({n: integer(v) for n, v in bound.items()})
 
 
-def place(function: FuncOp, memory: Memory, seconds: float, base: int, caller: bool = False) -> Placement:
-    """Plan the allocations of one function in one memory and write the offsets, from ``base`` on.
+def place(timeline: Timeline, memory: Memory, seconds: float, room: int | None = None) -> Placement:
+    """Plan all allocations in one memory and write their offsets.
 
-    caller: the function's arguments get a place as well.
+    room: bytes for the arena and, beside or in it, the buffers of the caller of ``@main``; None = they lie elsewhere.
     """
-    buffers = _buffers(function, memory)
-    arguments = _arguments(function, memory) if caller else []
-    placement = plan([*buffers.values(), *arguments], seconds=seconds)
+    buffers = _buffers(timeline, memory)
+    placement = plan(list(buffers.values()), seconds=seconds)
+    main = next((f for f in timeline.functions if f.sym_name.data == MAIN), None)
+    arguments = [] if main is None or room is None else _arguments(main, timeline, memory)
+    if main is not None and room is not None and placement.bytes + sum(b.size for b in arguments) > room:
+        shared = plan([*buffers.values(), *arguments], seconds=seconds)
+        if shared.bytes <= room:
+            placement = shared
+            _set_places(main, memory, [integer(shared.offsets[buffer.name]) for buffer in arguments])
     for op, buffer in buffers.items():
-        op.attributes[OFFSET] = integer(base + placement.offsets[buffer.name])
-    if caller:
-        offsets = [integer(base + placement.offsets[buffer.name]) for buffer in arguments]
-        _set_places(function, memory, offsets)
+        op.attributes[OFFSET] = integer(placement.offsets[buffer.name])
     return placement
 
 
-def _buffers(function: FuncOp, memory: Memory) -> dict[AllocOp, Buffer]:
-    """The allocations in a memory, alive from first to last use."""
-    order = {op: number for number, op in enumerate(function.body.block.ops)}
+def _buffers(timeline: Timeline, memory: Memory) -> dict[AllocOp, Buffer]:
+    """The allocations in a memory."""
     buffers: dict[AllocOp, Buffer] = {}
-    for op, index in order.items():
-        if isinstance(op, AllocOp) and in_memory(op.memref.type, memory):
-            uses = _uses(op.memref, function, order)
-            name = f"{function.sym_name.data}.{len(buffers)}"
-            buffers[op] = _buffer(name, op.memref, memory, min(uses, default=index), max(uses, default=index) + 1)
+    for function in timeline.functions:
+        for op in function.body.block.ops:
+            if isinstance(op, AllocOp) and in_memory(op.memref.type, memory):
+                span = timeline.span(op.memref) or timeline.at(op)
+                buffers[op] = _buffer(f"{function.sym_name.data}.{len(buffers)}", op.memref, memory, span)
     return buffers
 
 
-def _arguments(function: FuncOp, memory: Memory) -> list[Buffer]:
+def _arguments(main: FuncOp, timeline: Timeline, memory: Memory) -> list[Buffer]:
     """The caller's buffers: inputs are there from the start, results stay to the end."""
-    order = {op: number for number, op in enumerate(function.body.block.ops)}
-    given = function.arg_attrs or [DictionaryAttr({})] * len(function.args)
+    given = main.arg_attrs or [DictionaryAttr({})] * len(main.args)
     buffers: list[Buffer] = []
-    for argument, attributes in zip(function.args, given, strict=True):
-        uses = _uses(argument, function, order)
-        start, end = (min(uses, default=0), len(order)) if OUTPUT in attributes.data else (0, max(uses, default=0) + 1)
-        buffers.append(_buffer(f"argument.{argument.index}", argument, memory, start, end))
+    for argument, attributes in zip(main.args, given, strict=True):
+        start, end = timeline.span(argument) or (0, 1)
+        span = (start, timeline.end) if OUTPUT in attributes.data else (0, end)
+        buffers.append(_buffer(f"argument.{argument.index}", argument, memory, span))
     return buffers
 
 
-def _buffer(name: str, value: SSAValue, memory: Memory, start: int, end: int) -> Buffer:
+def _buffer(name: str, value: SSAValue, memory: Memory, span: Span) -> Buffer:
     size = -(-bytes_of(value.type) // memory.alignment) * memory.alignment
-    return Buffer(name, size, start, end, memory.alignment)
+    return Buffer(name, size, *span, memory.alignment)
 
 
 def _set_places(function: FuncOp, memory: Memory, offsets: Sequence[Attribute]) -> None:
@@ -120,34 +113,29 @@ def _set_places(function: FuncOp, memory: Memory, offsets: Sequence[Attribute]) 
     function.arg_attrs = ArrayAttr([DictionaryAttr({**a.data, **b}) for a, b in zip(given, places, strict=True)])
 
 
-def _caller_shares_arena(functions: Sequence[FuncOp], memory: Memory, room: int, seconds: float) -> bool:
-    """Whether the caller's buffers find no room beside the arena of ``@main``, but do in it."""
-    main = next((f for f in functions if f.sym_name.data == "main"), None)
-    if main is None:
-        return False
-    buffers, arguments = list(_buffers(main, memory).values()), _arguments(main, memory)
-    beside = plan(buffers, seconds=seconds).bytes + sum(buffer.size for buffer in arguments)
-    return beside > room >= plan([*buffers, *arguments], seconds=seconds).bytes
+def _pass_offsets(timeline: Timeline, local: Set[str]) -> None:
+    """Tell the kernels where the buffers lie that ``@main`` passes them in a local memory.
+
+    Raises:
+        HtvmError: a kernel is called with buffers in different places.
+    """
+    kernels = {f.sym_name.data: f for f in timeline.functions}
+    for call in [op for f in timeline.functions for op in f.body.block.ops if isinstance(op, CallOp)]:
+        kernel = kernels.get(call.callee.string_value())
+        for index, value in enumerate(call.arguments if kernel is not None else ()):
+            owner, space = value.owner, getattr(value.type, "memory_space", None)
+            if kernel is None or not isinstance(owner, AllocOp) or not isinstance(space, StringAttr):
+                continue
+            if space.data in local and _set_offset(kernel, index, owner.attributes[OFFSET]):
+                raise HtvmError(
+                    f"kernel '{kernel.sym_name.data}': its calls pass buffers at two places in {space.data}"
+                )
 
 
-def _uses(value: SSAValue, function: FuncOp, order: Mapping[Operation, int]) -> list[int]:
-    """When a buffer is used, as numbers of the ops directly in the function's body."""
-    return [order[_ancestor(user, function)] for user in _users(value)]
-
-
-def _users(value: SSAValue) -> Iterator[Operation]:
-    """The ops that use a buffer or a view of it; a token's wait counts, since the buffer is busy until then."""
-    for use in value.uses:
-        yield use.operation
-        for result in use.operation.results:
-            if isinstance(result.type, MemRefType | TokenType | JobTokenType):
-                yield from _users(result)
-
-
-def _ancestor(op: Operation, function: FuncOp) -> Operation:
-    """The op directly in the function's body that holds ``op``."""
-    while op.parent is not function.body.block:
-        parent = op.parent_op()
-        assert parent is not None
-        op = parent
-    return op
+def _set_offset(kernel: FuncOp, index: int, offset: Attribute) -> bool:
+    """Give one argument its offset; whether it had another one."""
+    given = list(kernel.arg_attrs or [DictionaryAttr({})] * len(kernel.args))
+    before = given[index].data.get(OFFSET, offset)
+    given[index] = DictionaryAttr({**given[index].data, OFFSET: offset})
+    kernel.arg_attrs = ArrayAttr(given)
+    return before != offset

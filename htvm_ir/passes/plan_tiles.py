@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from xdsl.context import Context
 from xdsl.dialects.builtin import ModuleOp
@@ -13,7 +13,9 @@ from htvm_ir.dialects.accel import CPU, DispatchOp, kernels
 from htvm_ir.dialects.tiled import PlanAttr
 from htvm_ir.errors import HtvmError
 from htvm_ir.passes.mappings import best_variant, check_mapping, fitting_variants
-from htvm_ir.passes.workloads import block_workload, module_target
+from htvm_ir.passes.pipeline import TILERS
+from htvm_ir.passes.plan_baseline import baseline_plan, reload_cycles
+from htvm_ir.passes.workloads import dispatch_workload, kernel_target, module_target
 from htvm_ir.targets.target import Target
 from htvm_ir.tiling.problem import Infeasible, Problem
 
@@ -22,21 +24,27 @@ from htvm_ir.tiling.problem import Infeasible, Problem
 class PlanTiles(ModulePass):
     """Sets ``plan`` on every ``accel.dispatch`` to an engine that has none yet; a hand-written plan gets its latency.
 
-    ``seconds`` limits the search for one kernel.
+    ``seconds`` limits the search for one kernel. ``tiler``: ``optimal``, or HTVM's rules (``dory``; ``none``: without
+    its heuristics), whose latency counts on ``explicit-dma{reload=true}``.
     """
 
     name = "plan-tiles"
     seconds: float = 5.0
+    tiler: str = "optimal"
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         target = module_target(op)
+        if self.tiler not in TILERS:
+            raise HtvmError(f"no tiler '{self.tiler}'; choose from {', '.join(TILERS)}")
         for dispatch in kernels(op):
             if dispatch.engine_name == CPU:
                 continue
-            if dispatch.plan is None:
+            if dispatch.plan is None and self.tiler == "optimal":
                 dispatch.plan = plan(dispatch, target, self.seconds)
+            elif dispatch.plan is None:
+                dispatch.plan = baseline_plan(dispatch, target, self.tiler)
             elif isinstance(dispatch.plan, PlanAttr) and not dispatch.plan.latency.data:
-                dispatch.plan = priced(dispatch, dispatch.plan, target)
+                dispatch.plan = priced(dispatch, dispatch.plan, target, reload=self.tiler != "optimal")
 
 
 def plan(dispatch: DispatchOp, target: Target, seconds: float) -> PlanAttr:
@@ -46,7 +54,7 @@ def plan(dispatch: DispatchOp, target: Target, seconds: float) -> PlanAttr:
         HtvmError: not even the smallest tile fits.
     """
     engine = target.engine(dispatch.engine_name)
-    best = best_variant(engine, fitting_variants(engine, dispatch), target, seconds)
+    best = best_variant(engine, fitting_variants(engine, dispatch), kernel_target(dispatch, target), seconds)
     if isinstance(best, Infeasible):
         raise HtvmError(
             f"kernel '{dispatch.kernel.data}': the smallest tile exceeds {best.capacity} by "
@@ -58,19 +66,31 @@ def plan(dispatch: DispatchOp, target: Target, seconds: float) -> PlanAttr:
     return PlanAttr(sizes, depths, solution.latency, solution.proven, workload.mapping)
 
 
-def priced(dispatch: DispatchOp, written: PlanAttr, target: Target) -> PlanAttr:
-    """A hand-written plan with the latency the cost model gives it; unchanged if it cannot be obeyed."""
-    engine, sizes = target.engine(dispatch.engine_name), written.tile
-    workload = replace(block_workload(dispatch.body.block), mapping=written.mapping.data)
-    if check_mapping(engine, dispatch, workload.mapping) or check_plan(
-        problem := engine.problem(workload, target), sizes
-    ):
+def priced(dispatch: DispatchOp, written: PlanAttr, target: Target, reload: bool = False) -> PlanAttr:
+    """A hand-written plan with the latency the cost model gives it; unchanged if it cannot be obeyed.
+
+    reload: every job loads its input tiles, also those that are there already.
+    """
+    engine, workload, sizes = target.engine(dispatch.engine_name), dispatch_workload(dispatch), written.tile
+    problem = engine.problem(workload, target)
+    if check_mapping(engine, dispatch, workload.mapping) or check_plan(problem, sizes):
         return written  # apply-plan says why
+    cycles = latency(problem, sizes)
+    if reload:
+        cycles += reload_cycles(engine, workload, target, sizes)
+    return PlanAttr(sizes, written.depths, cycles, mapping=written.mapping.data)
+
+
+def latency(problem: Problem, sizes: Mapping[str, int]) -> int:
+    """The cycles of a legal hand-written plan; what it leaves out is one tile, in the outer loops."""
     missing = [d.name for d in problem.dimensions if d.name not in sizes]
-    point = {d.name: d.sizes.index(sizes.get(d.name, d.extent)) for d in problem.dimensions}
     order = (*missing, *sizes)
-    latency = problem.latency(point, order if order in problem.orders else problem.orders[0])
-    return PlanAttr(sizes, written.depths, latency, mapping=written.mapping.data)
+    return problem.latency(point(problem, sizes), order if order in problem.orders else problem.orders[0])
+
+
+def point(problem: Problem, sizes: Mapping[str, int]) -> dict[str, int]:
+    """The candidates of a legal plan."""
+    return {d.name: d.sizes.index(sizes.get(d.name, d.extent)) for d in problem.dimensions}
 
 
 def check_plan(problem: Problem, sizes: Mapping[str, int]) -> str | None:
@@ -79,9 +99,9 @@ def check_plan(problem: Problem, sizes: Mapping[str, int]) -> str | None:
         size = sizes.get(dimension.name, dimension.extent)
         if size not in dimension.sizes:
             return f"{dimension.name} = {size} is not one of the legal sizes {list(dimension.sizes)}"
-    point = {d.name: d.sizes.index(sizes.get(d.name, d.extent)) for d in problem.dimensions}
+    chosen = point(problem, sizes)
     for capacity in problem.capacities:
-        if (missing := capacity.missing(point)) > 0:
+        if (missing := capacity.missing(chosen)) > 0:
             return f"exceeds {capacity.name} by {missing} bytes"
     unknown = set(sizes) - {d.name for d in problem.dimensions}
     return f"unknown dimensions {sorted(unknown)}" if unknown else None

@@ -9,6 +9,8 @@ from typing import Any
 from xdsl.dialects.arith import ConstantOp
 from xdsl.dialects.builtin import (
     ArrayAttr,
+    DictionaryAttr,
+    IntegerAttr,
     IntegerType,
     MemRefType,
     ModuleOp,
@@ -17,7 +19,7 @@ from xdsl.dialects.builtin import (
     TensorType,
 )
 from xdsl.dialects.func import FuncOp
-from xdsl.ir import Attribute, Block, Operation, SSAValue
+from xdsl.ir import Attribute, Block, BlockArgument, Operation, SSAValue
 
 from htvm_ir.dialects import accel, graph, tiled
 from htvm_ir.dialects.attributes import values
@@ -43,14 +45,28 @@ ANCHORS = (
     graph.SliceOp,
     graph.PadOp,
     graph.TransposeOp,
+    graph.ReverseOp,
 )
 """Ops that start a kernel; a requantisation follows into it."""
 
 TYPES = "accel.types"
 """Attribute of a kernel function: the logical tensor types, with layouts, of its buffers."""
 
+RESIDENT = "accel.resident"
+"""Attribute of an engine's kernel: operand of its workload (inputs, then the output) -> bytes of the buffer in the
+engine's local memory in which it stays from one kernel to the next."""
+
+ROOM = "accel.room"
+"""Attribute of an engine's kernel: bytes of the local memory it may use, where other tensors take the rest."""
+
 ENGINE = "accel.engine"
 """Attribute of a kernel function: the engine it runs on."""
+
+TURNED = "graph.turned"
+"""Discardable attribute: the tensor of ``graph.name`` is stored with its axes in this order."""
+
+MIRRORED = "graph.mirrored"
+"""Discardable attribute: after that, in reverse order along the last axis."""
 
 
 LAYOUTS = "accel.layouts"
@@ -177,6 +193,8 @@ def workload_of(anchor: Operation, requant: graph.RequantOp | None) -> Workload:
             return replace(workload, **_constants(anchor), zero_point=graph.number(anchor.zero_point))
         case graph.RequantOp():
             return replace(workload, requant=requant_of(anchor))
+        case graph.ReverseOp():
+            return replace(workload, reversed_axes=values(anchor.axes))
         case graph.PoolOp():
             window, strides, pads = (values(a) for a in (anchor.kernel, anchor.strides, anchor.pads))
             return replace(
@@ -218,6 +236,40 @@ def block_layouts(block: Block) -> tuple[Layout, ...]:
 
 def _anchor(block: Block) -> Operation:
     return next(op for op in block.ops if not isinstance(op, ConstantOp) and not widens_for_user(op))
+
+
+def resident_bytes(kernel: Operation) -> dict[int, int]:
+    """The operands of a kernel's workload that stay in local memory, and the bytes of their buffers there."""
+    stays = kernel.attributes.get(RESIDENT)
+    if not isinstance(stays, DictionaryAttr):
+        return {}
+    return {int(k): v.value.data for k, v in stays.data.items() if isinstance(v, IntegerAttr)}
+
+
+def activations(dispatch: accel.DispatchOp) -> list[BlockArgument]:
+    """The anchor's operands that are computed, in its order; one that it reads twice is there twice."""
+    operands = [v for op in dispatch.body.block.ops for v in op.operands]
+    return [v for v in operands if isinstance(v, BlockArgument)]
+
+
+def dispatch_workload(dispatch: accel.DispatchOp) -> Workload:
+    """The workload of an engine's kernel on whole tensors, with its plan's mapping and what stays in local memory."""
+    mapping = dispatch.plan.mapping.data if isinstance(dispatch.plan, tiled.PlanAttr) else ""
+    resident = frozenset(resident_bytes(dispatch))
+    return replace(block_workload(dispatch.body.block), mapping=mapping, resident=resident)
+
+
+def kernel_target(dispatch: accel.DispatchOp, target: Target) -> Target:
+    """The target as a kernel sees it: with the local memory that other tensors leave it."""
+    room = dispatch.attributes.get(ROOM)
+    if not isinstance(room, IntegerAttr):
+        return target
+    return with_room(target, target.engine(dispatch.engine_name).local, room.value.data)
+
+
+def with_room(target: Target, memory: str, size: int) -> Target:
+    """The target with another size of one memory."""
+    return replace(target, memories=tuple(replace(m, size=size) if m.name == memory else m for m in target.memories))
 
 
 def window_of(attribute: tiled.WindowAttr) -> tuple[Window, ...]:

@@ -6,10 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, cast
 
-from htvm_ir.dialects.accel import CPU
-
 if TYPE_CHECKING:
     from htvm_ir.targets.target import Target
+
+CPU = "cpu"
+"""What the report calls the engine of host kernels."""
 
 Report = Mapping[str, Any]
 
@@ -26,7 +27,10 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[
 
 
 def layers(report: Report, measured: Mapping[str, int] | None = None) -> str:
-    """One row a kernel: where it runs and what it costs; ``measured`` adds cycles seen on the virtual SoC."""
+    """One row a kernel: where it runs and what it costs, and whether it reads from and writes to local memory directly.
+
+    ``measured`` adds cycles seen on the virtual SoC.
+    """
     rows: list[list[str]] = []
     known = {layer["kernel"] for layer in report["layers"]}
     for layer in report["layers"]:
@@ -43,19 +47,26 @@ def layers(report: Report, measured: Mapping[str, int] | None = None) -> str:
             row.append(f"{measured.get(layer['kernel'], 0):,}")
         sizes = [] if tile is None else [f"{name}={size}" for name, size in tile.items()]
         row.append(" ".join([*sizes, *filter(None, [layer["mapping"]])]))
-        rows.append([*row, layer["reason"] or ""])
+        rows.append([*row, _stays(layer["resident"]), layer["reason"] or ""])
     total = ["total", "", "", "", f"{sum(layer['macs'] for layer in report['layers']):,}"]
     total.append(f"{report['cycles']['predicted']:,}")
     header = ["layer", "op", "shape", "engine", "MACs", "predicted"]
     if measured is not None:
         header.append("cycles")
         total.append(f"{sum(c for name, c in measured.items() if name in known):,}")
-    return table([*header, "tile", "reason"], [*rows, [*total, "", ""]], right=(4, 5, *([6] if measured else [])))
+    header += ["tile", "stays", "reason"]
+    return table(header, [*rows, [*total, "", "", ""]], right=(4, 5, *([6] if measured else [])))
+
+
+def _stays(resident: Sequence[str]) -> str:
+    """Which operands lie in local memory from one kernel to the next: in, out or both."""
+    ways = ("in" if any(name.startswith("input") for name in resident) else "", "out" if "output" in resident else "")
+    return " ".join(filter(None, ways))
 
 
 def totals(report: Report) -> str:
     """Multiply-accumulates, memories and arenas."""
-    lines = ["", macs(report)]
+    lines = ["", macs(report), *orientation(report)]
     for name, memory in report["memory"].items():
         verdict = "fits" if memory["fits"] else "DOES NOT FIT"
         arena = report["arena"].get(name)
@@ -66,6 +77,15 @@ def totals(report: Report) -> str:
         lines.append(f"{name}: {memory['used']:,} of {memory['size']:,} bytes{note}: {verdict}")
     lines.append(f"weights: {report['weights_bytes']:,} bytes; compiled in {report['compile_seconds']:.2f} s")
     return "\n".join(lines)
+
+
+TURNS = {"swapped": "height and width are swapped", "mirrored": "maps are mirrored"}
+"""What ``orient-maps`` may do, in words."""
+
+
+def orientation(report: Report) -> list[str]:
+    """How maps are stored otherwise than the model has them, and what that saves."""
+    return [f"{TURNS[turn]}: saves {cycles:,} cycles (predicted)" for turn, cycles in report["orientation"].items()]
 
 
 def macs(report: Report) -> str:
@@ -177,7 +197,7 @@ def reasons(report: Report) -> str:
         for layer in report["layers"]
     ]
     header = ["layer", "op", "runs on", *(f"on {name}" for name in engines), "refusals"]
-    text = table(header, rows, right=range(3, 3 + len(engines)))
+    text = "\n".join([table(header, rows, right=range(3, 3 + len(engines))), *orientation(report)])
     if "output_error" in report:
         return f"{text}\n\n{_approximated(report)}\n{_output_error(report)}, by interpreter on random inputs"
     return text if report["numerics"] == "exact" else f"{text}\n\n{_approximated(report)}"

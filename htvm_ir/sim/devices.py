@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from htvm_ir.errors import HtvmError
 from htvm_ir.sim.bus import SimFault
-from htvm_ir.targets.soc import Device
+from htvm_ir.targets.soc import Device, HasLocalMemory
 
 PAGE = 4096
 """The granularity of the emulator's memory map, in bytes."""
@@ -40,6 +41,13 @@ class DeviceMap:
         """The CPU stores to a register; faults where no device is."""
         device = self._device_at(address, size, "store")
         device.write(address - device.base, size, value & ((1 << 8 * size) - 1))
+
+    def peek(self, memory: str, offset: int, size: int) -> bytes:
+        """Bytes of a memory that only devices can address; `HtvmError` if none of them shows it."""
+        for device in self._devices:
+            if isinstance(device, HasLocalMemory) and device.local_memory == memory:
+                return device.peek(offset, size)
+        raise HtvmError(f"no device of the virtual SoC shows what is in {memory}")
 
     def reset(self) -> None:
         """Reset every device."""

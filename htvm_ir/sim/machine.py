@@ -24,6 +24,7 @@ _STACK_LOW, _STACK_TOP = "__stack_low", "__stack_top"
 class RunResult:
     """What a run did. `cycles` is its length in virtual time; in `cpu_cycles` of them the CPU executed instructions.
 
+    `waits` are the intervals [start, end) in which it did not, in order.
     `stack_bytes` is the deepest the stack ever was, 0 if the program does not say where its stack is (symbols
     `__stack_low` and `__stack_top`).
     """
@@ -34,6 +35,7 @@ class RunResult:
     cpu_cycles: int
     stack_bytes: int
     trace: Trace
+    waits: tuple[tuple[int, int], ...] = ()
 
 
 class Machine:
@@ -91,6 +93,10 @@ class Machine:
         """Memory as it is, from outside the SoC: no time, no faults for tainted bytes."""
         return self._core.read(address, size)
 
+    def read_local(self, memory: str, offset: int, size: int) -> bytes:
+        """A memory that only devices can address, as it is; `HtvmError` if no device shows it."""
+        return self._devices.peek(memory, offset, size)
+
     def write(self, address: int, data: bytes) -> None:
         """Change memory from outside the SoC."""
         self._core.write(address, data)
@@ -118,6 +124,7 @@ class Machine:
             self._clock.now - self._clock.waited,
             self._stack_bytes(),
             self._bus.trace,
+            tuple(self._clock.waits),
         )
 
     def _restore(self, base: int, image: bytes) -> None:

@@ -89,6 +89,11 @@ def text_bytes(elf: Path) -> int:
     return sum(section.size for section in load_program(elf).sections if section.executable)
 
 
+def constant_bytes(elf: Path) -> int:
+    """Bytes of initialised data that a program carries besides its code: weights, instruction lists, tables."""
+    return sum(len(segment.data) for segment in load_program(elf).segments) - text_bytes(elf)
+
+
 def _compile_command(soc: Soc, compiler: str | None) -> list[str]:
     if compiler is None:
         return [*_ZIG, "-target", soc.zig_target, f"-mcpu={soc.zig_cpu}", *_ZIG_FLAGS]

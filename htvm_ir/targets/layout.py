@@ -38,6 +38,18 @@ class Layout:
         """The padded extents, outermost stored axis first."""
         return tuple(-(-shape[a] // self.multiple[a]) * self.multiple[a] for a in self.order)
 
+    def strides(self, shape: Sequence[int]) -> dict[int, int]:
+        """Elements between neighbours along each logical axis, before bytes are exchanged."""
+        stored = self.stored_shape(shape)
+        return {axis: prod(stored[place + 1 :]) for place, axis in enumerate(self.order)}
+
+    def merged(self, shape: Sequence[int], groups: Sequence[Sequence[int]]) -> Layout:
+        """The same memory with one axis for each of :func:`mergeable`'s groups."""
+        strides = self.strides(shape)
+        order = tuple(sorted(range(len(groups)), key=lambda n: -strides[groups[n][-1]]))
+        multiple = tuple(self.multiple[first] * prod(shape[axis] for axis in rest) for first, *rest in groups)
+        return Layout(order, multiple, self.xor)
+
     def stored_size(self, shape: Sequence[int]) -> int:
         """Elements a tensor of this logical shape takes, padding included."""
         return prod(self.stored_shape(shape))
@@ -63,3 +75,24 @@ class Layout:
             raise ValueError(f"{elements.size} elements are not whole groups of {group}")
         # i -> i ^ xor inside aligned groups; its own inverse.
         return elements.reshape(-1, group)[:, np.arange(group) ^ self.xor].reshape(-1)
+
+
+def mergeable(shape: Sequence[int], layouts: Sequence[Layout]) -> list[list[int]]:
+    """Groups of axes that one loop can go through, for tensors of one shape in several layouts.
+
+    Groups and their axes are in the stored order of the first layout; those of a group are neighbours in every layout,
+    and only the outermost may be padded. Axes that take no more than one element anywhere are left out.
+    """
+    order = layouts[0].order
+    strides = [layout.strides(shape) for layout in layouts]
+    extents = [dict(zip(layout.order, layout.stored_shape(shape), strict=True)) for layout in layouts]
+    groups: list[list[int]] = []
+    for axis in order:
+        if all(extent[axis] == 1 for extent in extents):
+            continue
+        is_whole = all(extent[axis] == shape[axis] for extent in extents)
+        if groups and is_whole and all(stride[groups[-1][-1]] == shape[axis] * stride[axis] for stride in strides):
+            groups[-1].append(axis)
+        else:
+            groups.append([axis])
+    return groups or [[order[-1]]]

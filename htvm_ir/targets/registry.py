@@ -20,6 +20,12 @@ def target_names() -> tuple[str, ...]:
     return tuple(sorted({entry.name for entry in entry_points(group=GROUP)}))
 
 
+def is_builtin(name: str) -> bool:
+    """Whether a target, perhaps with settings, is one of this package's own."""
+    name = split_settings(name)[0]
+    return any(entry.name == name and entry.module.startswith("htvm_ir.") for entry in entry_points(group=GROUP))
+
+
 @cache
 def load_target(name: str) -> Target:
     """The target registered as ``name``, or ``NAME,PARAMETER=VALUE,...``: with other numbers than its own.

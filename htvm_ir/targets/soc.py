@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn, Protocol
+from typing import NoReturn, Protocol, runtime_checkable
 
 
 class Bus(Protocol):
@@ -72,6 +72,20 @@ class Device(Protocol):
 
     def write(self, offset: int, size: int, value: int) -> None:
         """A store of `size` (1, 2 or 4) bytes at `base + offset`; `value` is unsigned."""
+        ...
+
+
+@runtime_checkable
+class HasLocalMemory(Protocol):
+    """A device that can show a memory which the CPU cannot address."""
+
+    @property
+    def local_memory(self) -> str:
+        """The memory's name in the target."""
+        ...
+
+    def peek(self, offset: int, size: int) -> bytes:
+        """Bytes of it as they are, from outside the SoC."""
         ...
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from math import prod
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +16,9 @@ from numpy.typing import NDArray
 from htvm_ir.settings import Setting
 from htvm_ir.targets.layout import Layout
 from htvm_ir.targets.soc import Soc
+from htvm_ir.targets.word_copies import workload_copy
 from htvm_ir.targets.workload import Approximation, Tile, Workload
+from htvm_ir.tiling import dory
 from htvm_ir.tiling.problem import Problem
 
 Bytes = NDArray[np.uint8]
@@ -151,9 +154,23 @@ class Engine(ABC):
     def layouts(self, workload: Workload) -> tuple[Layout, ...]:
         """Stored layout of each activation input, then of the output."""
 
+    def may_stay(self, workload: Workload) -> frozenset[int]:
+        """Operands (inputs, then the output) that may be ``resident``: none unless the engine says so.
+
+        With any set of these in ``workload.resident``, :meth:`problem` has only tiles that are contiguous bytes of each
+        resident operand in tile order, counts all its bytes, and none of its transfers.
+        """
+        del workload
+        return frozenset()
+
     @abstractmethod
     def problem(self, workload: Workload, target: Target) -> Problem:
         """The tiling problem: legal tiles, bytes in each memory, predicted cycles."""
+
+    def baseline(self, workload: Workload, target: Target) -> tuple[dory.Layer, dory.Budget] | None:
+        """The workload and the memories as HTVM's tiler sees them; None: it has no rules for this engine."""
+        del workload, target
+        return None
 
     @abstractmethod
     def pack(self, workload: Workload) -> Bytes:
@@ -184,6 +201,11 @@ class Engine(ABC):
     def execute(self, job: Job, inputs: Sequence[Bytes], constants: Bytes, output: Bytes) -> None:
         """The exact arithmetic of a job on bytes; writes ``output`` in place."""
 
+    def overwrites(self, job: Job) -> frozenset[int]:
+        """Inputs over which a job may write its output, from the same address on: none unless the engine says so."""
+        del job
+        return frozenset()
+
     @abstractmethod
     def call(self, job: Job, inputs: Sequence[int], output: int, constants: str) -> Call:
         """The C call that starts a job: operand addresses in ``local``, C expression of the constants."""
@@ -194,18 +216,21 @@ class Host:
     """The CPU and what its loops cost, for reports and plans; the virtual SoC counts what they really take.
 
     per_mac: cycles of a multiply-accumulate. per_element: cycles of an element read or written, whichever are
-    more, by kind of kernel, with ``other`` for the rest.
+    more, by kind of kernel, with ``other`` for the rest. per_word: of a word moved as it is.
     """
 
     name: str = "cpu"
     per_mac: int = 6
+    per_word: int = 3
     per_element: Mapping[str, int] = field(
         default_factory=lambda: {"convert_layout": 3, "pool": 3, "add": 16, "other": 6}
     )
 
     def cycles(self, workload: Workload, layouts: Sequence[Layout] = ()) -> int:
         """Predicted cycles of a kernel; ``layouts`` of its inputs and its output, none = row-major."""
-        del layouts
+        words = workload_copy(workload, layouts) if layouts else None
+        if words is not None:
+            return prod(words.stored) * self.per_word
         read = () if workload.kind == "slice" else workload.inputs  # of a slice only what is written
         elements = max(tensor.size for tensor in (*read, workload.output))
         each = self.per_element.get(workload.kind, self.per_element["other"])
@@ -221,6 +246,8 @@ class Target:
     headers: C headers of the run-time library. soc: makes the virtual SoC, if there is one; keyword arguments replace
     ``parameters`` of its devices. parameters: numbers and switches that ``--target NAME,PARAMETER=VALUE`` changes (see
     ``registry.GROUP``), with their values.
+    peak_macs: multiply-accumulates a cycle of its fastest exact array, 0 = not stated. limit: (convolutions, dense
+    layers and sums of a network, bytes of its inputs and outputs) -> cycles that measured ones are divided by.
     """
 
     name: str
@@ -235,6 +262,8 @@ class Target:
     headers: tuple[str, ...] = ()
     soc: Callable[..., Soc] | None = None
     parameters: Mapping[str, Setting] = field(default_factory=dict[str, Setting])
+    peak_macs: int = 0
+    limit: Callable[[Sequence[Workload], int], int] | None = None
 
     def memory(self, name: str) -> Memory:
         """The memory called ``name``; KeyError if there is none."""

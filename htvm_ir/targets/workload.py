@@ -62,6 +62,9 @@ class Workload:
     bias_is_computed: there is a bias, but it is not constant.
     window, mode: height and width of a pooling window, and whether it is ``max`` or ``average``.
     mapping: the engine's name for the way it computes this (``Engine.mappings``); '' = the engine's usual one.
+    resident: operands (inputs, then the output) that lie whole in the engine's local memory, so that none of their
+        bytes is moved; see :meth:`Engine.may_stay`.
+    reversed_axes: along which a reverse turns the order of elements.
     """
 
     kind: str
@@ -80,6 +83,8 @@ class Workload:
     window: tuple[int, int] = (1, 1)
     mode: str = ""
     mapping: str = ""
+    resident: frozenset[int] = frozenset()
+    reversed_axes: tuple[int, ...] = ()
 
     @property
     def kernel(self) -> tuple[int, int]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import lru_cache
+from typing import TypeAlias
 
 from htvm_ir.cpsat import LARGEST
 from htvm_ir.errors import HtvmError
@@ -19,6 +21,8 @@ from htvm_ir.tiling.problem import (
     infeasible,
 )
 from htvm_ir.tiling.prune import lower_bound, prune
+
+Hint: TypeAlias = tuple[tuple[str, int], ...]
 
 ENUMERATE_UP_TO = 256
 """Tiles that are quicker to try one by one than to load CP-SAT for (model choice)."""
@@ -37,11 +41,17 @@ def solve(
     `proven=False`. Raises HtvmError if the limit ends the search before any tile is found, or if
     the numbers exceed 2**60.
     """
+    return _solve(problem, seconds, None if hint is None else tuple(hint.items()), enumerate_up_to)
+
+
+@lru_cache(maxsize=1024)
+def _solve(problem: Problem, seconds: float, hint: Hint | None, enumerate_up_to: int) -> Solution | Infeasible:
+    """`solve`, once for layers that pose the same problem."""
     started = time.monotonic()
     hopeful = prune(problem)
     if hopeful is None:
         return infeasible(problem)
-    start = _start(hopeful, hint)
+    start = _start(hopeful, None if hint is None else dict(hint))
     if start is not None:
         whole = {d.name: d.sizes[-1] for d in problem.dimensions}
         if start.sizes == whole and start.latency == start.bound:

@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from htvm_ir.driver.compile import Compiled, Options, compile_model
+from htvm_ir.driver.plans import read_plan
 from htvm_ir.errors import HtvmError
 from htvm_ir.report import tables
+from htvm_ir.store import Store, default_folder, use
 
 
 def options_of(arguments: argparse.Namespace) -> Options:
@@ -29,6 +31,7 @@ def options_of(arguments: argparse.Namespace) -> Options:
         engines=engines,
         numerics=arguments.numerics,
         module_name=arguments.module_name,
+        tiler=arguments.tiler,
         solver_seconds=arguments.solver_seconds,
         plan=None if arguments.plan is None else read_plan(Path(arguments.plan)),
         rounding=arguments.rounding,
@@ -45,54 +48,40 @@ def _range(text: str) -> tuple[str, tuple[int, int]]:
     return found[1], (int(found[2]), int(found[3]))
 
 
-def read_plan(path: Path) -> dict[str, dict[str, int | str]]:
-    """Tile sizes and mappings by kernel from a JSON file.
-
-    Raises:
-        HtvmError: unreadable, or not of that form.
-    """
-    try:
-        plan = json.loads(path.read_text())
-    except (OSError, ValueError, RecursionError) as error:
-        raise HtvmError(f"{path}: not a readable JSON plan ({error})") from error
-    valid = isinstance(plan, dict) and all(
-        isinstance(entry, dict) and all(_is_choice(name, choice) for name, choice in entry.items())
-        for entry in plan.values()
-    )
-    if not valid:
-        raise HtvmError(f'{path}: expected {{"kernel": {{"dimension": tile size}}}}, as in {{"conv1": {{"y": 8}}}}')
-    return plan
-
-
-def _is_choice(name: str, choice: object) -> bool:
-    """Whether an entry of a plan is a tile size, or the name of a mapping."""
-    return isinstance(choice, str) if name == "mapping" else type(choice) is int and choice > 0
-
-
 def compile(arguments: argparse.Namespace) -> int:
     """``htvm compile``."""
-    from htvm_ir.driver.package import check_writable, package_files, report_text, write_package
+    from htvm_ir.driver.cached import compile_package
+    from htvm_ir.driver.folder import check_writable, report_text, write_package
 
     out = None if arguments.output is None else Path(arguments.output)
     if out is not None:
         check_writable(out)
-    compiled = compile_model(arguments.model, options_of(arguments), _watch(arguments))
+    package = compile_package(
+        arguments.model, options_of(arguments), _store(arguments), out is not None, _watch(arguments)
+    )
+    if package.cached and arguments.verbose:
+        print("as compiled before; --no-cache compiles anew", file=sys.stderr)
     if out is not None:
-        write_package(package_files(compiled, arguments.module_name), out)
+        write_package(package.files, out)
     if arguments.json:
-        print(report_text(compiled.report), end="")
+        print(report_text(package.report), end="")
         return 0
-    _print_conversion(compiled)
-    print(tables.layers(compiled.report))
-    print(tables.totals(compiled.report))
+    _print_conversion(package.report)
+    print(tables.layers(package.report))
+    print(tables.totals(package.report))
     if out is not None:
         print(f"written to {out}")
     return 0
 
 
-def _print_conversion(compiled: Compiled) -> None:
-    if compiled.quantized is not None:
-        print(tables.quantization(compiled.quantized.report), end="\n\n")
+def _print_conversion(report: dict[str, Any]) -> None:
+    if "quantization" in report:
+        print(tables.quantization(report["quantization"]), end="\n\n")
+
+
+def _store(arguments: argparse.Namespace) -> Store | None:
+    """Where results are kept, unless the user does not want it."""
+    return None if arguments.no_cache else Store(default_folder())
 
 
 def _watch(arguments: argparse.Namespace) -> Callable[[str, float], None] | None:
@@ -107,7 +96,8 @@ def run(arguments: argparse.Namespace) -> int:
     from htvm_ir.driver.edges import edges
     from htvm_ir.driver.execute import OUTPUTS, execute, write_outputs
     from htvm_ir.driver.files import check_file
-    from htvm_ir.driver.package import load_package, report_text
+    from htvm_ir.driver.folder import report_text
+    from htvm_ir.driver.package import load_package
     from htvm_ir.driver.samples import load_samples, read_npz
 
     out = None if arguments.outputs is None else Path(arguments.outputs)
@@ -143,7 +133,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print(report_text(report), end="")
     else:
-        _print_conversion(compiled)
+        _print_conversion(report)
         print(tables.layers(report, execution.layer_cycles))
         print(tables.totals(report))
         print(tables.run(report))
@@ -158,6 +148,7 @@ def _refuse_compile_options(arguments: argparse.Namespace) -> None:
     """A compiled folder is run as it is."""
     defaults = {
         "engines": None,
+        "tiler": "optimal",
         "plan": None,
         "solver_seconds": None,
         "input_range": [],
@@ -172,7 +163,8 @@ def _refuse_compile_options(arguments: argparse.Namespace) -> None:
 
 
 def _compile(arguments: argparse.Namespace) -> Compiled:
-    return compile_model(arguments.model, options_of(arguments), _watch(arguments))
+    with use(_store(arguments)):
+        return compile_model(arguments.model, options_of(arguments), _watch(arguments))
 
 
 def _progress(total: int) -> Callable[[int], None] | None:
@@ -184,8 +176,8 @@ def _progress(total: int) -> Callable[[int], None] | None:
 
 def explain(arguments: argparse.Namespace) -> int:
     """``htvm explain``."""
+    from htvm_ir.driver.folder import report_text
     from htvm_ir.driver.output_error import approximation_error
-    from htvm_ir.driver.package import report_text
 
     compiled = _compile(arguments)
     error = approximation_error(compiled)
@@ -196,6 +188,17 @@ def explain(arguments: argparse.Namespace) -> int:
         print(tables.reasons(report))
         print(tables.macs(report))
     return 0
+
+
+def bench(arguments: argparse.Namespace) -> int:
+    """``htvm bench``."""
+    if arguments.figures is not None:
+        from htvm_ir.tools.figures import figures
+
+        return figures(arguments)
+    from htvm_ir.tools.bench import bench as measure
+
+    return measure(arguments)
 
 
 def targets(arguments: argparse.Namespace) -> int:

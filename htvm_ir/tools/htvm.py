@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from htvm_ir.errors import HtvmError
 
 UNFINISHED = {
-    "tiler": (("optimal",), ("dory", "none")),
     "io": (("integer",), ("float",)),
 }
 """Option -> the values that are there, the default first, and those that are planned and refused until they are."""
@@ -77,6 +76,13 @@ def parser() -> Parser:
     quantize.add_argument("-o", "--output", required=True, metavar="OUT.onnx", help="where to write the integer net")
     quantize.add_argument("--json", action="store_true", help="print one JSON object")
 
+    bench = commands.add_parser("bench", help="measure networks: CPU only and compiled, against the limit")
+    bench.add_argument("models", nargs="*", metavar="MODEL", help=".onnx files or zoo:NAME (default: MLPerf Tiny's)")
+    bench.add_argument("--target", default="diana", metavar="NAME[,PARAMETER=VALUE...]", help="default: diana")
+    bench.add_argument("--samples", type=_count, default=1, metavar="N", help="inputs to check on (default: 1)")
+    bench.add_argument("--figures", metavar="DIR", help="draw layers and a MODEL's time diagram as SVG instead")
+    bench.add_argument("--json", action="store_true", help="print one JSON object")
+
     targets = commands.add_parser("targets", help="what targets there are, or what one is made of")
     targets.add_argument("name", nargs="?", help="print this one's memories, engines and parameters")
     targets.add_argument("--json", action="store_true", help="print one JSON object")
@@ -120,8 +126,16 @@ def _add_model_options(command: argparse.ArgumentParser) -> None:
         metavar="NAME=LO:HI",
         help="integers an unquantised input holds",
     )
+    command.add_argument(
+        "--tiler",
+        default="optimal",
+        choices=("optimal", "dory", "none"),
+        help="who plans: the cost model's optimum (default); dory: HTVM's rules for each layer; none: those without "
+        "its heuristics",
+    )
     command.add_argument("--plan", metavar="FILE", help="JSON: kernel or layer name -> tile sizes by dimension")
     command.add_argument("--solver-seconds", type=_seconds, metavar="S", help="limit of each solver run")
+    command.add_argument("--no-cache", action="store_true", help="neither use nor keep results of earlier compilations")
     command.add_argument("--module-name", type=_identifier, default="default", help="prefix in the C interface")
     command.add_argument("--json", action="store_true", help="print one JSON object")
     command.add_argument("-v", "--verbose", action="store_true", help="show the passes and their times")

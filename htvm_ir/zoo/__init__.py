@@ -24,11 +24,17 @@ _DESCRIPTIONS = {
     "resnet8-mixed": "resnet8 for DIANA's two arrays: ternary but for the first and the last layer",
     "dscnn-mixed": "dscnn for DIANA's two arrays: ternary pointwise layers, 8-bit others",
     "resnet8-ternary": "resnet8 with ternary weights but for the first and last layer, exact sums",
+    "resnet50": "fifty layers in bottleneck blocks for 224x224 images (width=, resolution=)",
+    "chain": "small convolutions one after the other, to measure the compiler (layers=)",
 }
 
 
-_SETTINGS: dict[str, dict[str, Setting]] = {"mobilenetv1": {"width": 0.25, "resolution": 96}}
-_LIMITS: dict[str, tuple[float, float]] = {"width": (0.05, 1.0), "resolution": (32, 512)}
+_SETTINGS: dict[str, dict[str, Setting]] = {
+    "mobilenetv1": {"width": 0.25, "resolution": 96},
+    "resnet50": {"width": 0.0625, "resolution": 224},
+    "chain": {"layers": 100},
+}
+_LIMITS: dict[str, tuple[float, float]] = {"width": (0.05, 1.0), "resolution": (32, 512), "layers": (1, 10_000)}
 """Least and greatest value of each setting (model choice: that of the largest network builds in a minute)."""
 
 

@@ -103,6 +103,39 @@ def dae(name: str) -> NetBuilder:
     return net
 
 
+def resnet50(name: str, *, width: float = 0.0625, resolution: int = 224) -> NetBuilder:
+    """Fifty layers in bottleneck blocks, with `width` times ResNet-50's channels, at least 8, for square images."""
+    net = NetBuilder(name, (3, resolution, resolution), scale=1 / 64, samples=1)
+
+    def scaled(channels: int) -> int:
+        return max(8, int(channels * width))
+
+    x = net.conv("conv1", net.input, scaled(64), (7, 7), stride=2)
+    for stage, (blocks, channels) in enumerate(((3, 64), (4, 128), (6, 256), (3, 512)), start=1):
+        for block in range(1, blocks + 1):
+            x = _bottleneck(net, f"stage{stage}.block{block}", x, scaled(channels), 2 if block == 1 else 1, block == 1)
+    return _classify(net, x, classes=10)
+
+
+def chain(name: str, *, layers: int = 100) -> NetBuilder:
+    """Small convolutions one after the other, 1x1 and 3x3 in turn, and a classifier: `layers` in all."""
+    net = NetBuilder(name, (8, 8, 8), scale=1 / 64, samples=2)
+    x = net.input
+    for layer in range(1, layers):
+        x = net.conv(f"conv{layer}", x, 8, (1, 1) if layer % 2 else (3, 3))
+    return _classify(net, x, classes=10)
+
+
+def _bottleneck(net: NetBuilder, name: str, x: str, channels: int, stride: int, project: bool) -> str:
+    """1x1, 3x3 and 1x1 to four times the channels, beside a shortcut."""
+    y = net.conv(f"{name}.reduce", x, channels, (1, 1))
+    y = net.conv(f"{name}.conv", y, channels, (3, 3), stride=stride)
+    y = net.conv(f"{name}.expand", y, 4 * channels, (1, 1), relu=False)
+    if project:
+        x = net.conv(f"{name}.skip", x, 4 * channels, (1, 1), stride=stride, relu=False)
+    return net.add(f"{name}.sum", x, y)
+
+
 def _keyword(net: NetBuilder, x: str) -> NetBuilder:
     for block in range(1, 5):
         x = _separable(net, f"block{block}", x, 64, 1)
@@ -129,4 +162,6 @@ NETWORKS: dict[str, Callable[..., NetBuilder]] = {
     "resnet8-mixed": resnet8_mixed,
     "dscnn-mixed": dscnn_mixed,
     "resnet8-ternary": resnet8_ternary,
+    "resnet50": resnet50,
+    "chain": chain,
 }

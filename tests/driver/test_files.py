@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from htvm_ir.driver.files import write_file
-from htvm_ir.driver.package import REPORT, write_package
+from htvm_ir.driver.folder import REPORT, write_package
 from htvm_ir.errors import HtvmError
 
 OLD = {"src/a.c": "old", "Makefile": "old", REPORT: "{}"}

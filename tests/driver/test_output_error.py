@@ -11,9 +11,10 @@ import pytest
 from htvm_ir.driver.compile import Compiled, Options, compile_model
 from htvm_ir.driver.edges import edges
 from htvm_ir.driver.execute import execute
+from htvm_ir.driver.folder import write_package
 from htvm_ir.driver.harness import Board
 from htvm_ir.driver.output_error import OutputError, approximation_error
-from htvm_ir.driver.package import load_package, package_files, write_package
+from htvm_ir.driver.package import load_package, package_files
 from htvm_ir.driver.samples import Samples, load_samples
 from htvm_ir.errors import HtvmError
 from htvm_ir.zoo.arithmetic import INT7_MAX

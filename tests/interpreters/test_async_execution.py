@@ -22,6 +22,9 @@ class Adder:
 
     name = "adder"
 
+    def overwrites(self, job: Job) -> frozenset[int]:
+        return frozenset((0, 1)) if job["bias"] == 2 else frozenset()
+
     def execute(self, job: Job, inputs: Sequence[Bytes], constants: Bytes, output: Bytes) -> None:
         total = sum((x.astype(np.int64) for x in inputs), np.zeros(output.size, np.int64))
         output[...] = (total + job["bias"] + (int(constants[0]) if constants.size else 0)) % 256
@@ -97,15 +100,25 @@ def test_a_second_wait_is_caught(order: Order, again: str, name: str):
 
 
 def test_overlapping_offsets_alias():
-    # A job that reads %a twice and writes %b works in place; the transfer of a second tile over a live one does not.
+    # The transfer of a second tile over a live one shows in the result.
     body = CORRECT.replace(
         "%j =", '%u = dma.start @load %in to %b : memref<2x4xi8> to memref<8xi8, "L1">\ndma.wait %u\n%j ='
     )
     good = execute(body, "eager", overlay=True)
     np.testing.assert_array_equal(good, 2 * X + 7)
-    shifted = execute(body, "eager", second=4, overlay=True)
-    assert not np.array_equal(shifted, good)
+    over = execute(body, "eager", second=0, overlay=True)
+    np.testing.assert_array_equal(over, good)  # the same bytes
+    other = body.replace("dma.start @load %in to %b", "dma.start @load %out to %b")
+    assert not np.array_equal(execute(other, "eager", second=0, overlay=True), good)
     np.testing.assert_array_equal(execute(body, "eager", second=4), good)
+
+
+def test_a_job_writes_over_its_inputs_only_where_the_engine_allows_it():
+    np.testing.assert_array_equal(execute(CORRECT, "eager", second=0, overlay=True), 2 * X + 7)
+    with pytest.raises(InterpretationError, match=r'launch @adder "sum" writes over its input 0'):
+        execute(CORRECT, "eager", second=4, overlay=True)
+    with pytest.raises(InterpretationError, match=r'launch @adder "sum" writes over its input 0'):
+        execute(CORRECT.replace("bias = 2", "bias = 3"), "eager", second=0, overlay=True)
 
 
 def test_an_offset_outside_the_arena_is_caught():

@@ -8,11 +8,22 @@ from typing import Any
 
 from numpy.typing import NDArray
 from xdsl.dialects.arith import ConstantOp
-from xdsl.dialects.builtin import BytesAttr, DenseIntOrFPElementsAttr, IntegerType, ModuleOp, Signedness, TensorType
+from xdsl.dialects.builtin import (
+    ArrayAttr,
+    BytesAttr,
+    DenseIntOrFPElementsAttr,
+    DictionaryAttr,
+    IntegerType,
+    ModuleOp,
+    Signedness,
+    TensorType,
+)
 from xdsl.dialects.func import FuncOp, ReturnOp
 from xdsl.ir import Attribute, Block, Operation, Region, SSAValue
 
 from htvm_ir.dialects import accel
+from htvm_ir.dialects.attributes import integers
+from htvm_ir.passes.intervals import RANGE
 from htvm_ir.passes.workloads import layout_attr, stored_type
 from htvm_ir.targets.layout import Layout
 
@@ -49,8 +60,9 @@ class Traced:
 class Builder:
     """A region under construction, in which every op is computed as it is added."""
 
-    def __init__(self, inputs: Sequence[Array], layouts: Sequence[Layout]):
-        self.inputs, self.layouts = list(inputs), list(layouts)
+    def __init__(self, inputs: Sequence[Array], layouts: Sequence[Layout], range_: tuple[int, int] | None = None):
+        """``range_`` is what the kernel may rely on of all inputs; none: what their types hold."""
+        self.inputs, self.layouts, self.range = list(inputs), list(layouts), range_
         types = [tensor(a, layout) for a, layout in zip(inputs, layouts, strict=True)]
         self.block = Block(arg_types=types)
         self.arguments = [Traced(v, a) for v, a in zip(self.block.args, inputs, strict=True)]
@@ -77,6 +89,9 @@ class Builder:
         body.add_op(accel.DispatchOp(accel.CPU, "test", sources, self.block, (), [destination]))
         body.add_op(ReturnOp())
         function = FuncOp(name, (types, []), Region(body))
+        if self.range is not None:
+            promised = DictionaryAttr({RANGE: integers(self.range)})
+            function.arg_attrs = ArrayAttr([*(promised for _ in sources), DictionaryAttr({})])
         return Case(function, self.inputs, self.layouts, result.array, layout)
 
 

@@ -34,6 +34,28 @@ def layout(draw: Draw, shape: Sequence[int]) -> Layout:
     return plain if plain.stored_size(shape) % (xor + 1) else Layout(order, multiple, xor)
 
 
+RANGES = ((-128, 127), (0, 127), (0, 63), (0, 2), (-5, 90), (-128, -7), (3, 127))
+"""Of activations: with and without sign, and such that 1, 2, 4 or more bytes can be added in a byte."""
+
+
+def activation(draw: Draw, shape: Sequence[int]) -> tuple[Array, tuple[int, int]]:
+    """Noise in a range, its ends more often than any other number, and the range."""
+    low, high = draw(st.sampled_from(RANGES))
+    noise = np.random.default_rng(draw(st.integers(0, 2**32))).integers(low - 20, high + 21, tuple(shape))
+    return np.clip(noise, low, high).astype(np.int8), (low, high)
+
+
+def rows_layout(draw: Draw) -> Layout:
+    """Of a map, rows innermost, as engines have it: rows padded to words or more, bytes permuted or not."""
+    return Layout((0, 1, 2, 3), (1, 1, 1, draw(st.sampled_from([1, 4, 4, 8, 16]))))
+
+
+def permuted(draw: Draw, plain: Layout, shape: Sequence[int]) -> Layout:
+    """The layout with an exclusive-or on the index, where the size allows it."""
+    xor = draw(st.sampled_from([0, 1, 3, 3]))
+    return plain if plain.stored_size(shape) % (xor + 1) else Layout(plain.order, plain.multiple, xor)
+
+
 def requant(draw: Draw, builder: Builder, x: Traced, element: Any = i8) -> Traced:
     """A requantisation of any rounding mode, per tensor or per channel."""
     rounding = draw(st.sampled_from(arithmetic.ROUNDINGS))
@@ -178,3 +200,62 @@ def kernel(draw: Draw, name: str) -> Case:
         case _:
             x = requant(draw, builder, x)
     return builder.finish(name, x, layout(draw, x.array.shape))
+
+
+@st.composite
+def wide_pool(draw: Draw, name: str) -> Case:
+    """A pool over rows long enough for words, whole maps or windows, with a padding behind rows."""
+    height, width = draw(st.integers(1, 40)), draw(st.integers(1, 40))
+    shape = (1, draw(st.integers(1, 3)), height, width)
+    x, range_ = activation(draw, shape)
+    builder = Builder([x], [permuted(draw, rows_layout(draw), shape)], range_)
+    kind, rounding = (
+        draw(st.sampled_from(["average", "average", "sum", "max"])),
+        draw(st.sampled_from(arithmetic.MEAN_ROUNDINGS)),
+    )
+    kernel = (height, width)
+    if draw(st.booleans()):
+        kernel = (draw(st.integers(1, height)), draw(st.integers(1, width)))
+    strides = (draw(st.integers(1, 4)), draw(st.sampled_from([3, 4, 8])))
+    pads = (0, draw(st.sampled_from([0, 0, min(1, kernel[1] - 1)])), 0, 0)
+    op = graph.PoolOp(kind, builder.arguments[0].value, kernel, strides, pads, rounding)
+    result = builder.add(op, arithmetic.pool(x, kind, kernel, strides, pads, rounding))
+    flat = reshape(draw, builder, result, 2) if draw(st.booleans()) else result
+    return builder.finish(name, flat, Layout.row_major(len(flat.array.shape)))
+
+
+@st.composite
+def moved(draw: Draw, name: str) -> Case:
+    """A copy, clip or sum between any two layouts: rows to rows, or across."""
+    shape = (1, draw(st.integers(1, 9)), draw(st.integers(1, 5)), draw(st.integers(1, 40)))
+    x, range_ = activation(draw, shape)
+    if draw(st.booleans()):
+        shape = (1, x.size)
+        x = x.reshape(shape)
+
+    def form() -> Layout:
+        if len(shape) == 2:
+            return permuted(draw, Layout((0, 1), (1, draw(st.sampled_from([1, 4, 16])))), shape)
+        pixels = Layout((0, 2, 3, 1), (1, draw(st.sampled_from([4, 16])), 1, 1))
+        return permuted(draw, draw(st.sampled_from([rows_layout(draw), pixels])), shape)
+
+    kind = draw(st.sampled_from(["copy", "copy", "bits", "bits", "clip", "sum"]))
+    inputs = [x, x[..., ::-1].copy()] if kind == "sum" else [x]
+    builder = Builder(inputs, [form() for _ in inputs], range_)
+    result = builder.arguments[0]
+    if kind == "sum":
+        total = arithmetic.add(*inputs)
+        result = builder.add(graph.AddOp(*(argument.value for argument in builder.arguments)), total)
+    if kind == "bits":
+        result = fewer_bits(draw, builder, result)
+    elif kind != "copy":
+        result = requant(draw, builder, result)
+    return builder.finish(name, result, form())
+
+
+def fewer_bits(draw: Draw, builder: Builder, x: Traced) -> Traced:
+    """A shift, and limits that leave some bits."""
+    shift, low, high = draw(st.integers(0, 3)), draw(st.sampled_from([-128, 0])), draw(st.sampled_from([127, 63, 31]))
+    op = graph.RequantOp(x.value, i8, shift=[shift], lo=low, hi=high)
+    array = arithmetic.requantize(x.array, "floor", [1], [shift], 0, low, high, np.dtype(np.int8))
+    return builder.add(op, array)

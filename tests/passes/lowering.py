@@ -48,7 +48,7 @@ def lowered(module: ModuleOp, last: str, tile: dict[str, int] | None = None, dep
     for name in PIPELINE[: PIPELINE.index(last) + 1]:
         if name == "lower-host":  # its loops have tests of their own and are slow to interpret
             continue
-        if name == "plan-tiles" and tile is not None:
+        if name == "plan-residency" and tile is not None:
             for dispatch in kernels(module):
                 if dispatch.engine_name != CPU:
                     operands = (*block_workload(dispatch.body.block).inputs, "output")

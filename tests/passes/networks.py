@@ -273,6 +273,9 @@ class DoubleBuffered(Digital):
 
     buffers = 2
 
+    def may_stay(self, workload: Workload) -> frozenset[int]:
+        return frozenset()  # it would be counted twice
+
     def problem(self, workload: Workload, target: Target) -> Problem:
         halves = [replace(m, size=m.size // 2) if m.name == self.local else m for m in target.memories]
         return super().problem(workload, replace(target, memories=tuple(halves)))

@@ -99,7 +99,7 @@ def test_an_offset_that_ignores_a_transfer_in_flight_shows(monkeypatch: pytest.M
         run(module, inputs, order="checked", overlay=True)
 
 
-def test_kernels_share_their_memory_but_not_with_main() -> None:
+def test_kernels_share_their_memory_but_not_with_what_main_keeps() -> None:
     module = parse("""
       builtin.module attributes {accel.target = #accel.target<"diana">} {
         func.func private @one(%x: memref<128xi8, "L2">) {
@@ -124,9 +124,10 @@ def test_kernels_share_their_memory_but_not_with_main() -> None:
       }
     """)
     apply(module, PlanMemory())
-    assert offsets(module) == [128, 128, 0]
-    assert numbers(module, ARENA)["L2"] == 320
-    assert numbers(module, BOUND)["L2"] == 192
+    first, second, kept = offsets(module)
+    assert first + 64 <= kept or kept + 128 <= first
+    assert second + 192 <= kept or kept + 128 <= second
+    assert numbers(module, ARENA)["L2"] == numbers(module, BOUND)["L2"] == 320
 
 
 def test_a_networks_plan_is_exact_and_no_larger_than_it_must_be() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from itertools import permutations
 from math import prod
 
@@ -10,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from htvm_ir.targets.layout import Layout
+from htvm_ir.targets.layout import Layout, mergeable
 
 CHW16 = Layout((0, 1, 2, 3), (1, 1, 1, 16), xor=3)
 ORDERS = {rank: list(permutations(range(rank))) for rank in range(1, 5)}
@@ -89,3 +90,29 @@ def test_unpacked_arrays_are_contiguous():
 def test_incomplete_groups_are_refused():
     with pytest.raises(ValueError, match="6 elements are not whole groups of 4"):
         Layout((0, 1), (1, 1), xor=3).pack(np.zeros((2, 3), np.int8))
+
+
+@settings(deadline=None, max_examples=100)
+@given(st.data())
+def test_merged_axes_hold_the_same_elements(data: st.DataObject):
+    shape = tuple(data.draw(st.lists(st.integers(1, 4), min_size=1, max_size=4)))
+    orders, multiples = st.permutations(range(len(shape))), st.sampled_from([1, 1, 2, 4])
+    layouts = [
+        Layout(tuple(data.draw(orders)), tuple(data.draw(multiples) for _ in shape))
+        for _ in range(data.draw(st.integers(1, 3)))
+    ]
+    groups = mergeable(shape, layouts)
+    kept = [axis for group in groups for axis in group]
+    merged = tuple(math.prod(shape[axis] for axis in group) for group in groups)
+    array = np.arange(1, 1 + math.prod(shape)).reshape(shape)
+    moved = array.transpose([*kept, *(axis for axis in range(len(shape)) if axis not in kept)]).reshape(merged)
+    for layout in layouts:
+        np.testing.assert_array_equal(layout.merged(shape, groups).pack(moved), layout.pack(array))
+
+
+def test_rows_that_lie_alike_are_one():
+    dense, padded = Layout.row_major(4), Layout((0, 1, 2, 3), (1, 1, 1, 16), xor=3)
+    assert mergeable((1, 3, 8, 16), [dense, padded]) == [[1, 2, 3]]
+    assert mergeable((1, 3, 8, 10), [dense, padded]) == [[1, 2], [3]]
+    assert mergeable((1, 3, 8, 16), [dense, Layout((0, 2, 3, 1), (1, 16, 1, 1))]) == [[1], [2, 3]]
+    assert mergeable((1, 1), [Layout.row_major(2)]) == [[1]]

@@ -251,6 +251,13 @@ OPTIONS: dict[str, tuple[PREPARE, tuple[str, ...], str]] = {
     "plan of zero": plan_case('{"conv1": {"y": 0}}', "expected {"),
     "plan of true": plan_case('{"conv1": {"y": true}}', "expected {"),
     "plan for nobody": plan_case('{"conv9": {"y": 2}}', "conv9"),
+    "plan, twice one name": plan_case('{"conv1": {"y": 2}, "conv1": {"y": 4}}', "'conv1' is there twice"),
+    "plan, twice one kernel": plan_case(
+        '{"conv1": {"y": 2}, "digital_conv2d_0": {"y": 4}}',
+        "'digital_conv2d_0', whose kernel 'digital_conv2d_0' it names",
+    ),
+    "plan for the CPU": plan_case('{"pool": {"k": 1}}', "names 'pool', which the CPU computes: it has no tiles"),
+    "plan, no identifier": plan_case('{"conv1": {"a b": 2}}', "dimensions must be named by identifiers"),
     "plan, illegal size": plan_case('{"conv1": {"k": 3}}', "k = 3 is not one of the legal sizes"),
     "plan, huge size": plan_case(f'{{"conv1": {{"y": {10**30}}}}}', "is not one of the legal sizes"),
     "plan, unknown dimension": plan_case('{"conv1": {"z": 2}}', "unknown dimensions ['z']"),
@@ -260,7 +267,6 @@ OPTIONS: dict[str, tuple[PREPARE, tuple[str, ...], str]] = {
     "range, endless": (nothing, ("--input-range", f"input=0:{'9' * 5000}"), "expected NAME=LO:HI"),
     "range, of a quantised input": (nothing, ("--input-range", "input=0:100"), "leave its range out"),
     "range, unknown input": (nothing, ("--input-range", "image=0:100"), "image"),
-    "planned option": (nothing, ("--tiler", "dory"), "--tiler dory is not implemented yet"),
 }
 
 

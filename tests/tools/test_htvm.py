@@ -45,6 +45,7 @@ COMPILE_FIELDS: dict[str, Any] = {
             "cycles": int,
             "tile": (dict, type(None)),
             "mapping": (str, type(None)),
+            "resident": list,
             "proven_optimal": (bool, type(None)),
         }
     ],
@@ -57,7 +58,9 @@ COMPILE_FIELDS: dict[str, Any] = {
     "inputs": [{"name": str, "shape": list, "dtype": str, "scale": float, "zero_point": int, "range": list}],
     "outputs": [{"name": str, "shape": list, "dtype": str, "scale": float, "zero_point": int}],
     "numerics": str,
+    "tiler": str,
     "approximated": list,
+    "orientation": dict,
     "weights_bytes": int,
     "code_bytes": (int, type(None)),
 }
@@ -237,6 +240,35 @@ def test_plan_is_obeyed(folder: Path, ran: dict[str, Any]) -> None:
     assert found["check"]["layer_mismatches"] == 0
 
 
+@pytest.mark.parametrize("tiler", ["optimal", "dory", "none"])
+def test_tiler(tiler: str, folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    found = report("compile", folder / "net.onnx", "--tiler", tiler, "-o", out)
+    assert found["tiler"] == json.loads((out / "report.json").read_text())["tiler"] == tiler
+    assert f"`--tiler {tiler}`" in (out / "README.md").read_text()
+    proven = {layer["proven_optimal"] for layer in found["layers"]}
+    assert proven == {None, tiler == "optimal"}
+    assert report("run", out, "--check", "--check-layers")["check"]["layer_mismatches"] == 0
+
+
+@pytest.mark.parametrize("tiler", ["optimal", "dory"])
+def test_reported_tiles_are_a_plan(tiler: str, folder: Path, tmp_path: Path) -> None:
+    """What a report says can be fed back, as it is or edited."""
+    plan, options = tmp_path / "plan.json", ("--tiler", tiler)
+    before = report("compile", folder / "net.onnx", *options)["layers"]
+    tiles = {layer["kernel"]: layer["tile"] for layer in before if layer["tile"]}
+    plan.write_text(json.dumps(tiles))
+    again = report("compile", folder / "net.onnx", *options, "--plan", plan)["layers"]
+    assert [(layer["tile"], layer["cycles"]) for layer in again] == [
+        (layer["tile"], layer["cycles"]) for layer in before
+    ]
+    tiles["digital_conv2d_1"]["y"] = 2
+    plan.write_text(json.dumps(tiles))
+    edited = report("run", folder / "net.onnx", *options, "--plan", plan, "--check", "--check-layers")
+    assert {layer["kernel"]: layer["tile"] for layer in edited["layers"] if layer["tile"]} == tiles
+    assert edited["check"]["layer_mismatches"] == 0
+
+
 def test_float_edge(folder: Path) -> None:
     """Float inputs are quantised as the network would, float references are compared as its integers."""
     values = (SAMPLES / np.float32(16) + np.float32(1 / 64)).astype(np.float32)
@@ -403,7 +435,7 @@ def test_targets() -> None:
 def test_zoo(folder: Path, tmp_path: Path) -> None:
     assert [line.split()[0] for line in htvm("zoo").splitlines()] == [
         "resnet8", "dscnn", "mobilenetv1", "dae", "dscnn-htvm", "resnet8-mixed", "dscnn-mixed",
-        "resnet8-ternary",
+        "resnet8-ternary", "resnet50", "chain",
     ]  # fmt: skip
     htvm("zoo", "dscnn-htvm", "-o", tmp_path / "net.onnx")
     onnx.checker.check_model(onnx.load(tmp_path / "net.onnx"), full_check=True)
@@ -411,10 +443,13 @@ def test_zoo(folder: Path, tmp_path: Path) -> None:
 
 
 def test_verbose_times_the_passes(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["compile", str(folder / "net.onnx"), "-v", "--json"]) == 0
+    assert main(["compile", str(folder / "net.onnx"), "-v", "--json", "--no-cache"]) == 0
     out, err = capsys.readouterr()
     assert json.loads(out)["schema"] == 1
     assert [line.split()[-1] for line in err.splitlines()][:2] == ["fold-constants", "fold-dead-channels"]
+    assert main(["compile", str(folder / "net.onnx"), "--json"]) == 0
+    assert main(["compile", str(folder / "net.onnx"), "-v", "--json"]) == 0
+    assert "--no-cache" in capsys.readouterr().err
 
 
 def test_progress_is_for_terminals(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

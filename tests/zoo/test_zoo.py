@@ -24,6 +24,8 @@ MACS = {
     "resnet8-mixed": 12_501_632,
     "resnet8-ternary": 12_501_632,
     "dscnn-mixed": 2_656_768,
+    "resnet50": 39_489_792,
+    "chain": 2_011_216,
 }
 SHAPES = {
     "resnet8": ((1, 3, 32, 32), (1, 10)),
@@ -34,6 +36,8 @@ SHAPES = {
     "resnet8-mixed": ((1, 3, 32, 32), (1, 10)),
     "resnet8-ternary": ((1, 3, 32, 32), (1, 10)),
     "dscnn-mixed": ((1, 1, 49, 10), (1, 12)),
+    "resnet50": ((1, 3, 224, 224), (1, 10)),
+    "chain": ((1, 8, 8, 8), (1, 10)),
 }
 every_network = pytest.mark.parametrize("name", zoo.names())
 

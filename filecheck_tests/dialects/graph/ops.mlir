@@ -82,3 +82,6 @@
 
 %turned = graph.transpose %part permutation [0, 2, 3, 1] : tensor<1x2x4x3xi8> -> tensor<1x4x3x2xi8>
 // CHECK-NEXT: graph.transpose %{{.*}} permutation [0, 2, 3, 1] : tensor<1x2x4x3xi8> -> tensor<1x4x3x2xi8>
+
+%mirrored = graph.reverse %part axes [1, 3] : tensor<1x2x4x3xi8> -> tensor<1x2x4x3xi8>
+// CHECK-NEXT: graph.reverse %{{.*}} axes [1, 3] : tensor<1x2x4x3xi8> -> tensor<1x2x4x3xi8>

@@ -675,3 +675,31 @@
 %x = "test.op"() : () -> tensor<1x6xi8>
 %r = graph.transpose %x permutation [1, 0] : tensor<1x6xi8> -> tensor<6x1xi32>
 // CHECK: Operation does not verify: result and input must have the same element type
+
+// -----
+// CHECK: {{// ?-----}}
+
+%x = "test.op"() : () -> tensor<1x6xi8>
+%r = graph.reverse %x axes [1, 1] : tensor<1x6xi8> -> tensor<1x6xi8>
+// CHECK: Operation does not verify: [1, 1] are no axes, each once, of a tensor of rank 2
+
+// -----
+// CHECK: {{// ?-----}}
+
+%x = "test.op"() : () -> tensor<1x6xi8>
+%r = graph.reverse %x axes [2] : tensor<1x6xi8> -> tensor<1x6xi8>
+// CHECK: Operation does not verify: [2] are no axes, each once, of a tensor of rank 2
+
+// -----
+// CHECK: {{// ?-----}}
+
+%x = "test.op"() : () -> tensor<1x6xi8>
+%r = graph.reverse %x axes [1] : tensor<1x6xi8> -> tensor<6x1xi8>
+// CHECK: Operation does not verify: result shape is [6, 1], but the operands give [1, 6]
+
+// -----
+// CHECK: {{// ?-----}}
+
+%x = "test.op"() : () -> tensor<1x6xi8>
+%r = graph.reverse %x axes [1] : tensor<1x6xi8> -> tensor<1x6xi32>
+// CHECK: Operation does not verify: result and input must have the same element type

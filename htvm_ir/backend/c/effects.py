@@ -10,16 +10,17 @@ from xdsl.traits import SymbolTable
 
 from htvm_ir.dialects import accel, dma
 
-VIEWS = (memref.SubviewOp, memref.CollapseShapeOp, memref.ExpandShapeOp, memref.ReinterpretCastOp)
+VIEWS = (memref.SubviewOp, memref.CollapseShapeOp, memref.ExpandShapeOp, memref.ReinterpretCastOp, memref.ViewOp)
 """Ops whose result is their first operand's memory."""
 
 
 def written_arguments(function: FuncOp, module: ModuleOp) -> set[int]:
     """The arguments a function writes: directly, through views, by transfers and jobs, or in functions it calls."""
-    return {index for index, argument in enumerate(function.body.block.args) if _is_written(argument, module)}
+    return {index for index, argument in enumerate(function.body.block.args) if is_written(argument, module)}
 
 
-def _is_written(buffer: SSAValue, module: ModuleOp) -> bool:
+def is_written(buffer: SSAValue, module: ModuleOp) -> bool:
+    """Whether anything writes to a buffer, or to a view of it."""
     return any(_writes(use.operation, buffer, use.index, module) for use in buffer.uses)
 
 
@@ -35,4 +36,4 @@ def _writes(op: Operation, buffer: SSAValue, operand: int, module: ModuleOp) -> 
             callee = SymbolTable.lookup_symbol(module, op.callee)
             return not isinstance(callee, FuncOp) or operand in written_arguments(callee, module)
         case _:
-            return isinstance(op, VIEWS) and any(_is_written(result, module) for result in op.results)
+            return isinstance(op, VIEWS) and any(is_written(result, module) for result in op.results)

@@ -25,7 +25,8 @@ def interface_header(name: str, title: str, boundary: Boundary, workspace: int) 
         _struct(f"{prefix}_inputs", boundary.inputs),
         _struct(f"{prefix}_outputs", boundary.outputs),
         *_map_declarations(prefix, boundary),
-        f"// Run the network once; 0 = done. Not re-entrant while it runs.\n{_run_head(prefix)};",
+        "// Run the network once; 0 = done. Not re-entrant while it runs. Buffers are aligned to 4 bytes.\n"
+        f"{_run_head(prefix)};",
         "#ifdef __cplusplus\n}\n#endif",
         f"#endif  // {guard}\n",
     ]

@@ -5,16 +5,18 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from xdsl.dialects.builtin import DictionaryAttr, IntegerAttr, ModuleOp, StringAttr
+from xdsl.dialects.builtin import DictionaryAttr, IntegerAttr, MemRefType, ModuleOp, StringAttr
 from xdsl.dialects.func import FuncOp
+from xdsl.dialects.memref import ViewOp
+from xdsl.ir import Attribute
 
 from htvm_ir.backend.c.effects import written_arguments
 from htvm_ir.backend.c.header import interface_header, map_functions, one_line, run_function
 from htvm_ir.backend.c.names import Names, identifier
-from htvm_ir.backend.c.printer import FunctionPrinter
+from htvm_ir.backend.c.printer import WORD_TYPEDEF, FunctionPrinter
 from htvm_ir.backend.c.scope import CFile, module_target
-from htvm_ir.backend.c.signature import Boundary, Parameter, parameters
-from htvm_ir.backend.c.types import memref_type, shape_text
+from htvm_ir.backend.c.signature import Boundary, Parameters, local_offset, parameters
+from htvm_ir.backend.c.types import memory_space, memref_type, shape_text
 from htvm_ir.dialects.graph import NAME
 from htvm_ir.errors import HtvmError
 from htvm_ir.targets.target import Target
@@ -90,8 +92,8 @@ class _Package:
         names = [f'"{name}"' for name in (*own, *self.target.headers)]
         return "\n".join(f"#include {name}" for name in ("<stddef.h>", "<stdint.h>", *names))
 
-    def _definition(self, file: CFile, function: FuncOp, name: str, params: list[Parameter]) -> str:
-        arguments = [parameter.name for parameter in params]
+    def _definition(self, file: CFile, function: FuncOp, name: str, params: Parameters) -> str:
+        arguments = [None if parameter is None else parameter.name for parameter in params]
         lines = FunctionPrinter(file, function, arguments).body(function)
         return "\n".join([f"{prototype(name, params)} {{", *lines, "}"])
 
@@ -114,9 +116,11 @@ class _Package:
             "// Right shifts of negative numbers are arithmetic, as every compiler for this target has them.",
             self._includes(f"{self.prefix}_kernels.h"),
         ]
+        if any(isinstance(op, ViewOp) for function in self.kernels for op in function.walk()):
+            head.append(WORD_TYPEDEF)
         return "\n\n".join([*head, *file.data, *texts]) + "\n"
 
-    def _parameters(self, function: FuncOp) -> list[Parameter]:
+    def _parameters(self, function: FuncOp) -> Parameters:
         return parameters(function, written_arguments(function, self.module))
 
     def _main_source(self, main: FuncOp, boundary: Boundary) -> str:
@@ -151,18 +155,23 @@ def arena_symbol(memory: str) -> str:
     return identifier(f"arena_{memory.lower()}")
 
 
-def prototype(name: str, params: list[Parameter]) -> str:
+def prototype(name: str, params: Parameters) -> str:
     """The head of a function that returns 0 when done."""
-    return f"int32_t {name}({', '.join(p.declaration for p in params) or 'void'})"
+    return f"int32_t {name}({', '.join(p.declaration for p in params if p is not None) or 'void'})"
 
 
-def _comment(function: FuncOp, params: list[Parameter]) -> str:
+def _comment(function: FuncOp, params: Parameters) -> str:
     """What a kernel computes, where, and from which buffers, as they are stored."""
     tensor, engine = function.attributes.get(NAME), function.attributes.get(ENGINE)
     what = f"'{one_line(tensor.data)}'" if isinstance(tensor, StringAttr) else f"@{function.sym_name.data}"
     where = f" on {one_line(engine.data)}" if isinstance(engine, StringAttr) else ""
     buffers = ", ".join(
-        f"{parameter.name} {shape_text(memref_type(argument))}"
-        for parameter, argument in zip(params, function.body.block.args, strict=True)
+        f"{_place_text(memref_type(argument), local_offset(function, index)) if parameter is None else parameter.name} "
+        f"{shape_text(memref_type(argument))}"
+        for index, (parameter, argument) in enumerate(zip(params, function.body.block.args, strict=True))
     )
     return f"// Computes {what}{where}: {buffers}."
+
+
+def _place_text(type_: MemRefType[Attribute], offset: int | None) -> str:
+    return f"{memory_space(type_)} at {offset}"

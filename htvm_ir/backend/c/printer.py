@@ -11,13 +11,15 @@ from contextlib import contextmanager
 from functools import singledispatchmethod
 
 from xdsl.dialects import arith, func, memref, scf
-from xdsl.dialects.builtin import DYNAMIC_INDEX, DenseArrayBase, FloatAttr, IntegerAttr, IntegerType, i1
+from xdsl.dialects.builtin import DYNAMIC_INDEX, DenseArrayBase, FloatAttr, IntegerAttr, IntegerType, i1, i32
 from xdsl.ir import Attribute, BlockArgument, Operation, SSAValue
 from xdsl.utils.hints import isa
 
 from htvm_ir.backend.c import engines
+from htvm_ir.backend.c.effects import is_written
 from htvm_ir.backend.c.names import KEYWORDS, Names
 from htvm_ir.backend.c.scope import CFile
+from htvm_ir.backend.c.signature import local_offset
 from htvm_ir.backend.c.types import c_type, element_bytes, memory_space, memref_type, strides_of
 from htvm_ir.dialects import accel, dma
 from htvm_ir.errors import HtvmError
@@ -44,6 +46,13 @@ UNSIGNED_OPERATORS: dict[type[Operation], str] = {
 }
 """Ops that C defines for unsigned operands only, or differently for signed ones."""
 
+WORD_TYPE = "word_t"
+WORD_TYPEDEF = (
+    "// Four bytes of a buffer, the first in the lowest bits; every buffer is aligned to them.\n"
+    f"typedef int32_t __attribute__((__may_alias__)) {WORD_TYPE};"
+)
+"""What a C file needs that views bytes as words: a plain ``int32_t`` must not alias them."""
+
 CHOICES: dict[type[Operation], str] = {arith.MaxSIOp: ">", arith.MinSIOp: "<"}
 COMPARISONS = ("==", "!=", "<", "<=", ">", ">=", "<", "<=", ">", ">=")
 """By arith.cmpi's predicate; from FIRST_UNSIGNED on of unsigned numbers."""
@@ -63,19 +72,25 @@ class FunctionPrinter:
     numbers instead, their byte addresses.
     """
 
-    def __init__(self, file: CFile, function: func.FuncOp, arguments: Sequence[str]):
+    def __init__(self, file: CFile, function: func.FuncOp, arguments: Sequence[str | None]):
         self.file = file
         self.function = function.sym_name.data
         self.lines: list[str] = []
         self._indent = 1
-        self._names = Names((*KEYWORDS, *arguments), file.names)
-        self._texts: dict[SSAValue, str] = dict(zip(function.body.block.args, arguments, strict=True))
+        self._names = Names((*KEYWORDS, WORD_TYPE, *filter(None, arguments)), file.names)
+        self._texts: dict[SSAValue, str] = {}
         self._addresses: dict[SSAValue, int] = {}
+        for index, (argument, text) in enumerate(zip(function.body.block.args, arguments, strict=True)):
+            offset = local_offset(function, index)
+            if text is not None:
+                self._texts[argument] = text
+            elif offset is not None:
+                self._addresses[argument] = offset
 
     def body(self, function: func.FuncOp) -> list[str]:
         """The lines between the braces."""
         for argument in function.body.block.args:
-            if argument.first_use is None:
+            if argument.first_use is None and argument in self._texts:
                 self.line(f"(void){self.text(argument)};")
         for op in function.body.block.ops:
             self.print_op(op)
@@ -183,6 +198,12 @@ class FunctionPrinter:
         if predicate >= FIRST_UNSIGNED:
             a, b = (f"(u{c_type(op.lhs.type)}){text}" for text in (a, b))
         self._define(op.result, f"{a} {COMPARISONS[predicate]} {b}")
+
+    @print_op.register
+    def _(self, op: arith.AddUIExtendedOp) -> None:
+        if op.overflow.first_use is not None:
+            raise self.fail(op, "C has no carry")
+        self._print_unsigned(op, "+")
 
     @print_op.register
     def _(self, op: arith.SelectOp) -> None:
@@ -306,6 +327,17 @@ class FunctionPrinter:
             self._texts[op.result] = f"({self.text(op.source)} + {elements})"
 
     @print_op.register
+    def _(self, op: memref.ViewOp) -> None:
+        start = op.byte_shift.owner
+        if memref_type(op.result).element_type != i32 or not (
+            isinstance(start, arith.ConstantOp) and isinstance(start.value, IntegerAttr) and start.value.value.data == 0
+        ):
+            raise self.fail(op, "bytes can be viewed as words of 32 bits only, from the first one on")
+        const = "" if is_written(op.result, self.file.module) else "const "
+        source, name = self.text(op.source), self._name(op.result, "words")
+        self.line(f"{const}{WORD_TYPE} *const {name} = ({const}{WORD_TYPE} *)({const}void *){source};")
+
+    @print_op.register
     def _(self, op: memref.ReinterpretCastOp) -> None:
         address = self.address(op.source)
         if address is None:
@@ -318,7 +350,7 @@ class FunctionPrinter:
         callee = op.callee.string_value()
         if op.results or callee not in self.file.functions:
             raise self.fail(op, f"@{callee} must be a function of the module without results")
-        arguments = ", ".join(self.text(argument) for argument in op.arguments)
+        arguments = ", ".join(self.text(argument) for argument in op.arguments if self.address(argument) is None)
         with self._block(f"if ({self.file.functions[callee]}({arguments}) != 0)"):
             self.line("return -1;")
 

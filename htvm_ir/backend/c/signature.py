@@ -34,7 +34,11 @@ class Parameter:
         return f"{self.element} *restrict {self.name}" if self.is_output else f"const {self.element} *{self.name}"
 
 
-def parameters(function: FuncOp, written: set[int]) -> list[Parameter]:
+Parameters = Sequence[Parameter | None]
+"""Of a function; None for a buffer with a fixed place in a memory that the CPU cannot address."""
+
+
+def parameters(function: FuncOp, written: set[int]) -> Parameters:
     """The parameters of a kernel, named by their role where the IR gives no name."""
     names = Names()
     return [
@@ -43,8 +47,18 @@ def parameters(function: FuncOp, written: set[int]) -> list[Parameter]:
             c_type(memref_type(argument).element_type),
             index in written,
         )
+        if local_offset(function, index) is None
+        else None
         for index, argument in enumerate(function.body.block.args)
     ]
+
+
+def local_offset(function: FuncOp, index: int) -> int | None:
+    """Where a kernel's argument lies in a memory that the CPU cannot address; None if it is a pointer of the CPU's."""
+    if function.arg_attrs is None:
+        return None
+    offset = function.arg_attrs.data[index].data.get(OFFSET)
+    return offset.value.data if isinstance(offset, IntegerAttr) else None
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from htvm_ir.dialects.graph.checks import (
 )
 from htvm_ir.dialects.graph.contractions import Conv2dOp, DenseOp
 from htvm_ir.dialects.graph.elementwise import AddOp, LookupOp, MulOp, RequantOp, SubOp
-from htvm_ir.dialects.graph.moves import ConcatOp, PadOp, ReshapeOp, SliceOp, SpaceToDepthOp, TransposeOp
+from htvm_ir.dialects.graph.moves import ConcatOp, PadOp, ReshapeOp, ReverseOp, SliceOp, SpaceToDepthOp, TransposeOp
 from htvm_ir.dialects.graph.pooling import PoolOp
 
 Graph = Dialect(
@@ -39,6 +39,7 @@ Graph = Dialect(
         SliceOp,
         PadOp,
         TransposeOp,
+        ReverseOp,
     ],
 )
 
@@ -56,6 +57,7 @@ __all__ = [
     "PoolOp",
     "RequantOp",
     "ReshapeOp",
+    "ReverseOp",
     "SliceOp",
     "SpaceToDepthOp",
     "SubOp",

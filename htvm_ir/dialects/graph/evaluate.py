@@ -14,7 +14,7 @@ from htvm_ir.dialects.attributes import integer_dtype, values
 from htvm_ir.dialects.graph.checks import number, shape_of, tensor_type
 from htvm_ir.dialects.graph.contractions import Conv2dOp, DenseOp
 from htvm_ir.dialects.graph.elementwise import AddOp, LookupOp, MulOp, RequantOp, SubOp
-from htvm_ir.dialects.graph.moves import ConcatOp, PadOp, ReshapeOp, SliceOp, SpaceToDepthOp, TransposeOp
+from htvm_ir.dialects.graph.moves import ConcatOp, PadOp, ReshapeOp, ReverseOp, SliceOp, SpaceToDepthOp, TransposeOp
 from htvm_ir.dialects.graph.pooling import PoolOp
 
 Array = NDArray[Any]
@@ -88,5 +88,7 @@ def _move(op: Operation, operands: Sequence[Array]) -> Array:
             return np.pad(operands[0], edges, constant_values=op.value.value.data)
         case TransposeOp():
             return operands[0].transpose(values(op.permutation))
+        case ReverseOp():
+            return np.flip(operands[0], values(op.axes))
         case _:
             raise ValueError(f"{op.name} is no op of graph")

@@ -252,3 +252,33 @@ class TransposeOp(IRDLOperation):
         )
         require_result(self, [shape[axis] for axis in permutation])
         require_same_elements(self)
+
+
+@irdl_op_definition
+class ReverseOp(IRDLOperation):
+    """The elements in reverse order along each of ``axes``."""
+
+    name = "graph.reverse"
+    input = operand_def(AnyTensor)
+    axes = prop_def(Integers)
+    result = result_def(AnyTensor)
+    traits = traits_def(Pure())
+    assembly_format = "$input `axes` custom<IntegerList>($axes) attr-dict `:` type($input) `->` type($result)"
+    custom_directives = (IntegerList,)
+
+    def __init__(self, x: SSAValue, axes: Sequence[int]):
+        super().__init__(
+            operands=[x],
+            properties={"axes": integers(axes)},
+            result_types=[TensorType(tensor_type(x).element_type, shape_of(x))],
+        )
+
+    def verify_(self) -> None:
+        require_static(self.input, "input")
+        shape, axes = shape_of(self.input), values(self.axes)
+        require(
+            len(set(axes)) == len(axes) and all(0 <= axis < len(shape) for axis in axes),
+            f"{list(axes)} are no axes, each once, of a tensor of rank {len(shape)}",
+        )
+        require_result(self, shape)
+        require_same_elements(self)

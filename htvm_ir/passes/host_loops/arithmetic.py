@@ -108,14 +108,26 @@ class Arithmetic(Placement):
 
     def xor(self, base: Value, step: int, rhs: int, hint: str | None = None) -> Value:
         """(base + step) ^ rhs, folded where ``base`` is a multiple of ``rhs + 1``, a power of two."""
-        if divides(rhs + 1, base, self.loops):
+        if rhs == 0 or divides(rhs + 1, base, self.loops):
             return self.add(base, step ^ rhs, hint)
         at = self.add(base, step, hint)
         return at ^ rhs if isinstance(at, int) else self._binary(arith.XOrIOp, at, rhs, hint)
 
+    def wrapping_add(self, lhs: SSAValue, rhs: SSAValue, hint: str | None = None) -> SSAValue:
+        """lhs + rhs of numbers whose sum may reach into the sign bit: as unsigned numbers."""
+        return self.pure("wrapping_add", (lhs, rhs), lambda: arith.AddUIExtendedOp(lhs, rhs), hint)
+
     def bit_and(self, lhs: SSAValue, rhs: Value, hint: str | None = None) -> SSAValue:
         """lhs & rhs."""
         return self._binary(arith.AndIOp, lhs, rhs, hint)
+
+    def bit_or(self, lhs: SSAValue, rhs: Value, hint: str | None = None) -> SSAValue:
+        """lhs | rhs."""
+        return self._binary(arith.OrIOp, lhs, rhs, hint)
+
+    def bit_xor(self, lhs: SSAValue, rhs: Value, hint: str | None = None) -> SSAValue:
+        """The bits in which lhs and rhs differ."""
+        return self._binary(arith.XOrIOp, lhs, rhs, hint)
 
     def shift_right(self, lhs: SSAValue, rhs: Value, hint: str | None = None) -> SSAValue:
         """lhs / 2**rhs, rounded down."""

@@ -15,6 +15,8 @@ from xdsl.dialects.builtin import (
     ModuleOp,
     StringAttr,
     UnitAttr,
+    i8,
+    i32,
     i64,
 )
 from xdsl.ir import Operation, SSAValue
@@ -24,6 +26,9 @@ from htvm_ir.errors import HtvmError
 from htvm_ir.passes.host_loops.arithmetic import Value
 from htvm_ir.passes.host_loops.emitter import Emitter
 from htvm_ir.targets.layout import Layout
+
+WORD = 4
+"""Bytes of a word."""
 
 
 def linear(emit: Emitter, index: Sequence[Value], extents: Sequence[int]) -> tuple[Value, int]:
@@ -39,10 +44,10 @@ def linear(emit: Emitter, index: Sequence[Value], extents: Sequence[int]) -> tup
 
 @dataclass(frozen=True)
 class Buffer:
-    """A memref that holds a tensor of ``shape`` in ``layout``.
+    """A memref that holds a tensor of ``shape`` in ``layout``; its axes may be split further than the tensor's.
 
     Raises:
-        HtvmError: the memref's shape is not the layout's stored shape.
+        HtvmError: the memref has not as many elements as the layout stores.
     """
 
     memref: SSAValue
@@ -52,7 +57,7 @@ class Buffer:
     def __post_init__(self) -> None:
         assert isinstance(self.memref.type, MemRefType)
         stored = self.layout.stored_shape(self.shape)
-        if self.memref.type.get_shape() != stored:
+        if prod(self.memref.type.get_shape()) != prod(stored):
             raise HtvmError(f"a tensor of {list(self.shape)} is stored as {list(stored)}, not as {self.memref.type}")
 
     @property
@@ -82,11 +87,32 @@ class Buffer:
 
         return emit.pure("collapse", (self.memref,), collapse, self.memref.name_hint)
 
+    @property
+    def has_words(self) -> bool:
+        """Whether rows along the innermost axis consist of whole words of signed bytes."""
+        assert isinstance(self.memref.type, MemRefType)
+        return self.memref.type.element_type == i8 and self.layout.stored_shape(self.shape)[-1] % WORD == 0
+
+    def words(self, emit: Emitter) -> SSAValue:
+        """The same memory as a memref of 32-bit words, the first byte of each in its lowest bits."""
+        flat = self.flat(emit)
+        assert isinstance(flat.type, MemRefType)
+        type_ = MemRefType(i32, [prod(flat.type.get_shape()) // WORD], memory_space=flat.type.memory_space)
+        start = emit.constant(0)
+        return emit.pure("words", (flat,), lambda: memref.ViewOp(flat, start, [], type_), "words")
+
+    def word(self, emit: Emitter, stored: Sequence[Value]) -> Value:
+        """The index of a word; ``stored`` is an index in stored order with the word of the row last."""
+        *outer, row = self.layout.stored_shape(self.shape)
+        return emit.add(*linear(emit, stored, (*outer, row // WORD)), "at")
+
     def address(self, emit: Emitter, stored: Sequence[Value]) -> tuple[SSAValue, list[Value]]:
         """The memref and its indices for an index in stored order."""
-        if not self.layout.xor:
+        shape = self.layout.stored_shape(self.shape)
+        assert isinstance(self.memref.type, MemRefType)
+        if not self.layout.xor and self.memref.type.get_shape() == shape:
             return self.memref, list(stored)
-        position, distance = linear(emit, stored, self.layout.stored_shape(self.shape))
+        position, distance = linear(emit, stored, shape)
         return self.flat(emit), [emit.xor(position, distance, self.layout.xor, "at")]
 
     def load(self, emit: Emitter, index: Sequence[Value], hint: str) -> SSAValue:

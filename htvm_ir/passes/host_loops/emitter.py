@@ -44,6 +44,19 @@ class Emitter(Arithmetic):
 
         self._steps(low, high, hint, None, step, unroll)
 
+    def loop_over_groups(self, low: int, high: int, hint: str, body: Callable[[list[Value]], None], size: int) -> None:
+        """Run ``body`` on ``size`` indices at a time, then on single ones where fewer are left."""
+        middle = low + (high - low) // size * size
+
+        def whole(i: Value, _carried: SSAValue | None) -> None:
+            body([self._shifted(i, distance, hint) for distance in range(size)])
+
+        if middle - low > size:
+            self._for(low, middle, size, hint, None, whole)
+        elif middle > low:
+            whole(low, None)
+        self.loop(middle, high, hint, lambda i: body([i]))
+
     def reduce(
         self,
         low: Value,

@@ -27,8 +27,20 @@ def range_of(value: SSAValue | int, loops: Loops) -> tuple[int, int] | None:
                 return None
             ends = [_apply(op, a, b) for a in left for b in right]
             return min(ends), max(ends)
+        case arith.DivSIOp(rhs=divisor) | arith.RemSIOp(rhs=divisor) as op:
+            return _divided(op, range_of(op.lhs, loops), range_of(divisor, loops))
         case _:
             return None
+
+
+def _divided(
+    op: arith.DivSIOp | arith.RemSIOp, range_: tuple[int, int] | None, divisor: tuple[int, int] | None
+) -> tuple[int, int] | None:
+    """Bounds of a quotient or remainder of numbers that are not negative, by a number that is known."""
+    if range_ is None or divisor is None or range_[0] < 0 or divisor[0] != divisor[1]:
+        return None
+    low, high = (end // divisor[0] for end in range_)
+    return (low, high) if isinstance(op, arith.DivSIOp) else (0, min(range_[1], divisor[0] - 1))
 
 
 def _apply(op: arith.AddiOp | arith.SubiOp | arith.MuliOp, a: int, b: int) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import reduce
 from math import prod
 
 from xdsl.ir import Operation, SSAValue
@@ -13,6 +14,7 @@ from htvm_ir.dialects.graph import (
     ConcatOp,
     PadOp,
     ReshapeOp,
+    ReverseOp,
     SliceOp,
     SpaceToDepthOp,
     TransposeOp,
@@ -93,7 +95,7 @@ def space_to_depth(kernel: Kernel, op: Operation, index: Index) -> SSAValue:
     """The pixel behind a channel, zero where it lies in the padding."""
     assert isinstance(op, SpaceToDepthOp)
     emit = kernel.emit
-    (by, bx), (top, left, bottom, right) = values(op.block), values(op.pads)
+    (by, bx), (top, left, _, _) = values(op.block), values(op.pads)
     _, _, height, width = shape_of(op.input)
     n, channel, y, x = index
     c = emit.div(channel, by * bx, "c")
@@ -104,15 +106,15 @@ def space_to_depth(kernel: Kernel, op: Operation, index: Index) -> SSAValue:
     def pixel() -> SSAValue:
         return kernel.element(op.input, (n, c, row, column))
 
-    return _framed(kernel, op.input, pixel, [(row, height, top, bottom), (column, width, left, right)], 0)
+    return _framed(kernel, op.input, pixel, [(row, height), (column, width)], 0)
 
 
 def pad(kernel: Kernel, op: Operation, index: Index) -> SSAValue:
     """The input's element, or the value around it."""
     assert isinstance(op, PadOp)
-    before, after = values(op.before), values(op.after)
+    before = values(op.before)
     moved = tuple(kernel.emit.add(i, -low, "at") for i, low in zip(index, before, strict=True))
-    axes = list(zip(moved, shape_of(op.input), before, after, strict=True))
+    axes = list(zip(moved, shape_of(op.input), strict=True))
     return _framed(kernel, op.input, lambda: kernel.element(op.input, moved), axes, op.value.value.data)
 
 
@@ -120,27 +122,28 @@ def _framed(
     kernel: Kernel,
     source: SSAValue,
     inner: Callable[[], SSAValue],
-    axes: Sequence[tuple[Value, int, int, int]],
+    axes: Sequence[tuple[Value, int]],
     value: int,
 ) -> SSAValue:
-    """``inner()`` where every axis is inside its extent, else ``value``; axes as of :func:`_inside`."""
-    inside = _inside(kernel.emit, axes)
-    if inside is None:
-        return inner()
+    """``inner()`` where the position on every axis is inside its extent, else ``value``; axes: both."""
     outer = kernel.emit.constant(value, integer_type(tensor_type(source).element_type))
+    tests: list[SSAValue] = []
+    for position, extent in axes:
+        low, high = kernel.emit.range_of(position) or (-1, extent)
+        if high < 0 or low >= extent:
+            return outer
+        tests += _tests(kernel.emit, position, low < 0, high >= extent, extent)
+    if not tests:
+        return inner()
+    inside = reduce(lambda a, b: kernel.emit.bit_and(a, b, "inside"), tests)
     return kernel.emit.if_else(inside, inner, lambda: outer, "value")
 
 
-def _inside(emit: Emitter, axes: Sequence[tuple[Value, int, int, int]]) -> SSAValue | None:
-    """Whether every (position, extent, zeros before, zeros after) is inside its extent; None if there are no zeros."""
-    condition: SSAValue | None = None
-    for position, extent, before, after in axes:
-        at = position if isinstance(position, SSAValue) else emit.constant(position)
-        tests = [emit.compare("sge", at, 0)] if before else []
-        tests += [emit.compare("slt", at, extent)] if after else []
-        for test in tests:
-            condition = test if condition is None else emit.bit_and(condition, test, "inside")
-    return condition
+def _tests(emit: Emitter, position: Value, below: bool, above: bool, extent: int) -> list[SSAValue]:
+    """Whether a position that may lie before or behind an extent does not."""
+    if not isinstance(position, SSAValue):
+        return []
+    return [emit.compare("sge", position, 0)] * below + [emit.compare("slt", position, extent)] * above
 
 
 def concat(kernel: Kernel, op: Operation, index: Index) -> SSAValue:
@@ -177,3 +180,11 @@ def transpose(kernel: Kernel, op: Operation, index: Index) -> SSAValue:
     assert isinstance(op, TransposeOp)
     permutation = values(op.permutation)
     return kernel.element(op.input, tuple(index[permutation.index(axis)] for axis in range(len(permutation))))
+
+
+def reverse(kernel: Kernel, op: Operation, index: Index) -> SSAValue:
+    """The element as far from the other end."""
+    assert isinstance(op, ReverseOp)
+    axes, shape = values(op.axes), shape_of(op.input)
+    turned = (kernel.emit.sub(shape[axis] - 1, i, "at") if axis in axes else i for axis, i in enumerate(index))
+    return kernel.element(op.input, tuple(turned))

@@ -19,10 +19,12 @@ from htvm_ir.targets.diana.analog_tiles import (
     slices,
     unrolled,
 )
+from htvm_ir.targets.diana.baseline import analog_layer
 from htvm_ir.targets.diana.parameters import DIANA, Parameters
 from htvm_ir.targets.layout import Layout
 from htvm_ir.targets.target import Bytes, Call, Data, Engine, Job, Loops, Target
 from htvm_ir.targets.workload import Approximation, Tile, Workload, as_array, converted_part
+from htvm_ir.tiling import dory
 from htvm_ir.tiling.problem import Problem
 
 MAX_SHIFT = 15
@@ -127,6 +129,9 @@ class Analog(Engine):
         assert len(settings) == CONFIG_WORDS
         arguments = (Data(words, self.constants), Data(settings, self.constants), constants)
         return Call("diana_analog_conv", arguments)
+
+    def baseline(self, workload: Workload, target: Target) -> tuple[dory.Layer, dory.Budget]:
+        return analog_layer(workload, self.parameters, target.memory(self.local).size)
 
     def problem(self, workload: Workload, target: Target) -> Problem:
         return analog_problem(self, self.parameters, workload, target)

@@ -10,13 +10,21 @@ from htvm_ir.targets.diana import costs
 from htvm_ir.targets.diana.analog_instruction import ROW, AnalogInstruction
 from htvm_ir.targets.diana.packing import round_up
 from htvm_ir.targets.diana.parameters import Parameters
-from htvm_ir.targets.diana.tiles import JOB_SOFTWARE
+from htvm_ir.targets.diana.tiles import KERNEL_SOFTWARE
 from htvm_ir.targets.target import Channel, Engine, Target
 from htvm_ir.targets.workload import Tensor, Workload
 from htvm_ir.tiling.problem import Capacity, Cost, Dimension, Factor, Problem, Product
 
 BLOCKS = (512, 256, 128, 64, 32)
 """Output channels of a job, from the whole array down; what an image of weights is packed for."""
+
+# The CPU's cycles besides those in which the array or the DMA works, as for the digital core: averages over the analog
+# layers of ResNet-8 and DS-CNN on the virtual SoC, whole and cut. The first job of all also powers the array up (650).
+JOB_SOFTWARE = 261
+BANKS_SOFTWARE = 49
+"""A transfer over several banks; one into linear rows is the channel's own figure."""
+PIECE_SOFTWARE = 25
+"""Each piece of a transfer that the hardware cannot do at once."""
 
 
 def slices(channels: int) -> int:
@@ -89,7 +97,7 @@ def analog_problem(engine: Engine, p: Parameters, workload: Workload, target: Ta
         (Dimension("k", k, (block,)), Dimension("y", oy, heights)),
         (Capacity(engine.local, target.memory(engine.local).size, room),),
         (
-            Cost("engine", (Product(1, (Factor("y", compute),)),)),
+            Cost("engine", (Product(KERNEL_SOFTWARE), Product(1, (Factor("y", compute),)))),
             Cost("transfer", (Product(1, (Factor("y", moved),)),)),
         ),
         (("y", "k"),),
@@ -163,6 +171,6 @@ def _transfer_cycles(workload: Workload, height: int, block: int, load: Channel,
 def _move(channel: Channel, banks: int, pixels: int, strided: bool) -> int:
     """One tile: in one transfer, or for each pixel one for every four banks."""
     if banks <= 4 and not strided:
-        return channel.cycles(banks * pixels * ROW) + channel.software
+        return channel.cycles(banks * pixels * ROW) + (channel.software if banks == 1 else BANKS_SOFTWARE)
     pieces = pixels * -(-banks // 4)
-    return pieces * (channel.start + channel.software) + -(-pixels * banks * ROW // channel.bytes_per_cycle)
+    return pieces * (channel.start + PIECE_SOFTWARE) + -(-pixels * banks * ROW // channel.bytes_per_cycle)

@@ -84,6 +84,15 @@ class Hwme(ABC):
         self._l1.reset()
 
     @property
+    def local_memory(self) -> str:
+        """Both accelerators share L1."""
+        return "L1"
+
+    def peek(self, offset: int, size: int) -> bytes:
+        """Bytes of L1 as they are."""
+        return self._l1.data[offset : offset + size].tobytes()
+
+    @property
     def busy(self) -> bool:
         """Whether the last operation is still under way."""
         return self._bus.now < self.busy_until

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from htvm_ir.targets.diana import conv, conv_mapping, costs, datapath, packing
+from htvm_ir.targets.diana.baseline import digital_layer
 from htvm_ir.targets.diana.conv_mapping import OX_LAYOUT, ConvMapping
 from htvm_ir.targets.diana.instruction import LANES, DigitalInstruction, program
 from htvm_ir.targets.diana.packing import round_up
@@ -22,10 +23,14 @@ from htvm_ir.targets.diana.tiles import (
 from htvm_ir.targets.layout import Layout
 from htvm_ir.targets.target import Bytes, Call, Data, Engine, Job, Target
 from htvm_ir.targets.workload import Tile, Workload
+from htvm_ir.tiling import dory
 from htvm_ir.tiling.problem import Problem
 
-VECTOR_LAYOUT = Layout((0, 1), (1, LANES), xor=3)
-"""Vectors: padded to 16 bytes, every word reversed."""
+VECTOR_LAYOUT = Layout((0, 1), (1, LANES))
+"""Vectors: padded to 16 bytes, in the order of a C array, so that the CPU need not reverse them at the network's edges.
+
+The array still reverses words; the packed weights make up for it. A sum does not care.
+"""
 
 
 @dataclass(frozen=True)
@@ -53,12 +58,16 @@ class Digital(Engine):
         tensors = (*workload.inputs, workload.output)
         return tuple(OX_LAYOUT if len(t.shape) == 4 else VECTOR_LAYOUT for t in tensors)
 
+    def may_stay(self, workload: Workload) -> frozenset[int]:
+        return frozenset(range(len(workload.inputs) + 1))
+
     def pack(self, workload: Workload) -> Bytes:
         if workload.weights is None:
             return np.zeros(0, np.uint8)
         weights, bias = conv.constants(workload)
-        dense = workload.kind == "dense"
-        data = packing.pack_dense(weights, bias) if dense else conv.pack(workload, weights, bias)
+        if workload.kind == "dense":
+            return np.frombuffer(packing.pack_dense(*packing.for_plain_vectors(weights, bias)), np.uint8)
+        data = conv.pack(workload, weights, bias)
         return np.frombuffer(data, np.uint8)
 
     def packed_range(self, workload: Workload, tile: Tile) -> tuple[int, int]:
@@ -105,6 +114,9 @@ class Digital(Engine):
                 _execute(l1, entry, weights[trigger.start : trigger.start + trigger.size])
         output[...] = l1[addresses[-1] :]
 
+    def overwrites(self, job: Job) -> frozenset[int]:
+        return frozenset((0, 1)) if job.kernel == "add" else frozenset()  # it sums element by element
+
     def call(self, job: Job, inputs: Sequence[int], output: int, constants: str) -> Call:
         entry = self._instruction(job, inputs, output)
         words = Data(program([entry]), self.constants)
@@ -121,6 +133,9 @@ class Digital(Engine):
                 return Call("diana_digital_rows", (alone, constants, costs.weight_bytes(entry), job["pitch"]))
             case kernel:
                 return Call(_FUNCTIONS[kernel], (words, constants, costs.weight_bytes(entry)))
+
+    def baseline(self, workload: Workload, target: Target) -> tuple[dory.Layer, dory.Budget]:
+        return digital_layer(workload, self.parameters, target.memory(self.local).size)
 
     def problem(self, workload: Workload, target: Target) -> Problem:
         if workload.kind == "conv2d":

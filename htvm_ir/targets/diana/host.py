@@ -4,18 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from math import prod
 
-from htvm_ir.targets.layout import Layout
+from htvm_ir.targets.layout import Layout, mergeable
 from htvm_ir.targets.target import Host
 from htvm_ir.targets.workload import Workload
 
-COLUMNS = ("call", "short_words", "short", "long_words", "long", "rows", "padding", "windows", "window_rows", "taps")
+COLUMNS = (
+    *("call", "short_words", "short", "long_words", "long", "rows", "padding", "zero_words"),
+    *("windows", "window_rows", "taps"),
+)
 """What is counted, and a cost in cycles of each: the call; output elements, in innermost loops of which the C compiler
-leaves nothing (short) or something, and by whole words or not; innermost loops; elements of padding written; windows
-(one for each input channel); rows of windows, and taps, inside the image."""
+leaves nothing (short) or something, and by whole words or not; innermost loops; padding written in bytes and in words;
+windows (one for each input channel); rows of windows, and taps, inside the image. Of windows summed in words: bytes
+that are added as such, and instructions for words, instead of rows and taps."""
 
-WINDOWED = ("conv2d", "pointwise", "depthwise", "dense", "average")
+WINDOWED = ("conv2d", "pointwise", "depthwise", "dense", "average", "sum", "signed sum")
 """Kinds whose cost hardly depends on the output's layout."""
+
+MERGED = ("convert_layout", "requant", "clip", "add", "sub", "mul", "lookup")
+"""Kinds whose loops over axes that lie together in all tensors are one loop."""
+
+WORD = 4
 
 
 @dataclass(frozen=True)
@@ -29,7 +39,9 @@ class LoopCosts:
 def kind_of(workload: Workload) -> str:
     """The kinds that have loops of their own."""
     if workload.kind == "pool":
-        return "max" if workload.mode == "max" else "average"
+        return _kind_of_pool(workload)
+    if workload.kind == "requant" and _clips_words(workload):
+        return "clip"
     if workload.kind != "conv2d":
         return workload.kind
     single = workload.kernel == (1, 1)
@@ -38,36 +50,75 @@ def kind_of(workload: Workload) -> str:
     return "pointwise" if single else "conv2d"
 
 
+def _kind_of_pool(workload: Workload) -> str:
+    """``sum``: windows of words; ``signed sum``: their bytes are moved by 128 before."""
+    if workload.mode == "max":
+        return "max"
+    (height, width), (oy, ox) = workload.inputs[0].shape[2:], workload.output.shape[2:]
+    (rows, columns), (down, right) = workload.window, workload.strides
+    is_inside = not any(workload.pads) and (oy - 1) * down + rows <= height and (ox - 1) * right + columns <= width
+    if not is_inside or columns < WORD or (ox > 1 and right % WORD) or workload.inputs[0].dtype != "i8":
+        return "average"
+    return "sum" if workload.ranges and workload.ranges[0][0] >= 0 else "signed sum"
+
+
+def _clips_words(workload: Workload) -> bool:
+    """Whether a requantisation shifts bytes that are not negative and keeps the lower bits: it does so in words."""
+    requant = workload.requant
+    types = {workload.inputs[0].dtype, workload.output.dtype}
+    if requant is None or not workload.ranges or types != {"i8"} or requant.rounding != "floor":
+        return False
+    if len(set(requant.shift)) != 1 or any((*requant.addend, requant.zero_point, *(m - 1 for m in requant.multiplier))):
+        return False
+    (low, high), shift = workload.ranges[0], requant.shift[0]
+    fits = high >> shift <= requant.hi or (requant.hi & requant.hi + 1 == 0 and high >> shift <= 2 * requant.hi + 1)
+    return low >= 0 and requant.lo <= low >> shift and shift < 8 and fits
+
+
 def order_of(layout: Layout) -> str:
-    """``rows`` as in C, ``swapped``: bytes of words exchanged, ``channels``: channels innermost."""
-    if layout.is_row_major:
-        return "rows"
-    return "swapped" if layout.order == tuple(range(len(layout.order))) else "channels"
+    """``rows`` as in C, but perhaps padded, ``swapped``: bytes of words exchanged, ``channels``: channels innermost."""
+    if layout.order != tuple(range(len(layout.order))):
+        return "channels"
+    return "swapped" if layout.xor else "rows"
 
 
 def key_of(workload: Workload, layouts: Sequence[Layout]) -> str:
     """Under which the costs of a kernel are found: its kind, and the order of the input and of the output."""
     kind, source, result = kind_of(workload), order_of(layouts[0]), order_of(layouts[-1])
+    if kind in ("sum", "signed sum") and not _has_words(workload, layouts[0]):
+        kind = "average"
     return f"{kind} {source}" if kind in WINDOWED else f"{kind} {source} {result}"
 
 
-def counts(workload: Workload, output: Layout, unrolled: int) -> tuple[int, ...]:
+def _has_words(workload: Workload, source: Layout) -> bool:
+    """Whether the rows of the input consist of whole words."""
+    return source.order[-1] == len(source.order) - 1 and source.stored_shape(workload.inputs[0].shape)[-1] % WORD == 0
+
+
+def counts(workload: Workload, layouts: Sequence[Layout], unrolled: int) -> tuple[int, ...]:
     """How often a kernel does what COLUMNS names."""
-    shape, elements = workload.output.shape, workload.output.size
-    inner = shape[output.order[-1]]
+    shape, elements, output = workload.output.shape, workload.output.size, layouts[-1]
+    if kind_of(workload) in MERGED:
+        groups = mergeable(shape, [output, *layouts[:-1]])
+        output = output.merged(shape, groups)
+        shape = tuple(prod(shape[axis] for axis in group) for group in groups)
+    inner, stored = shape[output.order[-1]], output.stored_shape(shape)[-1]
     is_long = inner > unrolled or inner == 1  # there is nothing to unroll
-    place = 2 * is_long + (inner % 4 != 0)
+    place = 2 * is_long + (inner % WORD != 0)
     outputs = [elements if place == n else 0 for n in range(4)]
-    padding = output.stored_size(shape) - elements
-    return (1, *outputs, elements // inner, padding, *_windows(workload))
+    rows, padding = elements // inner, output.stored_size(shape) - elements
+    single = padding if stored % WORD else rows * (-inner % WORD)
+    return (1, *outputs, rows, single, (padding - single) // WORD, *_windows(workload, layouts[0]))
 
 
-def _windows(workload: Workload) -> tuple[int, int, int]:
+def _windows(workload: Workload, source: Layout) -> tuple[int, int, int]:
     """Windows, their rows inside the image times the columns of the output, and their taps inside the image."""
     if workload.kind == "dense":
         return workload.output.size, 0, workload.macs
     if workload.kind not in ("conv2d", "pool"):
         return 0, 0, 0
+    if kind_of(workload).endswith("sum") and _has_words(workload, source):
+        return _word_sums(workload)
     (height, width), (oy, ox) = workload.inputs[0].shape[2:], workload.output.shape[2:]
     window = workload.kernel if workload.kind == "conv2d" else workload.window
     depth = 1 if workload.weights is None else workload.weights.shape[1]
@@ -81,6 +132,23 @@ def _windows(workload: Workload) -> tuple[int, int, int]:
     return planes * oy * ox, planes * rows * ox, planes * rows * columns
 
 
+def _word_sums(workload: Workload) -> tuple[int, int, int]:
+    """Windows summed in words, single bytes, and instructions: a load, a sum of bytes or five that add halves."""
+    rows, columns = workload.window
+    windows, is_signed = workload.output.size, kind_of(workload) == "signed sum"
+    together = 1 if is_signed else 255 // max(1, workload.ranges[0][1])
+    words, rest = divmod(columns, WORD)
+    instructions = _word_instructions(rows * words, together, is_signed)
+    if rest > 1:
+        instructions += rows + _word_instructions(rows, together, is_signed)
+    return windows, windows * rows * (rest == 1), windows * instructions
+
+
+def _word_instructions(words: int, together: int, is_signed: bool) -> int:
+    halves = -(-words // together)
+    return words * (1 + is_signed) + (words - halves) + 5 * halves
+
+
 def _inside(start: int, size: int, kernel: int, dilation: int) -> int:
     """Taps of a window that lie on an axis."""
     return sum(0 <= start + tap * dilation < size for tap in range(kernel))
@@ -89,7 +157,7 @@ def _inside(start: int, size: int, kernel: int, dilation: int) -> int:
 def clips(workload: Workload) -> int:
     """How many limits of the requantisation the result of an element-wise op can exceed; accumulators exceed both."""
     requant = workload.requant
-    if requant is None or workload.kind not in ("requant", "add") or not workload.ranges:
+    if requant is None or kind_of(workload) not in ("requant", "add") or not workload.ranges:
         return 0
     low, high = (sum(bounds[end] for bounds in workload.ranges) * requant.multiplier[0] for end in (0, 1))
     shift, zero_point = requant.shift[0], requant.zero_point
@@ -114,8 +182,8 @@ class MeasuredHost(Host):
         layouts = layouts or [Layout.row_major(len(tensor.shape)) for tensor in tensors]
         costs = self.table.get(key_of(workload, layouts)) or self.table.get(key_of(workload, layouts[:1]))
         if costs is None:
-            return super().cycles(workload)
-        numbers = counts(workload, layouts[-1], costs.unrolled)
+            return super().cycles(workload, layouts)
+        numbers = counts(workload, layouts, costs.unrolled)
         total = sum(cost * count for cost, count in zip(costs.cycles, numbers, strict=True))
         total += numbers[-1] if workload.zero_point else 0  # a subtraction for each tap
         requant = workload.requant

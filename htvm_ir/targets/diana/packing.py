@@ -125,6 +125,16 @@ def pack_diagonal(weights: Int8, bias: Int32, lanes: int) -> bytes:
     return image.tobytes() + bytes(diagonal_tail(lanes))
 
 
+def for_plain_vectors(weights: Int8, bias: Int32) -> tuple[Int8, Int32]:
+    """Weights `[K, C]` and biases `[K]` of the same layer on vectors whose words are not reversed.
+
+    What the core takes for input `c` is then input `c ^ 3`, and what it writes as output `k` must be output `k ^ 3`.
+    """
+    reversed_inputs = reverse_words(_pad(weights, {0: LANES, 1: LANES}))
+    outputs = np.arange(len(reversed_inputs)) ^ 3
+    return reversed_inputs[outputs], _pad(bias, {0: LANES})[outputs]
+
+
 def pack_dense(weights: Int8, bias: Int32) -> bytes:
     """Weights `[K, C]` and biases `[K]` as 16 x 16 squares, both dimensions padded with zeros.
 

@@ -10,6 +10,7 @@ from htvm_ir.targets.diana.analog import Analog
 from htvm_ir.targets.diana.digital import Digital
 from htvm_ir.targets.diana.host import MeasuredHost
 from htvm_ir.targets.diana.host_costs import CLIP, HOST_COSTS, SCALED
+from htvm_ir.targets.diana.limit import network_limit
 from htvm_ir.targets.diana.parameters import DIANA, Parameters
 from htvm_ir.targets.soc import Soc
 from htvm_ir.targets.target import Channel, Memory, Target
@@ -78,6 +79,8 @@ def diana(parameters: Parameters = DIANA, **changes: Any) -> Target:
         headers=("diana_digital.h", "diana_analog.h"),
         soc=partial(_soc, p),
         parameters=asdict(p),
+        peak_macs=p.array * p.array,
+        limit=partial(network_limit, parameters=p),
     )
 
 

@@ -301,15 +301,18 @@ class Planned:
         return prod(dimension.counts()[point[dimension.name]] for dimension in self.problem.dimensions)
 
 
-def slow_cpu() -> AbstractContextManager[object]:
-    """DIANA with a CPU that is never chosen where an engine takes an op: the arrays are what is to be tested."""
-    slow = replace(diana(), host=Host(per_mac=1000, per_element={"convert_layout": 1, "other": 1000}))
+def slow_cpu(**changes: Any) -> AbstractContextManager[object]:
+    """DIANA with a CPU that is never chosen where an engine takes an op: the arrays are what is to be tested.
+
+    changes: to DIANA's parameters.
+    """
+    slow = replace(diana(**changes), host=Host(per_mac=1000, per_element={"convert_layout": 1, "other": 1000}))
     return patch.object(registry, "load_target", return_value=slow)
 
 
 def dispatched(model: onnx.ModelProto) -> ModuleOp:
     """A model on DIANA up to the decision which engine computes what, with a CPU too slow to be chosen."""
-    names = ("fold-constants", "fold-dead-channels", "fuse-requant", "legalize-convs", "dispatch")
+    names = ("fold-constants", "fold-dead-channels", "fuse-requant", "legalize-convs", "orient-maps", "dispatch")
     with slow_cpu():
         return run_passes(import_model(model), [SetTarget(), *(pass_class(name)() for name in names)])
 

@@ -25,34 +25,62 @@ def conv(size: int, kernel: int, channels: int = 2, groups: int = 1) -> Workload
 
 
 def test_taps_in_the_padding_do_not_count():
-    assert counts(conv(1, 3), FLAT, 8)[-3:] == (4, 4, 4)
-    assert counts(conv(4, 3), FLAT, 8)[-3:] == (2 * 2 * 16, 2 * 2 * 10 * 4, 2 * 2 * 100)
+    assert counts(conv(1, 3), (FLAT, FLAT), 8)[-3:] == (4, 4, 4)
+    assert counts(conv(4, 3), (FLAT, FLAT), 8)[-3:] == (2 * 2 * 16, 2 * 2 * 10 * 4, 2 * 2 * 100)
 
 
 @pytest.mark.parametrize(
-    ("size", "layout", "expected"),
+    ("size", "source", "output", "expected"),
     [
-        (8, FLAT, (1, 128, 0, 0, 0, 16, 0)),
-        (5, FLAT, (1, 0, 50, 0, 0, 10, 0)),
-        (12, SWAPPED, (1, 0, 0, 288, 0, 24, 96)),
-        (9, SWAPPED, (1, 0, 0, 0, 162, 18, 126)),
-        (4, CHANNELS, (1, 0, 32, 0, 0, 16, 224)),
+        (8, FLAT, FLAT, (1, 0, 0, 128, 0, 1, 0, 0)),  # all of it is one loop
+        (5, FLAT, SWAPPED, (1, 0, 50, 0, 0, 10, 30, 20)),
+        (12, FLAT, SWAPPED, (1, 0, 0, 288, 0, 24, 0, 24)),
+        (9, SWAPPED, SWAPPED, (1, 0, 0, 0, 162, 18, 54, 18)),
+        (4, FLAT, CHANNELS, (1, 0, 32, 0, 0, 16, 32, 48)),
+        (16, SWAPPED, FLAT, (1, 0, 0, 512, 0, 1, 0, 0)),
     ],
 )
-def test_outputs_count_by_the_length_of_the_inner_loop(size: int, layout: Layout, expected: tuple[int, ...]):
+def test_outputs_count_by_the_length_of_the_inner_loop(
+    size: int, source: Layout, output: Layout, expected: tuple[int, ...]
+):
     shape = (1, 2, size, size)
     workload = Workload("requant", (Tensor(shape),), Tensor(shape))
-    assert counts(workload, layout, 8) == (*expected, 0, 0, 0)
+    assert counts(workload, (source, output), 8) == (*expected, 0, 0, 0)
+
+
+def test_windows_of_words_count_instructions():
+    def pooled(low: int, high: int, width: int = 9) -> tuple[str, tuple[int, ...]]:
+        shapes = Tensor((1, 2, 4, width)), Tensor((1, 2, 1, 1))
+        pool = Workload("pool", shapes[:1], shapes[1], window=(4, width), mode="average", ranges=((low, high),))
+        return key_of(pool, (SWAPPED, FLAT)), counts(pool, (SWAPPED, FLAT), 8)[-3:]
+
+    # Eight words in four pairs, of which two sums of bytes come before five instructions each; a byte of each row.
+    assert pooled(0, 127) == ("sum swapped", (2, 2 * 4, 2 * (8 + 4 + 4 * 5)))
+    assert pooled(-1, 127) == ("signed sum swapped", (2, 2 * 4, 2 * (16 + 8 * 5)))
+    assert pooled(0, 127, 6) == ("sum swapped", (2, 0, 2 * ((4 + 2 + 2 * 5) * 2 + 4)))
+    assert pooled(0, 127, 3)[0] == "average swapped"
+
+
+def test_clips_of_words_are_a_kind_of_their_own():
+    shape = (1, 16, 8, 8)
+
+    def key(low: int, hi: int) -> str:
+        requant = Requant("floor", (1,), (0,), 0, 0, hi)
+        clip = Workload("requant", (Tensor(shape),), Tensor(shape), requant=requant, ranges=((low, 127),))
+        return key_of(clip, (SWAPPED, CHANNELS))
+
+    assert key(0, 63) == "clip swapped channels"
+    assert {key(-1, 63), key(0, 31), key(0, 60)} == {"requant swapped channels"}
 
 
 def test_pooling_counts_its_windows():
     pool = Workload("pool", (Tensor((1, 3, 8, 8)),), Tensor((1, 3, 4, 4)), strides=(2, 2), window=(2, 2), mode="max")
-    assert counts(pool, FLAT, 8)[-3:] == (48, 96, 192)
+    assert counts(pool, (FLAT, FLAT), 8)[-3:] == (48, 96, 192)
     assert key_of(pool, (SWAPPED, CHANNELS)) == "max swapped channels"
 
 
 def test_what_was_not_measured_costs_an_average():
-    loops = LoopCosts(8, (0, 5, 5, 5, 5, 0, 0, 0, 0, 0))
+    loops = LoopCosts(8, (0, 5, 5, 5, 5, 0, 0, 0, 0, 0, 0))
     host = MeasuredHost(per_element={"lookup": 1, "other": 9}, table={"add rows rows": loops}, scaled=7)
     shape = (1, 2, 8, 8)
     one = Workload("lookup", (Tensor(shape),), Tensor(shape))
@@ -62,12 +90,12 @@ def test_what_was_not_measured_costs_an_average():
 
 
 def test_the_fit_finds_the_costs_of_a_machine_that_has_such_costs():
-    true = LoopCosts(8, (50, 2, 3, 6, 7, 4, 1, 0, 0, 0))
+    true = LoopCosts(8, (50, 2, 3, 6, 7, 4, 1, 1, 0, 0, 0))
     group: list[Measured] = []
     for size in (3, 4, 5, 7, 8, 9, 10, 16, 20, 24, 25, 33):
         shape = (1, 4, size, size)
         workload = Workload("requant", (Tensor(shape),), Tensor(shape))
-        cycles = sum(a * b for a, b in zip(true.cycles, counts(workload, SWAPPED, 8), strict=True))
+        cycles = sum(a * b for a, b in zip(true.cycles, counts(workload, (SWAPPED, SWAPPED), 8), strict=True))
         group.append(Measured(workload, (SWAPPED, SWAPPED), round(cycles)))
     found = fit(group)
     host = MeasuredHost(table={"requant swapped swapped": found})
@@ -76,7 +104,7 @@ def test_the_fit_finds_the_costs_of_a_machine_that_has_such_costs():
 
 
 def test_only_limits_that_can_be_exceeded_cost():
-    host = MeasuredHost(table={"requant rows rows": LoopCosts(8, (0,) * 10)}, clip=1)
+    host = MeasuredHost(table={"requant rows rows": LoopCosts(8, (0,) * 11)}, clip=1)
     shape = (1, 1, 4, 4)
 
     def clips(low: int, high: int, shift: int = 0) -> int:

@@ -85,6 +85,7 @@ NETWORKS: dict[str, Callable[[SSAValue, SSAValue], Ops]] = {
     "slice": lambda x, y: [graph.SliceOp(x, (0, 1, 2, 2), (1, 6, 5, 8), (1, 1, 2, 1))],
     "pad": lambda x, y: [graph.PadOp(x, (0, 0, 1, 1), (0, 0, 1, 1), 0)],
     "transpose": lambda x, y: [graph.TransposeOp(x, (0, 2, 3, 1))],
+    "reverse": lambda x, y: [graph.ReverseOp(x, (3,))],
     "reshape": lambda x, y: [graph.ReshapeOp(x, (1, int(np.prod(SHAPE))))],
     "space_to_depth": lambda x, y: [graph.SpaceToDepthOp(x, (2, 2), (0, 0, 0, 0))],
 }

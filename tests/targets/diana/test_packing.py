@@ -142,3 +142,13 @@ def test_missing_channels_are_zero(pack: object):
     weights, bias = random_operands(1, 5, 1, 3, 3)
     padded = np.pad(weights, ((0, 3), (0, 0), (0, 0), (0, 0))), np.pad(bias, (0, 3))
     assert pack(weights, bias) == pack(*padded)
+
+
+def test_weights_for_plain_vectors_undo_the_reversal_of_words():
+    weights, bias = np.arange(15, dtype=np.int8).reshape(3, 5), np.array([7, 8, 9], np.int32)
+    moved, offsets = packing.for_plain_vectors(weights, bias)
+    assert moved.shape == (16, 16)
+    for k in range(16):
+        for c in range(16):
+            assert moved[k ^ 3, c ^ 3] == (weights[k, c] if k < 3 and c < 5 else 0)
+        assert offsets[k ^ 3] == (bias[k] if k < 3 else 0)

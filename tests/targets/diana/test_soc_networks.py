@@ -10,10 +10,13 @@ import onnxruntime
 import pytest
 from numpy.typing import NDArray
 from random_networks import Plan, RandomNet, planned, random_network, slow_cpu
+from xdsl.dialects.memref import AllocOp
 
 from htvm_ir.driver.compile import Compiled, Options, compile_model
 from htvm_ir.driver.execute import Check, execute
 from htvm_ir.driver.samples import Samples
+from htvm_ir.passes.memory_fit import in_memory
+from htvm_ir.passes.workloads import main_function
 
 Array = NDArray[Any]
 Plans = dict[str, Plan]
@@ -27,11 +30,13 @@ def onnx_runtime(net: RandomNet, last: str, x: Array) -> dict[str, Array]:
     return {o.name: np.asarray(r).astype(np.int8) for o, r in zip(session.get_outputs(), results, strict=True)}
 
 
-def run(net: RandomNet, last: str, folder: Path, plan: Plans | None = None) -> tuple[Compiled, Check]:
+def run(
+    net: RandomNet, last: str, folder: Path, plan: Plans | None = None, **parameters: Any
+) -> tuple[Compiled, Check]:
     """Compile, run one sample, compare the output and all layers."""
     path = folder / "network.onnx"
     path.write_bytes(net.model(last).SerializeToString())
-    with slow_cpu():
+    with slow_cpu(**parameters):
         compiled = compile_model(str(path), Options(plan=plan))
     x = np.random.default_rng(1).integers(-128, 128, (1, *net.shape)).astype(np.int8)
     layers = onnx_runtime(net, last, x)
@@ -57,6 +62,26 @@ def test_random_networks_are_exact(seed: int, tmp_path: Path):
     compiled, check = run(net, last, tmp_path)
     assert_exact(net, check)
     assert sum(layer["engine"] == "digital" for layer in compiled.report["layers"]) >= 4
+
+
+def staying(compiled: Compiled) -> int:
+    """How many tensors stay in L1."""
+    main = main_function(compiled.module)
+    types = [op.memref.type for op in main.body.block.ops if isinstance(op, AllocOp)]
+    return sum(in_memory(type_, compiled.target.memory("L1")) for type_ in types)
+
+
+@pytest.mark.parametrize("seed", [200, 203, 204, 205])
+def test_fewer_tensors_stay_in_a_small_l1(seed: int, tmp_path: Path):
+    """With half of the memory that the plan takes, some tensors go through L2, and tiles are cut smaller."""
+    net, last = random_network(seed)
+    compiled, check = run(net, last, tmp_path)
+    assert_exact(net, check)
+    small = compiled.report["arena"]["L1"]["bytes"] // 2 // 32 * 32
+    squeezed, check = run(net, last, tmp_path, l1_bytes=small)
+    assert_exact(net, check)
+    assert squeezed.report["arena"]["L1"]["bytes"] <= small
+    assert 1 <= staying(squeezed) < staying(compiled)
 
 
 @pytest.mark.parametrize("seed", range(100, 104))

@@ -1,0 +1,72 @@
+"""How long compiling takes: wall times of whole processes, with an empty cache and with one that knows the network."""
+
+from __future__ import annotations
+
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from benchmarks.figure import Figure
+from benchmarks.measured import diana_networks
+from htvm_ir import zoo
+
+HTVM = (sys.executable, "-m", "htvm_ir.tools")
+CHAINS = (100, 1000)
+CHAIN_TARGET = "diana,shared_bytes=16m"
+"""The weights of a thousand layers are more than DIANA's L2 holds."""
+
+
+def figures(runs: int = 3) -> list[Figure]:
+    """The four networks cold and warm, a deep and large network, and chains of small layers, cold."""
+    found: list[Figure] = []
+    with tempfile.TemporaryDirectory() as folder:
+        place = Path(folder)
+        for name, model in diana_networks().items():
+            found.append(Figure(f"htvm compile {name}, cold", cold([model], runs), "s", 2.0))
+            found.append(Figure(f"htvm compile {name}, warm", warm([model], runs), "s", 1.0))
+        deep = _written("resnet50", place)
+        found.append(Figure("htvm compile a ResNet of 50 layers, 224x224, cold", cold([deep], runs), "s", 20.0))
+        chains: list[float] = []
+        for length in CHAINS:
+            model = _written(f"chain,layers={length}", place)
+            chains.append(cold([model, "--target", CHAIN_TARGET], 1 if length == max(CHAINS) else runs))
+            bar = 60.0 if length == max(CHAINS) else None
+            found.append(Figure(f"htvm compile a chain of {length} layers, cold", chains[-1], "s", bar))
+        growth = chains[1] / chains[0]
+        found.append(Figure("time of 1000 layers / time of 100 layers", growth, "x", CHAINS[1] / CHAINS[0]))
+    return found
+
+
+def cold(arguments: Sequence[str], runs: int) -> float:
+    """Median seconds of ``htvm compile``, each time with an empty cache."""
+    times: list[float] = []
+    for _ in range(runs):
+        with tempfile.TemporaryDirectory() as cache:
+            times.append(_seconds(arguments, cache))
+    return statistics.median(times)
+
+
+def warm(arguments: Sequence[str], runs: int) -> float:
+    """Median seconds of ``htvm compile`` after one that does not count."""
+    with tempfile.TemporaryDirectory() as cache:
+        return statistics.median([_seconds(arguments, cache) for _ in range(runs + 1)][1:])
+
+
+def _seconds(arguments: Sequence[str], cache: str) -> float:
+    with tempfile.TemporaryDirectory() as out:
+        command = [*HTVM, "compile", *arguments, "-o", str(Path(out, "package"))]
+        started = time.perf_counter()
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL, env={**os.environ, "HTVM_CACHE": cache})
+        return time.perf_counter() - started
+
+
+def _written(network: str, folder: Path) -> str:
+    """A network of the zoo as a file, so that building it does not count."""
+    path = folder / f"{network}.onnx"
+    path.write_bytes(zoo.build(network).SerializeToString())
+    return str(path)

@@ -1,0 +1,1 @@
+"""The drawings of ``htvm bench --figures``, as SVG; each module draws one from the data of ``driver.sweeps``."""
