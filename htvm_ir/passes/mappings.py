@@ -67,8 +67,9 @@ def check_mapping(engine: Engine, dispatch: DispatchOp, mapping: str) -> str | N
     known = engine.mappings(workload)
     if mapping not in ("", *known):
         return f"mapping '{mapping}' is not one of {[name for name in known if name]}"
-    if mapping and mapping not in [variant.mapping for variant in fitting_variants(engine, dispatch)]:
-        return f"mapping '{mapping}' reads or writes other layouts than the tensors have"
+    fitting = [variant.mapping for variant in fitting_variants(engine, dispatch)]
+    if (mapping or known[0]) not in fitting:
+        return f"mapping '{mapping}' reads or writes other layouts than the tensors have; {fitting} fit"
     return None
 
 

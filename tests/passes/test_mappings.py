@@ -21,8 +21,8 @@ from htvm_ir.targets.diana.conv_mapping import OX_LAYOUT
 
 def separable(width: int = 6) -> ModuleOp:
     """A depthwise and a pointwise layer on a narrow map."""
-    net = Net((1, 32, 6, width))
-    return net.module(net.conv(net.depthwise(net.arguments[0], (3, 3), pads=SAME), 32, (1, 1)))
+    net = Net((1, 128, 6, width))
+    return net.module(net.conv(net.depthwise(net.arguments[0], (3, 3), pads=SAME), 128, (1, 1)))
 
 
 def dispatched(module: ModuleOp) -> list[DispatchOp]:
