@@ -1,11 +1,12 @@
 // RUN: htvm-opt %s --split-input-file -p dispatch | filecheck %s
 
 // The array takes a convolution with its requantisation and constants; the CPU takes the rest, with the reasons, and
-// reshapes with what they follow. Whoever could compute an op has a cost.
+// reshapes with what they follow. Whoever could compute an op has a cost. Where narrower rows than the array's usual ones
+// save time, dispatch says so.
 
 builtin.module attributes {accel.target = #accel.target<"diana">} {
 // CHECK-LABEL: func.func @main
-// CHECK-NEXT: %[[CONV:.*]] = accel.dispatch @digital "digital_conv2d_0" ins(%x : tensor<1x16x8x8xi8>) refused {analog = "the input may hold -128 to 127; the analog array takes 7 bits, -64 to 63 (clip it)"} attributes {accel.costs = {digital = {{[0-9]+}} : i64, cpu = {{[0-9]+}} : i64}} {
+// CHECK-NEXT: %[[CONV:.*]] = accel.dispatch @digital "digital_conv2d_0" ins(%x : tensor<1x16x8x8xi8>) refused {analog = "the input may hold -128 to 127; the analog array takes 7 bits, -64 to 63 (clip it)"} attributes {accel.costs = {digital = {{[0-9]+}} : i64, cpu = {{[0-9]+}} : i64}, accel.layouts = [#accel.layout<0, 1, 2 : 9, 3 : 4 xor 3>, #accel.layout<0, 1, 2 : 9, 3 : 4 xor 3>]} {
 // CHECK-NEXT: ^bb0(%[[X:.*]]: tensor<1x16x8x8xi8>):
 // CHECK-NEXT:   %[[W:.*]] = arith.constant dense<1> : tensor<16x16x1x1xi8>
 // CHECK-NEXT:   %[[ACC:.*]] = graph.conv2d %[[X]], %[[W]]

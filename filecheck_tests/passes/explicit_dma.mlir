@@ -16,7 +16,7 @@ builtin.module attributes {accel.target = #accel.target<"diana">} {
 // CHECK-NEXT: %[[TILE:.*]] = memref.subview %[[IN]][0] [160] [1]
 // CHECK-NEXT: %[[T:.*]] = dma.start @digital_in %[[X]] to %[[TILE]]
 // CHECK-NEXT: dma.wait %[[T]]
-// CHECK-NEXT: %[[J:.*]] = accel.launch @digital "conv2d" ins(%[[IN]] : {{.*}}) constants(%[[CONSTANTS]] : {{.*}}) outs(%[[OUT]] : {{.*}}) job {c = 2 : i64, {{.*}}cy = 5 : i64, {{.*}}oy = 4 : i64, {{.*}}pad_top = 1 : i64, pad_left = 1 : i64, pad_bottom = 0 : i64}
+// CHECK-NEXT: %[[J:.*]] = accel.launch @digital "conv2d" ins(%[[IN]] : {{.*}}) constants(%[[CONSTANTS]] : {{.*}}) outs(%[[OUT]] : {{.*}}) job {c = 2 : i64, {{.*}}cy = 5 : i64, {{.*}}oy = 4 : i64, {{.*}}pad_top = 1 : i64, pad_left = 1 : i64, pad_bottom = 0 : i64, {{.*}}}
 // CHECK-NEXT: accel.await %[[J]]
 // CHECK-NEXT: %[[Y:.*]] = memref.subview %y[0, 0, 0, 0] [1, 16, 4, 16] [1, 1, 1, 1] : memref<1x16x8x16xi8, "L2"> to memref<1x16x4x16xi8, strided<[2048, 128, 16, 1]>, "L2">
 // CHECK-NEXT: %[[TILE:.*]] = memref.subview %[[OUT]][0] [1024] [1]
@@ -26,7 +26,7 @@ builtin.module attributes {accel.target = #accel.target<"diana">} {
 // CHECK-NEXT: %[[TILE:.*]] = memref.subview %[[IN]][0] [160] [1]
 // CHECK-NEXT: %[[T:.*]] = dma.start @digital_in %[[X]] to %[[TILE]]
 // CHECK-NEXT: dma.wait %[[T]]
-// CHECK-NEXT: %[[J:.*]] = accel.launch @digital "conv2d" ins(%[[IN]] : {{.*}}) constants(%[[CONSTANTS]] : {{.*}}) outs(%[[OUT]] : {{.*}}) job {c = 2 : i64, {{.*}}cy = 5 : i64, {{.*}}oy = 4 : i64, {{.*}}pad_top = 0 : i64, pad_left = 1 : i64, pad_bottom = 1 : i64}
+// CHECK-NEXT: %[[J:.*]] = accel.launch @digital "conv2d" ins(%[[IN]] : {{.*}}) constants(%[[CONSTANTS]] : {{.*}}) outs(%[[OUT]] : {{.*}}) job {c = 2 : i64, {{.*}}cy = 5 : i64, {{.*}}oy = 4 : i64, {{.*}}pad_top = 0 : i64, pad_left = 1 : i64, pad_bottom = 1 : i64, {{.*}}}
 // CHECK-NEXT: accel.await %[[J]]
 // CHECK-NEXT: %[[Y:.*]] = memref.subview %y[0, 0, 4, 0] [1, 16, 4, 16] [1, 1, 1, 1] : memref<1x16x8x16xi8, "L2"> to memref<1x16x4x16xi8, strided<[2048, 128, 16, 1], offset: 64>, "L2">
 // CHECK-NEXT: %[[TILE:.*]] = memref.subview %[[OUT]][0] [1024] [1]

@@ -37,6 +37,35 @@ func.func @main(%x: !map) -> !map {
 
 // -----
 
+// A depthwise layer runs in diagonal blocks, unless a plan says otherwise.
+
+!map = tensor<1x16x16x16xi8, #accel.layout<0, 1, 2, 3 : 16 xor 3>>
+!acc = tensor<1x16x16x16xi32>
+
+builtin.module attributes {accel.target = #accel.target<"diana">} {
+// CHECK:      accel.dispatch @digital "blocks" ins(%x : {{.*}}) plan #tiled.plan<y = 16, k = 16 mapping blocks8 buffers [1, 1] latency {{[1-9][0-9]*}} proven> {
+// CHECK:      accel.dispatch @digital "written" ins(%blocks : {{.*}}) plan #tiled.plan<y = 8 mapping channels latency {{[1-9][0-9]*}}> {
+func.func @main(%x: !map) -> !map {
+  %blocks = accel.dispatch @digital "blocks" ins(%x : !map) {
+  ^bb0(%a: !map):
+    %w = arith.constant dense<1> : tensor<16x1x3x3xi8>
+    %acc = graph.conv2d %a, %w strides [1, 1] pads [1, 1, 1, 1] dilations [1, 1] groups 16 : !map, tensor<16x1x3x3xi8> -> !acc
+    %y = graph.requant "floor" %acc multiplier [1] shift [3] zero_point 0 range -128 to 127 : !acc -> !map
+    accel.yield %y : !map
+  } -> !map
+  %written = accel.dispatch @digital "written" ins(%blocks : !map) plan #tiled.plan<y = 8 mapping channels> {
+  ^bb0(%a: !map):
+    %w = arith.constant dense<1> : tensor<16x1x3x3xi8>
+    %acc = graph.conv2d %a, %w strides [1, 1] pads [1, 1, 1, 1] dilations [1, 1] groups 16 : !map, tensor<16x1x3x3xi8> -> !acc
+    %y = graph.requant "floor" %acc multiplier [1] shift [3] zero_point 0 range -128 to 127 : !acc -> !map
+    accel.yield %y : !map
+  } -> !map
+  func.return %written : !map
+}
+}
+
+// -----
+
 // A sum is tiled along its channels only, and here one channel is too much.
 
 !map = tensor<1x2x400x400xi8, #accel.layout<0, 1, 2, 3 : 16 xor 3>>

@@ -16,7 +16,8 @@ from htvm_ir.dialects.accel import DispatchOp, kernels, with_layout
 from htvm_ir.dialects.accel import layout_of as encoding_of
 from htvm_ir.dialects.attributes import integers, values
 from htvm_ir.errors import HtvmError
-from htvm_ir.passes.plan_tiles import check_mapping, check_plan, chosen
+from htvm_ir.passes.mappings import check_mapping
+from htvm_ir.passes.plan_tiles import check_plan, chosen
 from htvm_ir.passes.workloads import activations, dispatch_workload, module_target, window_attr
 from htvm_ir.targets.target import Target
 from htvm_ir.targets.workload import Window, Windows, Workload, dimensions, windows
@@ -43,7 +44,7 @@ def apply_plan(dispatch: DispatchOp, plan: tiled.PlanAttr, target: Target) -> ti
     """
     workload = dispatch_workload(dispatch)
     kernel, engine = dispatch.kernel.data, target.engine(dispatch.engine_name)
-    if (reason := check_mapping(engine, workload)) is None:
+    if (reason := check_mapping(engine, dispatch, workload.mapping)) is None:
         problem = engine.problem(workload, target)
         reason = check_plan(problem, chosen(problem, plan))
     if reason is not None:

@@ -8,10 +8,10 @@ row-major edges) a conversion remains, on the CPU.
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from xdsl.context import Context
-from xdsl.dialects.builtin import ModuleOp, StringAttr, TensorType
+from xdsl.dialects.builtin import ArrayAttr, ModuleOp, StringAttr, TensorType
 from xdsl.dialects.func import FuncOp, ReturnOp
 from xdsl.ir import Block, Operation, SSAValue, Use
 from xdsl.passes import ModulePass
@@ -19,8 +19,17 @@ from xdsl.rewriter import InsertPoint, Rewriter
 
 from htvm_ir.dialects.accel import CPU, ConvertLayoutOp, DispatchOp, LayoutAttr, YieldOp, layout_of, with_layout
 from htvm_ir.dialects.graph import NAME
+from htvm_ir.dialects.tiled import PlanAttr
 from htvm_ir.errors import HtvmError
-from htvm_ir.passes.workloads import MIRRORED, TURNED, block_workload, layout_attr, main_function, module_target
+from htvm_ir.passes.workloads import (
+    LAYOUTS,
+    MIRRORED,
+    TURNED,
+    block_workload,
+    layout_attr,
+    main_function,
+    module_target,
+)
 from htvm_ir.targets.target import Target
 
 
@@ -49,13 +58,7 @@ class _Demands:
 
     def __init__(self, function: FuncOp, target: Target):
         self.dispatches = [op for op in function.body.block.ops if isinstance(op, DispatchOp)]
-        self._wanted = {
-            d: tuple(
-                layout_attr(layout) for layout in target.engine(d.engine_name).layouts(block_workload(d.body.block))
-            )
-            for d in self.dispatches
-            if d.engine_name != CPU
-        }
+        self._wanted = {d: _wanted(d, target) for d in self.dispatches if d.engine_name != CPU}
 
     def of_use(self, use: Use) -> tuple[bool, LayoutAttr | None]:
         """Whether a use demands a layout, and which."""
@@ -70,6 +73,17 @@ class _Demands:
             return self._wanted[dispatch][-1]
         votes = Counter(layout for demanded, layout in map(self.of_use, dispatch.results_[0].uses) if demanded)
         return max(votes, key=lambda layout: (votes[layout], str(layout))) if votes else None
+
+
+def _wanted(dispatch: DispatchOp, target: Target) -> tuple[LayoutAttr | None, ...]:
+    """The layouts of an engine's kernel: those of a hand-written plan, else those that dispatch counted on."""
+    counted = dispatch.attributes.pop(LAYOUTS, None)
+    if isinstance(counted, ArrayAttr) and dispatch.plan is None:
+        return tuple(layout if isinstance(layout, LayoutAttr) else None for layout in counted)
+    engine, workload = target.engine(dispatch.engine_name), block_workload(dispatch.body.block)
+    if isinstance(dispatch.plan, PlanAttr) and dispatch.plan.mapping.data in engine.mappings(workload):
+        workload = replace(workload, mapping=dispatch.plan.mapping.data)
+    return tuple(map(layout_attr, engine.layouts(workload)))
 
 
 def _convert_uses(value: SSAValue, demands: _Demands, always: bool) -> None:

@@ -12,7 +12,7 @@ from xdsl.ir import Operation, SSAValue, Use
 from htvm_ir.dialects import graph
 from htvm_ir.dialects.accel import CPU
 from htvm_ir.dialects.attributes import values
-from htvm_ir.passes.mappings import best_variant, lacking
+from htvm_ir.passes.mappings import Layouts, best_variant, lacking, savings, usual_variants
 from htvm_ir.passes.workloads import (
     ANCHORS,
     ELEMENTWISE,
@@ -28,6 +28,8 @@ from htvm_ir.targets.target import Engine, Target
 from htvm_ir.targets.workload import Workload
 from htvm_ir.tiling.problem import Infeasible
 
+_WAY = ":"
+
 FOLLOWERS = (graph.RequantOp, graph.ReshapeOp, graph.LookupOp, graph.SliceOp, graph.TransposeOp, graph.ReverseOp)
 """Ops on one tensor that run in one kernel with the op before them, if both are on the CPU."""
 
@@ -39,8 +41,9 @@ Pricing = Callable[[Workload, Target, float], tuple[dict[str, int], dict[str, st
 class Candidate:
     """An op, the requantisation that runs with it, and where it can run.
 
-    cycles: predicted for each engine that takes it, the CPU last and at its least. refused: why others do not.
-    layouts: what each engine wants of the inputs, then of the result. surcharges: what the CPU takes more, by the
+    A way to compute it is the name of an engine, or that and a number for other layouts than the engine's usual ones.
+    cycles: predicted for each way, the CPU last and at its least. refused: why engines do not take it.
+    layouts: what each way wants of the inputs, then of the result. surcharges: what the CPU takes more, by the
     layout an engine wrote the first input in.
     """
 
@@ -50,7 +53,7 @@ class Candidate:
     workload: Workload
     cycles: dict[str, int] = field(default_factory=dict[str, int])
     refused: dict[str, str] = field(default_factory=dict[str, str])
-    layouts: dict[str, tuple[Layout, ...]] = field(default_factory=dict[str, tuple[Layout, ...]])
+    layouts: dict[str, Layouts] = field(default_factory=dict[str, Layouts])
     surcharges: dict[Layout, int] = field(default_factory=dict[Layout, int])
 
     @property
@@ -79,8 +82,13 @@ def unfit(engine: Engine, workload: Workload, target: Target) -> str | None:
     return f"the smallest tile exceeds {worst.capacity} by {worst.missing} bytes"
 
 
-def candidates(function: FuncOp, target: Target, seconds: float, price: Pricing | None = None) -> list[Candidate]:
-    """Every op of ``@main`` that starts a kernel on some engine, in program order; ``price``: as :func:`prices`."""
+def candidates(
+    function: FuncOp, target: Target, seconds: float, price: Pricing | None = None, usual_layouts: bool = False
+) -> list[Candidate]:
+    """Every op of ``@main`` that starts a kernel on some engine, in program order.
+
+    price: as :func:`prices`. usual_layouts: engines may not read or write any others.
+    """
     found: list[Candidate] = []
     taken: set[Operation] = set()
     for op in function.body.block.ops:
@@ -88,6 +96,8 @@ def candidates(function: FuncOp, target: Target, seconds: float, price: Pricing 
             requant = following_requant(op) if isinstance(op, ANCHORS) else None
             taken |= {requant} if requant is not None else set()
             found.append(_candidate(f"{len(found)}", op, requant, target, seconds, price or prices))
+            if not usual_layouts:
+                _add_ways(found[-1], target, seconds)
     for candidate in found:
         costs = _host_cycles(candidate, found, target)
         candidate.cycles[CPU] = min(costs.values())
@@ -128,13 +138,30 @@ def _candidate(
     return Candidate(name, op, requant, workload, cycles, refused, layouts)
 
 
+def _add_ways(candidate: Candidate, target: Target, seconds: float) -> None:
+    """What engines would take for an op if they read or wrote other layouts than usual."""
+    host = candidate.cycles.pop(CPU)
+    for engine in (engine for engine in target.engines if engine.name in candidate.cycles):
+        saved = savings(engine, candidate.workload, target, seconds)
+        for number, (layouts, cycles) in enumerate(saved.items()):
+            way = f"{engine.name}{_WAY}{number}"
+            candidate.cycles[way] = max(0, candidate.cycles[engine.name] - cycles)
+            candidate.layouts[way] = layouts
+    candidate.cycles[CPU] = host
+
+
+def engine_of(way: str) -> str:
+    """The engine of a way to compute an op."""
+    return way.partition(_WAY)[0]
+
+
 def prices(workload: Workload, target: Target, seconds: float) -> tuple[dict[str, int], dict[str, str]]:
-    """Predicted cycles on each engine that takes a workload, the CPU last, and why others do not."""
+    """Predicted cycles on each engine that takes a workload, in its usual layouts, the CPU last; why others do not."""
     cycles: dict[str, int] = {}
     refused: dict[str, str] = {}
     for engine in target.engines:
         reason = refusal(engine, workload, target)
-        best = None if reason else best_variant(engine, workload, target, seconds)
+        best = None if reason else best_variant(engine, usual_variants(engine, workload), target, seconds)
         if best is None or isinstance(best, Infeasible):
             refused[engine.name] = reason or "no tile fits its memories"
         else:

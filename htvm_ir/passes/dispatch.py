@@ -16,8 +16,8 @@ from htvm_ir.dialects.accel import DispatchOp, YieldOp
 from htvm_ir.dialects.attributes import integer
 from htvm_ir.dialects.graph import ReshapeOp, shape_of
 from htvm_ir.errors import HtvmError
-from htvm_ir.passes.choices import candidates, groups, joints, kernels
-from htvm_ir.passes.workloads import main_function, module_target
+from htvm_ir.passes.choices import candidates, engine_of, groups, joints, kernels
+from htvm_ir.passes.workloads import LAYOUTS, layouts_attr, main_function, module_target
 from htvm_ir.schedule.assign import assign
 
 COSTS = "accel.costs"
@@ -29,21 +29,26 @@ class Dispatch(ModulePass):
     """Wraps the ops of ``@main`` into ``accel.dispatch`` regions, one for each kernel.
 
     Of all assignments to engines that compute their ops bit-exactly, the network gets the one of the least predicted
-    time, conversions between layouts included. ``seconds`` limits the search.
+    time, conversions between layouts included. Where an engine is to read or write other layouts than its usual ones,
+    the dispatch says so. ``seconds`` limits the search. ``tiler``: HTVM's rules know the usual layouts only.
     """
 
     name = "dispatch"
     seconds: float = 5.0
+    tiler: str = "optimal"
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         target, function = module_target(op), main_function(op)
         _copy_returned_constants(function)
-        found = candidates(function, target, self.seconds)
+        found = candidates(function, target, self.seconds, usual_layouts=self.tiler != "optimal")
         engines = assign(kernels(found), joints(found, function, target), self.seconds).engines
         for count, (candidate, ops) in enumerate(groups(found, engines).items()):
-            engine, kind = engines[candidate.name], candidate.op.name.removeprefix("graph.")
-            dispatch = wrap(ops, engine, f"{engine}_{kind}_{count}", candidate.refused)
-            dispatch.attributes[COSTS] = DictionaryAttr({n: integer(c) for n, c in candidate.cycles.items()})
+            way, kind = engines[candidate.name], candidate.op.name.removeprefix("graph.")
+            dispatch = wrap(ops, engine_of(way), f"{engine_of(way)}_{kind}_{count}", candidate.refused)
+            costs = {n: integer(c) for n, c in candidate.cycles.items() if n == engine_of(n)}
+            dispatch.attributes[COSTS] = DictionaryAttr(costs)
+            if way != engine_of(way):
+                dispatch.attributes[LAYOUTS] = layouts_attr(candidate.layouts[way])
         _remove_dead_constants(function)
 
 

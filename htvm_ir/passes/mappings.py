@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
+from htvm_ir.dialects.accel import DispatchOp
+from htvm_ir.passes.workloads import block_layouts, block_workload, dispatch_workload
+from htvm_ir.targets.layout import Layout
 from htvm_ir.targets.target import Engine, Target
 from htvm_ir.targets.workload import Workload
 from htvm_ir.tiling.problem import Infeasible, Solution, infeasible
 from htvm_ir.tiling.solve import solve
+
+Layouts = tuple[Layout, ...]
+"""Of the inputs, then of the output."""
 
 
 def variants(engine: Engine, workload: Workload) -> Iterator[Workload]:
@@ -16,8 +22,59 @@ def variants(engine: Engine, workload: Workload) -> Iterator[Workload]:
     return (replace(workload, mapping=name) for name in engine.mappings(workload))
 
 
+def by_layouts(engine: Engine, workload: Workload) -> dict[Layouts, list[Workload]]:
+    """The variants by the layouts of their operands, the usual ones first."""
+    found: dict[Layouts, list[Workload]] = {}
+    for variant in variants(engine, workload):
+        found.setdefault(engine.layouts(variant), []).append(variant)
+    return found
+
+
+def usual_variants(engine: Engine, workload: Workload) -> list[Workload]:
+    """The variants that read and write the engine's usual layouts."""
+    return next(iter(by_layouts(engine, workload).values()))
+
+
+def savings(engine: Engine, workload: Workload, target: Target, seconds: float) -> dict[Layouts, int]:
+    """Cycles that other layouts of the operands save, or lose, against the usual ones.
+
+    Activations that may stay in local memory are taken to stay there: what their transfers cost decides nothing then.
+    """
+    usual, *others = by_layouts(engine, workload).items()
+    found: dict[Layouts, int] = {}
+    for layouts, candidates in others:
+        for resident in (engine.may_stay(workload), frozenset[int]()):
+            pair = [
+                best_variant(engine, [replace(w, resident=resident) for w in variants], target, seconds)
+                for variants in (usual[1], candidates)
+            ]
+            before, after = (None if isinstance(best, Infeasible) else best[1].latency for best in pair)
+            if before is not None and after is not None:
+                found[layouts] = before - after
+                break
+    return found
+
+
+def fitting_variants(engine: Engine, dispatch: DispatchOp) -> list[Workload]:
+    """The variants that read and write the layouts of a kernel's tensors, or if none does the usual ones."""
+    found = by_layouts(engine, dispatch_workload(dispatch))
+    return found.get(block_layouts(dispatch.body.block), next(iter(found.values())))
+
+
+def check_mapping(engine: Engine, dispatch: DispatchOp, mapping: str) -> str | None:
+    """Why an engine cannot compute a kernel the way a hand-written plan says, None if it can."""
+    workload = block_workload(dispatch.body.block)
+    known = engine.mappings(workload)
+    if mapping not in ("", *known):
+        return f"mapping '{mapping}' is not one of {[name for name in known if name]}"
+    fitting = [variant.mapping for variant in fitting_variants(engine, dispatch)]
+    if (mapping or known[0]) not in fitting:
+        return f"mapping '{mapping}' reads or writes other layouts than the tensors have; {fitting} fit"
+    return None
+
+
 def best_variant(
-    engine: Engine, workload: Workload, target: Target, seconds: float
+    engine: Engine, candidates: Iterable[Workload], target: Target, seconds: float
 ) -> tuple[Workload, Solution] | Infeasible:
     """The variant that costs least with its solved tiling; the first among equals.
 
@@ -25,7 +82,7 @@ def best_variant(
     """
     found: list[tuple[float, Workload, Solution]] = []
     lacking: list[Infeasible] = []
-    for variant in variants(engine, workload):
+    for variant in candidates:
         solution = solve(engine.problem(variant, target), seconds)
         if isinstance(solution, Infeasible):
             lacking.append(solution)
@@ -44,6 +101,6 @@ def constants_cost(engine: Engine, workload: Workload, target: Target) -> float:
 
 
 def lacking(engine: Engine, workload: Workload, target: Target) -> Infeasible:
-    """By how much the smallest tile exceeds a memory under the most frugal mapping; zero or less if it fits."""
-    reasons = (infeasible(engine.problem(variant, target)) for variant in variants(engine, workload))
+    """By how much the smallest tile exceeds a memory under the most frugal mapping of the usual layouts."""
+    reasons = (infeasible(engine.problem(variant, target)) for variant in usual_variants(engine, workload))
     return min(reasons, key=lambda reason: reason.missing)

@@ -21,7 +21,7 @@ from htvm_ir.dialects.attributes import integer
 from htvm_ir.dialects.tiled import PlanAttr
 from htvm_ir.memory.plan import plan
 from htvm_ir.memory.problem import Buffer
-from htvm_ir.passes.mappings import best_variant, constants_cost, variants
+from htvm_ir.passes.mappings import best_variant, constants_cost, fitting_variants
 from htvm_ir.passes.plan_tiles import check_plan, chosen, latency, point
 from htvm_ir.passes.workloads import (
     RESIDENT,
@@ -85,7 +85,7 @@ class _User:
         engine, workload = _engine(dispatch, target), dispatch_workload(dispatch)
         inputs = [dispatch.inputs[argument.index] for argument in activations(dispatch)]
         operands = (*inputs, *dispatch.results_)
-        sizes = list(zip(*(engine.local_bytes(variant) for variant in variants(engine, workload)), strict=True))
+        sizes = list(zip(*map(engine.local_bytes, fitting_variants(engine, dispatch)), strict=True))
         most, least = tuple(map(max, sizes)), tuple(map(min, sizes))
         return _User(dispatch, engine, workload, operands, engine.may_stay(workload), most, least)
 
@@ -106,7 +106,8 @@ class _User:
             sizes = chosen(problem, written)
             legal = check_plan(problem, sizes) is None
             return (_used(problem, self.engine, sizes), latency(problem, sizes)) if legal else None
-        best = best_variant(self.engine, workload, target, seconds)
+        fitting = [replace(v, resident=resident) for v in fitting_variants(self.engine, self.dispatch)]
+        best = best_variant(self.engine, fitting, target, seconds)
         if isinstance(best, Infeasible):
             return None
         variant, solution = best

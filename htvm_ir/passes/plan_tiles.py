@@ -12,12 +12,11 @@ from xdsl.passes import ModulePass
 from htvm_ir.dialects.accel import CPU, DispatchOp, kernels
 from htvm_ir.dialects.tiled import PlanAttr
 from htvm_ir.errors import HtvmError
-from htvm_ir.passes.mappings import best_variant
+from htvm_ir.passes.mappings import best_variant, check_mapping, fitting_variants
 from htvm_ir.passes.pipeline import TILERS
 from htvm_ir.passes.plan_baseline import baseline_plan, reload_cycles
 from htvm_ir.passes.workloads import dispatch_workload, kernel_target, module_target
-from htvm_ir.targets.target import BUFFERS, Engine, Target
-from htvm_ir.targets.workload import Workload
+from htvm_ir.targets.target import BUFFERS, Target
 from htvm_ir.tiling.problem import Infeasible, Problem
 
 
@@ -55,7 +54,7 @@ def plan(dispatch: DispatchOp, target: Target, seconds: float) -> PlanAttr:
         HtvmError: not even the smallest tile fits.
     """
     engine = target.engine(dispatch.engine_name)
-    best = best_variant(engine, dispatch_workload(dispatch), kernel_target(dispatch, target), seconds)
+    best = best_variant(engine, fitting_variants(engine, dispatch), kernel_target(dispatch, target), seconds)
     if isinstance(best, Infeasible):
         raise HtvmError(
             f"kernel '{dispatch.kernel.data}': the smallest tile exceeds {best.capacity} by "
@@ -74,7 +73,7 @@ def priced(dispatch: DispatchOp, written: PlanAttr, target: Target, reload: bool
     reload: every job loads its input tiles, also those that are there already.
     """
     engine, workload = target.engine(dispatch.engine_name), dispatch_workload(dispatch)
-    if check_mapping(engine, workload) is not None:
+    if check_mapping(engine, dispatch, workload.mapping) is not None:
         return written  # apply-plan says why
     problem = engine.problem(workload, target)
     sizes = chosen(problem, written)
@@ -105,14 +104,6 @@ def point(problem: Problem, sizes: Mapping[str, int]) -> dict[str, int]:
     """The candidates that a plan chooses; a dimension it does not name is whole, a number of buffers is one."""
     default = {d.name: 1 if d.name in problem.choices else d.extent for d in problem.dimensions}
     return {d.name: d.sizes.index(sizes.get(d.name, default[d.name])) for d in problem.dimensions}
-
-
-def check_mapping(engine: Engine, workload: Workload) -> str | None:
-    """Why an engine cannot compute a workload the way a hand-written plan says, None if it can."""
-    known = engine.mappings(workload)
-    if workload.mapping in ("", *known):
-        return None
-    return f"mapping '{workload.mapping}' is not one of {[name for name in known if name]}"
 
 
 def check_plan(problem: Problem, sizes: Mapping[str, int]) -> str | None:

@@ -72,6 +72,10 @@ MIRRORED = "graph.mirrored"
 """Discardable attribute: after that, in reverse order along the last axis."""
 
 
+LAYOUTS = "accel.layouts"
+"""Attribute of a dispatch whose engine reads or writes other layouts than its usual ones: inputs, then output."""
+
+
 def module_target(module: ModuleOp) -> Target:
     """The target the module was set to.
 
@@ -116,6 +120,11 @@ def layout_of(type_: Attribute) -> Layout:
     if attribute is None:
         return Layout.row_major(len(type_.get_shape()))
     return Layout(attribute.axes, attribute.multiples, attribute.xor.data)
+
+
+def layouts_attr(layouts: Sequence[Layout]) -> ArrayAttr[Attribute]:
+    """The IR form of several layouts."""
+    return ArrayAttr([layout_attr(layout) or NoneAttr() for layout in layouts])
 
 
 def stored_type(type_: Attribute, memory: str | None) -> MemRefType[Attribute]:
@@ -219,8 +228,18 @@ def computed_inputs(anchor: Operation) -> tuple[SSAValue, ...]:
 
 def block_workload(block: Block) -> Workload:
     """The workload of a kernel's region: its anchor and the requantisation after it."""
-    first = next(op for op in block.ops if not isinstance(op, ConstantOp) and not widens_for_user(op))
+    first = _anchor(block)
     return workload_of(first, following_requant(first) if isinstance(first, ANCHORS) else None)
+
+
+def block_layouts(block: Block) -> tuple[Layout, ...]:
+    """The layouts of the activations of a kernel's region, and of what it yields."""
+    assert block.last_op is not None
+    return tuple(layout_of(value.type) for value in (*computed_inputs(_anchor(block)), *block.last_op.operands))
+
+
+def _anchor(block: Block) -> Operation:
+    return next(op for op in block.ops if not isinstance(op, ConstantOp) and not widens_for_user(op))
 
 
 def resident_bytes(kernel: Operation) -> dict[int, int]:

@@ -9,6 +9,7 @@
   buffered = #tiled.plan<y = 12 buffers [2, 1]>,
   solved = #tiled.plan<y = 12, k = 32 buffers [2, 2] latency 1234 proven>,
   local = #tiled.plan<k = 32 buffers [1, 3] constants 2 latency 9>,
+  mapped = #tiled.plan<k = 32 mapping wide buffers [1, 1]>,
   grid = #tiled.grid<y = 32 by 12, k = 64 by 64>,
   windows = [#tiled.window<_, k, y * 2 - 1 : 3, _>, #tiled.window<k + 4, y : 5, y * 3>]
 } : () -> ()
@@ -19,6 +20,7 @@
 // CHECK-SAME: buffered = #tiled.plan<y = 12 buffers [2, 1]>,
 // CHECK-SAME: solved = #tiled.plan<y = 12, k = 32 buffers [2, 2] latency 1234 proven>,
 // CHECK-SAME: local = #tiled.plan<k = 32 buffers [1, 3] constants 2 latency 9>,
+// CHECK-SAME: mapped = #tiled.plan<k = 32 mapping wide buffers [1, 1]>,
 // CHECK-SAME: grid = #tiled.grid<y = 32 by 12, k = 64 by 64>,
 // CHECK-SAME: windows = [#tiled.window<_, k, y * 2 - 1 : 3, _>, #tiled.window<k + 4, y : 5, y * 3>]}
 
@@ -37,12 +39,12 @@
 // CHECK-NEXT: } -> tensor<1x16x8x8xi32>
 // GENERIC: "tiled.nest"(%{{.*}}, %{{.*}}) <{engine = @digital, kernel = "conv2d_0", grid = #tiled.grid<y = 8 by 4, k = 16 by 8>, windows = [#tiled.window<_, _, y - 1 : 3, _>, #tiled.window<k, _, _, _>, #tiled.window<_, k, y, _>], buffers = array<i64: 2, 1>, operandSegmentSizes = array<i32: 2, 0>}> ({
 
-tiled.nest @digital "add_1" grid <k = 6 by 4> windows [#tiled.window<_, k>, #tiled.window<_, k>] buffers [1, 1] ins(%in : memref<1x6xi8, "L2">) outs(%out : memref<1x6xi32, "L2">) {
+tiled.nest @digital "add_1" grid <k = 6 by 4> windows [#tiled.window<_, k>, #tiled.window<_, k>] buffers [1, 1] mapping "wide" ins(%in : memref<1x6xi8, "L2">) outs(%out : memref<1x6xi32, "L2">) {
 ^bb0(%a: tensor<1x4xi8>):
   %s = graph.add %a, %a : tensor<1x4xi8>, tensor<1x4xi8> -> tensor<1x4xi32>
   tiled.yield %s : tensor<1x4xi32>
 }
-// CHECK-NEXT: tiled.nest @digital "add_1" grid <k = 6 by 4> windows [#tiled.window<_, k>, #tiled.window<_, k>] buffers [1, 1] ins(%[[in]] : memref<1x6xi8, "L2">) outs(%[[out]] : memref<1x6xi32, "L2">) {
+// CHECK-NEXT: tiled.nest @digital "add_1" grid <k = 6 by 4> windows [#tiled.window<_, k>, #tiled.window<_, k>] buffers [1, 1] mapping "wide" ins(%[[in]] : memref<1x6xi8, "L2">) outs(%[[out]] : memref<1x6xi32, "L2">) {
 // CHECK-NEXT: ^bb0(%[[a:.*]]: tensor<1x4xi8>):
 // CHECK-NEXT:   %[[s:.*]] = graph.add %[[a]], %[[a]]
 // CHECK-NEXT:   tiled.yield %[[s]] : tensor<1x4xi32>

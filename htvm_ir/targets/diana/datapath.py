@@ -23,6 +23,8 @@ from htvm_ir.targets.diana.parameters import DIANA, Parameters
 
 Int64 = npt.NDArray[np.int64]
 
+WORD = 4
+
 SINGLE_PRECISION_TAPS = 1024
 """Sums of that many products of two int8 stay within 2^24, where float32 is exact."""
 
@@ -188,7 +190,7 @@ def _conv_faults(i: DigitalInstruction, parameters: Parameters) -> Iterator[str]
         yield f"stride {i.stride} is not supported, only 1 and 2"
     if i.write_l2_l1 != 2:
         yield f"write_l2_l1 is {i.write_l2_l1}; only layout 2 is modelled"
-    yield from _plane_faults(i)
+    yield from _plane_faults(i, parameters)
     if i.hidden_columns and not parameters.narrow_maps:
         yield f"padding word hides {i.hidden_columns} columns, but narrow maps are switched off"
     missing = (i.oy - 1) * i.stride + i.fy - i.pad_top - i.cy
@@ -196,17 +198,23 @@ def _conv_faults(i: DigitalInstruction, parameters: Parameters) -> Iterator[str]
         yield f"the last output row needs {missing} rows of bottom padding, not {i.pad_bottom}"
 
 
-def _plane_faults(i: DigitalInstruction) -> Iterator[str]:
+def _plane_faults(i: DigitalInstruction, parameters: Parameters) -> Iterator[str]:
     """The stored shape of the planes of a convolution."""
-    if i.cx % LANES:
-        yield f"input width {i.cx} is not a stored width (a multiple of {LANES})"
+    unit = _map_alignment(parameters)
+    if i.cx % unit:
+        yield f"input width {i.cx} is not a stored width (a multiple of {unit})"
     if i.padded_cx != i.cx:
         yield f"padded_cx {i.padded_cx} differs from cx {i.cx}"
-    if i.size_channel % LANES or i.size_channel < i.cx * i.cy:
+    if i.size_channel % unit or i.size_channel < i.cx * i.cy:
         yield f"size_channel {i.size_channel} does not hold {i.cy} rows of {i.cx} bytes"
     plane = LANES * i.ox * i.oy
-    if i.output_channel_size % LANES or i.output_channel_size < plane:
+    if i.output_channel_size % unit or i.output_channel_size < plane:
         yield f"output_channel_size {i.output_channel_size} does not hold {plane} bytes"
+
+
+def _map_alignment(parameters: Parameters) -> int:
+    """What rows and planes of maps are multiples of: words, since the core exchanges the bytes of a word."""
+    return WORD if parameters.compact_maps else parameters.row_bytes
 
 
 def _dense_faults(i: DigitalInstruction, parameters: Parameters) -> Iterator[str]:
@@ -236,7 +244,7 @@ def _weight_faults(i: DigitalInstruction, streamed: int, parameters: Parameters)
 
 def _memory_faults(i: DigitalInstruction, parameters: Parameters) -> Iterator[str]:
     """Alignment and bounds in L1, and outputs that would overwrite operands still needed."""
-    row = parameters.row_bytes
+    row = _map_alignment(parameters) if i.mode == Mode.CONV else parameters.row_bytes
     sides = (("reads", reads(i)), ("writes", writes(i)))
     for verb, span in ((verb, span) for verb, spans in sides for span in spans):
         if span.start % row:

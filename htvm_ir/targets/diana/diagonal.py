@@ -7,26 +7,11 @@ trigger streams the weights of 16 channels and runs all their jobs. Fewer lanes 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
 
 from htvm_ir.targets.diana.instruction import LANES, DigitalInstruction
 from htvm_ir.targets.diana.packing import diagonal_block_bytes, diagonal_tail
-from htvm_ir.targets.workload import Workload
-
-MAPPINGS = {"blocks16": 16, "blocks8": 8, "blocks4": 4}
-"""Names of the mappings, and channels of a job."""
-
-
-def mappings(workload: Workload) -> Iterator[str]:
-    """Those that a depthwise layer has channels for."""
-    channels = workload.output.shape[1]
-    return (name for name, lanes in MAPPINGS.items() if channels > lanes // 2)
-
-
-def lanes_of(workload: Workload) -> int | None:
-    """Channels of a job, if the workload is mapped to diagonal blocks."""
-    return MAPPINGS.get(workload.mapping)
 
 
 def written_planes(channels: int, lanes: int) -> int:
@@ -45,17 +30,17 @@ def streamed_bytes(lanes: int, kernel: tuple[int, int]) -> int:
     return diagonal_block_bytes(lanes, *kernel) + diagonal_tail(lanes)
 
 
-def triggers(first: DigitalInstruction, channels: int) -> Iterator[tuple[int, Sequence[DigitalInstruction]]]:
-    """The lists of jobs of all channels, and where in the packed weights the stream of each begins.
+def triggers(first: DigitalInstruction, channels: int) -> Iterator[tuple[int, list[DigitalInstruction]]]:
+    """The jobs of all channels, 16 of them a trigger, and where in the packed weights the stream of each begins.
 
     `first`: the job of the first `first.c` channels.
     """
     lanes = first.c
-    jobs = [_job(first, start, min(lanes, channels - start)) for start in range(0, channels, lanes)]
-    each = LANES // lanes
     block = diagonal_block_bytes(lanes, first.fy, first.fx)
-    for number in range(0, len(jobs), each):
-        yield number // each * block, jobs[number : number + each]
+    for begin in range(0, channels, LANES):
+        end = min(begin + LANES, channels)
+        jobs = [_job(first, start, min(lanes, end - start)) for start in range(begin, end, lanes)]
+        yield begin // LANES * block, jobs
 
 
 def _job(first: DigitalInstruction, start: int, channels: int) -> DigitalInstruction:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
-from htvm_ir.targets.diana import costs, datapath, diagonal, packing
+from htvm_ir.targets.diana import conv, conv_mapping, costs, datapath, packing
 from htvm_ir.targets.diana.baseline import digital_layer
+from htvm_ir.targets.diana.conv_mapping import OX_LAYOUT, ConvMapping
 from htvm_ir.targets.diana.instruction import LANES, DigitalInstruction, program
 from htvm_ir.targets.diana.packing import round_up
 from htvm_ir.targets.diana.parameters import DIANA, Parameters
@@ -16,7 +17,6 @@ from htvm_ir.targets.diana.tiles import (
     ConvProblem,
     add_problem,
     dense_problem,
-    plane_bytes,
     slot_bytes,
     stored_bytes,
 )
@@ -25,9 +25,6 @@ from htvm_ir.targets.target import Bytes, Call, Data, Engine, Job, Target
 from htvm_ir.targets.workload import Tile, Workload
 from htvm_ir.tiling import dory
 from htvm_ir.tiling.problem import Problem
-
-OX_LAYOUT = Layout((0, 1, 2, 3), (1, 1, 1, LANES), xor=3)
-"""Feature maps: CHW, rows padded to 16 bytes, every word reversed (HTVM's and DORY's layout)."""
 
 VECTOR_LAYOUT = Layout((0, 1), (1, LANES))
 """Vectors: padded to 16 bytes, in the order of a C array, so that the CPU need not reverse them at the network's edges.
@@ -53,9 +50,11 @@ class Digital(Engine):
         return next(self._refusals(workload), None)
 
     def mappings(self, workload: Workload) -> tuple[str, ...]:
-        return ("channels", *diagonal.mappings(workload)) if workload.is_depthwise else ("",)
+        return tuple(conv_mapping.mappings(workload, self.parameters)) if workload.kind == "conv2d" else ("",)
 
     def layouts(self, workload: Workload) -> tuple[Layout, ...]:
+        if workload.kind == "conv2d":
+            return ConvMapping.of(workload).layouts(workload)
         tensors = (*workload.inputs, workload.output)
         return tuple(OX_LAYOUT if len(t.shape) == 4 else VECTOR_LAYOUT for t in tensors)
 
@@ -65,122 +64,81 @@ class Digital(Engine):
     def pack(self, workload: Workload) -> Bytes:
         if workload.weights is None:
             return np.zeros(0, np.uint8)
-        weights = workload.weights.astype(np.int8)
-        channels = weights.shape[0]
-        bias = np.zeros(channels, np.int32) if workload.bias is None else workload.bias.astype(np.int32)
+        weights, bias = conv.constants(workload)
         if workload.kind == "dense":
-            data = packing.pack_dense(*packing.for_plain_vectors(weights, bias))
-        elif (lanes := diagonal.lanes_of(workload)) is not None:
-            data = packing.pack_diagonal(weights, bias, lanes)
-        elif workload.is_depthwise:
-            data = packing.pack_depthwise(weights, bias)
-        else:
-            data = packing.pack_conv(weights, bias)
+            return np.frombuffer(packing.pack_dense(*packing.for_plain_vectors(weights, bias)), np.uint8)
+        data = conv.pack(workload, weights, bias)
         return np.frombuffer(data, np.uint8)
 
     def packed_range(self, workload: Workload, tile: Tile) -> tuple[int, int]:
         if workload.weights is None:
             return 0, 0
         start, size = tile.get("k", (0, workload.output.shape[1]))
-        if (lanes := diagonal.lanes_of(workload)) is not None:
-            return diagonal.packed_range(start, size, lanes, workload.kernel)
-        if workload.is_depthwise:
-            group = packing.depthwise_group_bytes(*workload.kernel)
-            groups = -(-size // packing.DEPTHWISE_GROUP)
-            return start // packing.DEPTHWISE_GROUP * group, groups * group + packing.DEPTHWISE_TAIL
-        block = self._block_bytes(workload)
+        if workload.kind == "conv2d":
+            return conv.packed_range(workload, start, size)
+        block = packing.dense_block_bytes(workload.inputs[0].shape[1])
         return start // LANES * block, -(-size // LANES) * block
 
     def local_bytes(self, workload: Workload) -> tuple[int, ...]:
-        out = workload.output.shape
-        channels = out[1]
-        if (lanes := diagonal.lanes_of(workload)) is not None:
-            channels = diagonal.written_planes(channels, lanes)
-        elif workload.is_depthwise:
-            channels += LANES - 1  # lanes 1 to 15 write the planes behind
-        elif workload.kind == "conv2d":
-            channels = round_up(channels, LANES)
-        rows = plane_bytes(workload.output) if len(out) == 4 else 1
-        written = (channels - 1) * (_out_plane(workload) or rows) + rows
-        inputs = (stored_bytes(tensor) for tensor in workload.inputs)
-        return tuple(slot_bytes(self.parameters, size) for size in (*inputs, written))
+        if workload.kind == "conv2d":
+            sizes = conv.map_bytes(workload)
+        else:
+            sizes = tuple(stored_bytes(tensor) for tensor in (*workload.inputs, workload.output))
+        return tuple(slot_bytes(self.parameters, size) for size in sizes)
 
     def job(self, workload: Workload) -> Job:
         requant = workload.requant
         assert requant is not None
         fields = {"shift": requant.shift[0], "relu": int(requant.lo == 0)}
-        source, out = workload.inputs[0].shape, workload.output.shape
         if workload.kind == "add":
             return Job("add", {"c": stored_bytes(workload.output) // LANES, **fields})
         if workload.kind == "dense":
-            c, k = (round_up(n, LANES) // LANES for n in (source[1], out[1]))
+            c, k = (round_up(t.shape[1], LANES) // LANES for t in (workload.inputs[0], workload.output))
             return Job("dense", {"c": c, "k": k, **fields})
-        stored = round_up(source[3], LANES)
-        top, left, _, _ = workload.pads
-        stride, (fy, fx) = workload.strides[0], workload.kernel
-        fields |= {"cx": stored, "cy": source[2], "fx": fx, "fy": fy, "stride": stride}
-        fields |= {"ox": round_up(out[3], LANES) // LANES, "oy": out[2], "hidden": stored - source[3]}
-        bottom = max(0, (out[2] - 1) * stride + fy - top - source[2])
-        fields |= {"pad_top": top, "pad_left": left, "pad_bottom": bottom}
-        if (lanes := diagonal.lanes_of(workload)) is not None:
-            return Job("blocks", {"channels": source[1], "lanes": lanes, **fields})
-        if workload.is_depthwise:
-            return Job("depthwise", {"channels": source[1], **fields})
-        plane = _out_plane(workload)
-        fields |= {} if plane is None else {"out_plane": plane}
-        return Job("conv2d", {"c": source[1], "k": round_up(out[1], LANES) // LANES, **fields})
+        job = conv.job(workload)
+        return Job(job.kernel, {**job.fields, **fields})
 
     def cycles(self, job: Job) -> int:
-        instruction = self._instruction(job, (0, 0), 0)
-        if job.kernel == "blocks":
-            streamed = diagonal.streamed_bytes(job["lanes"], (job["fy"], job["fx"]))
-            return sum(
-                costs.weight_stream_cycles(streamed, self.parameters)
-                + sum(costs.compute_cycles(entry, self.parameters) for entry in entries)
-                for _, entries in diagonal.triggers(instruction, job["channels"])
-            )
-        streamed = self._streamed(job)
-        one = costs.compute_cycles(instruction, self.parameters)
-        one += costs.weight_stream_cycles(streamed, self.parameters)
-        return one * job["channels"] if job.kernel == "depthwise" else one
+        return sum(self._trigger_cycles(job))
+
+    def _trigger_cycles(self, job: Job) -> Iterator[int]:
+        """Cycles of everything the driver starts for a job."""
+        for trigger in _triggers(job, self._instruction(job, (0, 0), 0)):
+            compute = sum(costs.compute_cycles(entry, self.parameters) for entry in trigger.jobs)
+            yield costs.weight_stream_cycles(trigger.size, self.parameters) + compute
 
     def detached(self, job: Job) -> int:
-        cycles = self.cycles(job)
-        return cycles // job["channels"] if job.kernel == "depthwise" else cycles
+        *_, last = self._trigger_cycles(job)
+        return last
 
     def execute(self, job: Job, inputs: Sequence[Bytes], constants: Bytes, output: Bytes) -> None:
         l1 = np.concatenate([*inputs, output])
         addresses = np.cumsum([0, *(part.size for part in inputs)]).tolist()
-        first = self._instruction(job, addresses[:-1], addresses[-1])
         weights = constants.tobytes()
-        if job.kernel == "depthwise":
-            for channel in range(job["channels"]):
-                _execute(l1, *_channel_job(first, channel, weights))
-        elif job.kernel == "blocks":
-            streamed = diagonal.streamed_bytes(job["lanes"], (job["fy"], job["fx"]))
-            for start, entries in diagonal.triggers(first, job["channels"]):
-                for entry in entries:
-                    _execute(l1, entry, weights[start : start + streamed])
-        else:
-            _execute(l1, first, weights)
+        for trigger in _triggers(job, self._instruction(job, addresses[:-1], addresses[-1])):
+            for entry in trigger.jobs:
+                _execute(l1, entry, weights[trigger.start : trigger.start + trigger.size])
         output[...] = l1[addresses[-1] :]
 
     def overwrites(self, job: Job) -> frozenset[int]:
         return frozenset((0, 1)) if job.kernel == "add" else frozenset()  # it sums element by element
 
     def call(self, job: Job, inputs: Sequence[int], output: int, constants: str) -> Call:
-        instruction = self._instruction(job, inputs, output)
-        if job.kernel == "blocks":  # the driver makes a list of its own from this entry
-            return Call("diana_digital_blocks", (Data(instruction.words(), self.constants), constants, job["channels"]))
-        words = Data(program([instruction]), self.constants)
-        if job.kernel == "add":
-            return Call("diana_digital_add", (words,))
-        if job.kernel == "depthwise":
-            planes = (job["cx"] * job["cy"], LANES * job["ox"] * job["oy"])
-            taps = job["fx"] * job["fy"]
-            return Call("diana_digital_depthwise", (words, constants, job["channels"], taps, *planes))
-        function = {"conv2d": "diana_digital_conv", "dense": "diana_digital_dense"}[job.kernel]
-        return Call(function, (words, constants, self._streamed(job)))
+        entry = self._instruction(job, inputs, output)
+        words = Data(program([entry]), self.constants)
+        alone = Data(entry.words(), self.constants)  # what the driver makes a list of
+        match job.kernel:
+            case "add":
+                return Call("diana_digital_add", (words,))
+            case "depthwise":
+                sizes = (job["channels"], job["fx"] * job["fy"], job["in_plane"], job["out_plane"])
+                return Call("diana_digital_depthwise", (words, constants, *sizes))
+            case "blocks":
+                return Call("diana_digital_blocks", (alone, constants, job["channels"], job["pitch"]))
+            case "conv2d" if job["pitch"]:
+                return Call("diana_digital_rows", (alone, constants, costs.weight_bytes(entry), job["pitch"]))
+            case kernel:
+                return Call(_FUNCTIONS[kernel], (words, constants, costs.weight_bytes(entry)))
 
     def baseline(self, workload: Workload, target: Target) -> tuple[dory.Layer, dory.Budget]:
         return digital_layer(workload, self.parameters, target.memory(self.local).size)
@@ -191,39 +149,14 @@ class Digital(Engine):
         flat = dense_problem if workload.kind == "dense" else add_problem
         return flat(self, self.parameters, workload, target)
 
-    def _block_bytes(self, workload: Workload) -> int:
-        """Packed bytes of 16 output channels."""
-        if workload.kind == "dense":
-            return packing.dense_block_bytes(workload.inputs[0].shape[1])
-        return packing.conv_block_bytes(workload.inputs[0].shape[1], *workload.kernel)
-
     def _instruction(self, job: Job, inputs: Sequence[int], output: int) -> DigitalInstruction:
+        if job.kernel in conv.KERNELS:
+            return conv.instruction(job, inputs[0], output)
         shift, relu = job["shift"], bool(job["relu"])
         if job.kernel == "add":
             left, right = inputs
             return DigitalInstruction.add(left=left, right=right, output=output, c=job["c"], shift=shift, relu=relu)
-        if job.kernel == "dense":
-            return DigitalInstruction.dense(
-                input=inputs[0], output=output, c=job["c"], k=job["k"], shift=shift, relu=relu
-            )
-        one_channel, blocks = job.kernel == "depthwise", job.kernel == "blocks"
-        c = job["lanes"] if blocks else 1 if one_channel else job["c"]
-        return DigitalInstruction.conv(
-            input=inputs[0],
-            output=output,
-            c=c,
-            k=1 if one_channel or blocks else job["k"],
-            **{n: job[n] for n in ("cx", "cy", "fx", "fy", "ox", "oy", "stride")},
-            **{n: job[n] for n in ("pad_left", "pad_top", "pad_bottom")},
-            shift=shift,
-            relu=relu,
-            hidden_columns=job["hidden"],
-            output_channel_size=job.fields.get("out_plane"),
-        )
-
-    def _streamed(self, job: Job) -> int:
-        """Bytes of constants one trigger streams."""
-        return costs.weight_bytes(self._instruction(job, (0, 0), 0))
+        return DigitalInstruction.dense(input=inputs[0], output=output, c=job["c"], k=job["k"], shift=shift, relu=relu)
 
     def _refusals(self, workload: Workload) -> Iterator[str]:
         """Every reason against the workload, the most telling first."""
@@ -275,9 +208,12 @@ class Digital(Engine):
 
     def _size_refusals(self, workload: Workload) -> Iterator[str]:
         limit = self.parameters.weight_memory_bytes
-        block = packing.depthwise_group_bytes(*workload.kernel)
-        if not workload.is_depthwise:
-            block = self._block_bytes(workload)
+        channels, kernel = workload.inputs[0].shape[1], workload.kernel
+        block = packing.depthwise_group_bytes(*kernel)
+        if workload.kind == "dense":
+            block = packing.dense_block_bytes(channels)
+        elif not workload.is_depthwise:
+            block = packing.conv_block_bytes(channels, *kernel)
         if block > limit:
             yield (
                 f"16 output channels need {block} bytes of weights, the weight memory holds {limit} "
@@ -285,12 +221,14 @@ class Digital(Engine):
             )
 
 
-def _out_plane(workload: Workload) -> int | None:
-    """Bytes from channel to channel of a result of which a tile computes some rows in place; None if they touch."""
-    if len(workload.inputs) not in workload.resident or not workload.whole or workload.kind != "conv2d":
-        return None
-    whole = plane_bytes(replace(workload.output, shape=workload.whole[-1]))
-    return whole if whole != plane_bytes(workload.output) else None
+_FUNCTIONS = {"conv2d": "diana_digital_conv", "dense": "diana_digital_dense"}
+
+
+def _triggers(job: Job, first: DigitalInstruction) -> Iterator[conv.Trigger]:
+    """All that runs for a job whose first instruction is given."""
+    if job.kernel in conv.KERNELS:
+        return conv.triggers(job, first)
+    return iter((conv.Trigger(0, costs.weight_bytes(first), (first,)),))
 
 
 def _execute(l1: Bytes, instruction: DigitalInstruction, weights: bytes) -> None:
@@ -299,17 +237,6 @@ def _execute(l1: Bytes, instruction: DigitalInstruction, weights: bytes) -> None
     if end > l1.size:
         raise ValueError(f"the job reaches byte {end} of buffers of {l1.size}")
     datapath.execute(l1, instruction, weights)
-
-
-def _channel_job(first: DigitalInstruction, channel: int, weights: bytes) -> tuple[DigitalInstruction, bytes]:
-    """The instruction of one channel of a depthwise job, and what its trigger streams."""
-    group = packing.depthwise_group_bytes(first.fy, first.fx)
-    start = channel // packing.DEPTHWISE_GROUP * group + 4 * (channel % packing.DEPTHWISE_GROUP)
-    planes = {
-        "input": first.input + channel * first.size_channel,
-        "output": first.output + channel * first.output_channel_size,
-    }
-    return replace(first, **planes), weights[start : start + group]
 
 
 def _requant_refusals(workload: Workload, parameters: Parameters) -> Iterator[str]:

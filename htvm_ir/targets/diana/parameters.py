@@ -70,7 +70,10 @@ class Parameters:
 
     # Model choices, each of which can be switched off.
     # Cycles that a byte of constants has to save: L2 is all memory the chip has, and the whole network lies in it.
-    constant_price: float = 0.25
+    constant_price: float = 0.5
+    # Convolutions read and write maps at any word of L1, rows and planes as far apart as their fields say; off: rows of
+    # 16 bytes, as all published software stores them.
+    compact_maps: bool = True
     # The nibble 7:4 of the padding word hides that many trailing stored columns of the input.
     narrow_maps: bool = True
     # The activation field of a sum clips at 0; the published drivers always write 0 there.

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from htvm_ir.targets.diana import costs, diagonal, packing
+from htvm_ir.targets.diana import compact, conv, costs, diagonal, packing
+from htvm_ir.targets.diana.conv_mapping import ConvMapping
 from htvm_ir.targets.diana.instruction import LANES
 from htvm_ir.targets.diana.packing import round_up
 from htvm_ir.targets.diana.parameters import Parameters
@@ -31,12 +32,16 @@ DEPTHWISE_SOFTWARE = 258
 """A depthwise job, whose program is copied to be patched, in addition to its channels."""
 CHANNEL_SOFTWARE = 21
 """Each channel of a depthwise job."""
-BLOCKS_SOFTWARE = 62
-BLOCK_ENTRY_SOFTWARE = 53
-"""A depthwise job in diagonal blocks, and each entry of the list that is copied to be patched."""
-TRIGGER_SOFTWARE = 13
-ENTRY_SOFTWARE = 12
-"""Each trigger of such a job, and each block."""
+BLOCKS_SOFTWARE = 104
+BLOCK_SOFTWARE = 88
+BLOCK_ROWS_SOFTWARE = 65
+BLOCK_ROW_SOFTWARE = 79
+"""A depthwise job in diagonal blocks; each block of its list: one for all rows, or for some rows, and each of them."""
+TRIGGER_SOFTWARE = 6
+"""Each trigger of such a job; the list of the next is made while the core works."""
+LIST_SOFTWARE = 112
+LIST_ROW_SOFTWARE = 80
+"""An ordinary convolution whose rows are entries of a list, and each of them."""
 
 
 def plane_bytes(tensor: Tensor) -> int:
@@ -147,18 +152,24 @@ def _pieces(channel: Channel, extent: int, sizes: Sequence[int], unit: int) -> P
     return Product(1, (Factor("k", tuple(map(sweep, sizes))),))
 
 
+def list_software(lanes: int, rows: int) -> int:
+    """The CPU's cycles to make the list of 16 channels in diagonal blocks; 0 rows: a job computes all."""
+    return LANES // lanes * (BLOCK_ROWS_SOFTWARE + rows * BLOCK_ROW_SOFTWARE if rows else BLOCK_SOFTWARE)
+
+
 class ConvProblem:
     """Convolutions and depthwise convolutions: tiles over output channels and output rows."""
 
     def __init__(self, engine: Engine, parameters: Parameters, workload: Workload, target: Target):
         self.engine, self.workload, self.target, self.p = engine, workload, target, parameters
-        self.depthwise, self.lanes = workload.is_depthwise, diagonal.lanes_of(workload)
+        self.depthwise, self.mapping = workload.is_depthwise, ConvMapping.of(workload)
         self.resident = workload.resident
         _, self.k, self.oy, self.ox = workload.output.shape
         _, self.c, self.cy, self.cx = workload.inputs[0].shape
         self.out_row, self.in_row = round_up(self.ox, LANES), round_up(self.cx, LANES)
         self.k_sizes = self._channel_sizes()
-        self.y_sizes = self._row_sizes()
+        is_compact = self.mapping.compact_input or self.mapping.compact_output
+        self.y_sizes = (self.oy,) if is_compact else self._row_sizes()
         self.k_tiles = _counts(self.k, self.k_sizes)
         self.y_tiles = _counts(self.oy, self.y_sizes)
 
@@ -203,11 +214,11 @@ class ConvProblem:
         return list(zip(lows, highs, strict=True))
 
     def _capacities(self) -> tuple[Capacity, ...]:
-        channels = tuple(map(self._written_planes, self.k_sizes))
+        channels = tuple(conv.written_planes(self.workload, size) for size in self.k_sizes)
         most = (max(high - low for low, high in self._spans(size)) for size in self.y_sizes)
-        rows_in = Factor("y", tuple(rows * self.in_row for rows in most))
+        rows_in = Factor("y", tuple(map(self._in_bytes, most)))
         heights = (self.oy,) * len(self.y_sizes) if 1 in self.resident else self.y_sizes
-        rows_out = Factor("y", tuple(height * self.out_row for height in heights))
+        rows_out = Factor("y", tuple(map(self._out_bytes, heights)))
         planes_in = (Factor("k", self.k_sizes),) if self.depthwise and 0 not in self.resident else ()
         planes_out = Factor("k", (channels[-1],) * len(channels) if 1 in self.resident else channels)
         local = (
@@ -222,15 +233,22 @@ class ConvProblem:
         block = packing.conv_block_bytes(self.c, *self.workload.kernel)
         return l1, Capacity("weight memory", self.p.weight_memory_bytes, (Product(block, (blocks,)),))
 
-    def _written_planes(self, size: int) -> int:
-        """Planes that the lanes of the jobs of `size` channels write."""
-        if self.lanes is not None:
-            return diagonal.written_planes(size, self.lanes)
-        return size + LANES - 1 if self.depthwise else round_up(size, LANES)
+    def _in_bytes(self, rows: int) -> int:
+        """Stored bytes of some rows of an input channel."""
+        return self.mapping.in_plane(self.workload) if rows == self.cy else rows * self.in_row
+
+    def _out_bytes(self, rows: int) -> int:
+        """Stored bytes of some rows of an output channel."""
+        return self.mapping.out_plane(self.workload) if rows == self.oy else rows * self.out_row
 
     def _block_cycles(self, c: int) -> int:
         """Compute cycles of one block of 16 channels of the whole map, from ``c`` input channels."""
         fy, fx = self.workload.kernel
+        if self.mapping.is_flat(self.workload):
+            columns = compact.groups(self.workload.output)
+            return costs.conv_cycles(
+                k=1, ox=columns, c=c, fx=1, fy=1, stride=1, pad_top=0, cy=1, oy=1, parameters=self.p
+            )
         return costs.conv_cycles(
             k=1,
             ox=self.out_row // LANES,
@@ -248,14 +266,16 @@ class ConvProblem:
         """A row of tiles streams the weights once."""
         blocks = -(-self.k // LANES)
         streamed = -(-packing.conv_block_bytes(self.c, *self.workload.kernel) * blocks // self.p.weight_bytes_per_cycle)
-        jobs = Product(JOB_SOFTWARE + self.p.weight_start, (Factor("k", self.k_tiles), Factor("y", self.y_tiles)))
+        rows = self.mapping.row_pitch(self.workload)
+        software = LIST_SOFTWARE + LIST_ROW_SOFTWARE * self.oy if rows else JOB_SOFTWARE
+        jobs = Product(software + self.p.weight_start, (Factor("k", self.k_tiles), Factor("y", self.y_tiles)))
         streams = Product(streamed, (Factor("y", self.y_tiles),))
         once = self._block_cycles(self.c) * blocks + _kernel_software(self.workload)
         return Cost("engine", (Product(once), streams, jobs))
 
     def _engine_cost(self) -> Cost:
-        if self.lanes is not None:
-            return self._diagonal_cost(self.lanes)
+        if self.mapping.lanes:
+            return self._diagonal_cost(self.mapping.lanes)
         return self._depthwise_cost() if self.depthwise else self._conv_cost()
 
     def _diagonal_cost(self, lanes: int) -> Cost:
@@ -263,10 +283,22 @@ class ConvProblem:
         whole, rest = divmod(self.k, lanes)
         compute = self._block_cycles(lanes) * whole + (self._block_cycles(rest) if rest else 0)
         stream = costs.weight_stream_cycles(diagonal.streamed_bytes(lanes, self.workload.kernel), self.p)
-        sweep = (stream + TRIGGER_SOFTWARE) * -(-self.k // LANES) + ENTRY_SOFTWARE * -(-self.k // lanes)
-        job = BLOCKS_SOFTWARE + BLOCK_ENTRY_SOFTWARE * (LANES // lanes)
-        jobs = Product(job, (Factor("k", self.k_tiles), Factor("y", self.y_tiles)))
-        return Cost("engine", (Product(compute + KERNEL_SOFTWARE), Product(sweep, (Factor("y", self.y_tiles),)), jobs))
+        sweep = Product((stream + TRIGGER_SOFTWARE) * -(-self.k // LANES), (Factor("y", self.y_tiles),))
+        software = list_software(lanes, self.oy if self.mapping.row_pitch(self.workload) else 0)
+        jobs = Product(BLOCKS_SOFTWARE + software, (Factor("k", self.k_tiles), Factor("y", self.y_tiles)))
+        trigger = stream + self._block_cycles(lanes) * LANES // lanes
+        late = self._second_lists(software, trigger)
+        return Cost("engine", (Product(compute + KERNEL_SOFTWARE), sweep, jobs, late))
+
+    def _second_lists(self, software: int, trigger: int) -> Product:
+        """What the core waits for the list of a tile's second trigger, which is made during the first."""
+        waits = tuple(count * max(0, software - trigger // count) for count in self.y_tiles)
+        tiles = (range(0, self.k, size) for size in self.k_sizes)
+        several = tuple(
+            sum(min(size, self.k - start) > LANES for start in starts)
+            for size, starts in zip(self.k_sizes, tiles, strict=True)
+        )
+        return Product(1, (Factor("y", waits), Factor("k", several)))
 
     def _depthwise_cost(self) -> Cost:
         """Every channel is a trigger of its own, with the weights of four channels."""
@@ -281,7 +313,7 @@ class ConvProblem:
         channel = self.target.channel(self.engine.load)
 
         def load(low: int, high: int) -> int:
-            rows = (high - low) * self.in_row
+            rows = self._in_bytes(high - low)
             return _cycles(channel, self.c * rows) if high - low == self.cy else _cycles(channel, rows, self.c)
 
         sweeps = [sum(load(*span) for span in self._spans(size)) for size in self.y_sizes]
@@ -303,7 +335,7 @@ class ConvProblem:
         whole = tuple(tile.count((0, self.cy)) for tile in spans)
         rows = tuple(sum(pieces(high - low) for low, high in tile if high - low < self.cy) for tile in spans)
         cut = tuple(len(tile) - n for tile, n in zip(spans, whole, strict=True))
-        moved = channel.cycles(self.c * self.cy * self.in_row) - channel.start
+        moved = channel.cycles(self.c * self._in_bytes(self.cy)) - channel.start
         terms = (
             Product(channel.start + channel.software, (Factor("k", self.k_tiles), Factor("y", whole))),
             Product(moved, (Factor("y", whole),)),
@@ -321,7 +353,7 @@ class ConvProblem:
 
         def moved(size: int) -> int:
             if size == self.oy:
-                return channel.cycles(self.k * self.oy * self.out_row) - channel.start
+                return channel.cycles(self.k * self._out_bytes(self.oy)) - channel.start
             heights = (min(size, self.oy - start) for start in range(0, self.oy, size))
             return self.k * sum(channel.cycles(rows * self.out_row) - channel.start for rows in heights)
 

@@ -22,7 +22,7 @@ from xdsl.dialects.builtin import ModuleOp
 
 from htvm_ir.dialects.accel import CPU, kernels
 from htvm_ir.frontends.onnx import import_model
-from htvm_ir.passes.mappings import constants_cost, variants
+from htvm_ir.passes.mappings import Layouts, constants_cost, variants
 from htvm_ir.passes.pipeline import pass_class, run_passes
 from htvm_ir.passes.set_target import SetTarget
 from htvm_ir.passes.workloads import block_workload, module_target
@@ -263,11 +263,15 @@ def random_network(seed: int, layers: int = 10) -> tuple[RandomNet, str]:
 
 @dataclass(frozen=True)
 class Planned:
-    """The tiling problem of one kernel under one mapping, what its constants count, and how to ask it about a plan."""
+    """The tiling problem of one kernel under one mapping, and how to ask it about a plan.
+
+    constants: cycles that the packed constants count for. layouts: of the input and the output.
+    """
 
     problem: Problem
     mapping: str = ""
     constants: float = 0.0
+    layouts: Layouts = ()
 
     def points(self) -> Iterator[dict[str, int]]:
         """Every tile that fits, in indices of the candidates."""
@@ -323,6 +327,7 @@ def planned(model: onnx.ModelProto) -> dict[str, list[Planned]]:
             engine = target.engine(kernel.engine_name)
             mapped = variants(engine, block_workload(kernel.body.block))
             found[kernel.kernel.data] = [
-                Planned(engine.problem(w, target), w.mapping, constants_cost(engine, w, target)) for w in mapped
+                Planned(engine.problem(w, target), w.mapping, constants_cost(engine, w, target), engine.layouts(w))
+                for w in mapped
             ]
     return found

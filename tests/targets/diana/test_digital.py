@@ -277,7 +277,7 @@ def test_the_constants_of_a_tile_are_a_range_of_those_of_the_whole(workload: Wor
         start, size = ENGINE.packed_range(workload, tile)
         own = ENGINE.pack(part)
         tails = {"channels": packing.DEPTHWISE_TAIL, "blocks4": 12, "blocks8": 8}
-        tail = tails.get(workload.mapping, 0)  # belongs to the next group, or is zero
+        tail = tails.get(workload.mapping.partition("_")[0], 0)  # belongs to the next group, or is zero
         assert size == own.size
         np.testing.assert_array_equal(packed[start : start + size - tail], own[: own.size - tail])
 
@@ -285,7 +285,7 @@ def test_the_constants_of_a_tile_are_a_range_of_those_of_the_whole(workload: Wor
 def decode(data: Data) -> DigitalInstruction:
     """The one work entry of a program, which ends with the stop entry and lies where the core can fetch it.
 
-    The entry of diagonal blocks is alone: the driver makes a program of it.
+    One entry alone is what the driver makes a program of.
     """
     assert data.memory == "L2"
     if len(data.words) == 32:
@@ -310,7 +310,7 @@ def test_call_of_a_convolution():
 
 def test_call_of_a_depthwise_convolution():
     workload = with_requant(conv(c=6, size=(7, 17), k=6, groups=6), lo=0)
-    assert ENGINE.mappings(workload) == ("channels", "blocks8", "blocks4")
+    assert ENGINE.mappings(workload)[:3] == ("channels", "blocks8", "blocks4")
     call = ENGINE.call(ENGINE.job(workload), [0], 2048, "weights")
     program, *rest = call.arguments
     assert call.function == "diana_digital_depthwise"
@@ -326,7 +326,7 @@ def test_diagonal_blocks():
     job = ENGINE.job(workload)
     call = ENGINE.call(job, [0], 8192, "weights")
     program, *rest = call.arguments
-    assert (call.function, rest) == ("diana_digital_blocks", ["weights", 35])
+    assert (call.function, rest) == ("diana_digital_blocks", ["weights", 35, 0])
     assert isinstance(program, Data)
     entry = decode(program)
     assert (entry.c, entry.k, entry.weights, entry.input, entry.output) == (8, 1, 0, 0, 8192)
@@ -372,7 +372,7 @@ def test_programs_decode_to_valid_jobs(workload: Workload):
     entry = decode(program)
     assert (entry.input, entry.output) == (1024, 8192)
     assert entry.mode == {"conv2d": Mode.CONV, "dense": Mode.DENSE, "add": Mode.ADD}[workload.kind]
-    if call.function == "diana_digital_blocks":
+    if len(program.words) == 32:
         return
     one = costs.compute_cycles(entry) + costs.weight_stream_cycles(costs.weight_bytes(entry))
     assert ENGINE.cycles(job) == one * (workload.output.shape[1] if workload.is_depthwise else 1)

@@ -15,10 +15,11 @@ import pytest
 from htvm_ir.errors import HtvmError
 from htvm_ir.sim.machine import Machine
 from htvm_ir.sim.toolchain import build
-from htvm_ir.targets.diana import packing
+from htvm_ir.targets.diana import compact, packing
 from htvm_ir.targets.diana.instruction import DigitalInstruction, program
 from htvm_ir.targets.diana.soc import diana_soc
 from htvm_ir.targets.layout import Layout
+from htvm_ir.targets.workload import Tensor
 
 Int = npt.NDArray[np.int64]
 PLANES = Layout((0, 1, 2), (1, 1, 16), xor=3)
@@ -110,14 +111,38 @@ def depthwise_case(c: int, f: int, h: int, w: int, stride: int = 1, relu: bool =
     return case
 
 
-def blocks_case(c: int, lanes: int, f: int, h: int, w: int, stride: int = 1, relu: bool = False) -> Case:
-    """The same in diagonal blocks."""
-    case, weights, bias, entry = depthwise(f"blocks{lanes}_{c}_{f}x{f}_{h}x{w}", (c, h, w), f, stride, relu)
+def blocks_case(
+    c: int, lanes: int, f: int, h: int, w: int, stride: int = 1, relu: bool = False, rows: bool = False
+) -> Case:
+    """The same in diagonal blocks; with `rows` into a compact map."""
+    name = f"blocks{lanes}_{c}_{f}x{f}_{h}x{w}_{int(rows)}"
+    case, weights, bias, entry = depthwise(name, (c, h, w), f, stride, relu)
     case.arrays["weights"] = packing.pack_diagonal(weights, bias, lanes)
+    entry, pitch = to_compact(case, entry) if rows else (entry, 0)
     case.arrays["program"] = words(replace(entry, c=lanes))
-    start = f"diana_digital_blocks((const uint32_t *){case.name}_program, {case.name}_weights, {c})"
+    start = f"diana_digital_blocks((const uint32_t *){case.name}_program, {case.name}_weights, {c}, {pitch})"
     case.code = move_in(case, "in", 0) + start + "; diana_digital_wait();\n" + move_out(case)
     return case
+
+
+def rows_case(c: int, k: int, f: int, h: int, w: int, stride: int = 1) -> Case:
+    """A convolution into a compact map."""
+    case = conv_case(c, k, f, f, h, w, stride)
+    case.name = f"rows_{case.name}"
+    image = case.arrays["weights"]
+    instruction = DigitalInstruction.from_words(np.frombuffer(case.arrays["program"], "<u4").tolist()[:32])
+    entry, pitch = to_compact(case, instruction)
+    case.arrays["program"] = words(entry)
+    start = f"diana_digital_rows((const uint32_t *){case.name}_program, {case.name}_weights, {len(image)}, {pitch})"
+    case.code = move_in(case, "in", 0) + start + "; diana_digital_wait();\n" + move_out(case)
+    return case
+
+
+def to_compact(case: Case, entry: DigitalInstruction) -> tuple[DigitalInstruction, int]:
+    """The entry that writes a compact map, and the pitch of its rows; the case expects such a map."""
+    result = Tensor((1, *case.expected.shape))
+    case.layout = Layout((0, 1, 2), (1, compact.plane_rows(result), 4), xor=3)
+    return replace(entry, output_channel_size=compact.plane_bytes(result)), compact.pitch(result)
 
 
 def depthwise(
@@ -232,6 +257,10 @@ CASES = [
     blocks_case(21, 4, 3, 6, 20),
     blocks_case(35, 8, 5, 8, 9, stride=2),
     blocks_case(33, 16, 3, 4, 16),
+    blocks_case(35, 8, 3, 6, 6, relu=True, rows=True),
+    blocks_case(21, 4, 5, 11, 9, stride=2, rows=True),
+    rows_case(5, 20, 3, 7, 6),
+    rows_case(16, 33, 5, 9, 19, stride=2),
     dense_case(64, 16, (16,)),
     dense_case(640, 128, (96, 32)),
     add_case(),

@@ -23,9 +23,10 @@ enum {
 
 enum { OP_COMPUTE = 0, OP_L1_TO_L2 = 1, OP_L2_TO_L1 = 2 };
 enum { ROW_BYTES = 16, GRANULE = 32, INSTRUCTION_WORDS = 32, PROGRAM_WORDS = 64, CONFIG = 16 };
-enum { MODE_CONV = 1, WORD_MODE = 0, WORD_WEIGHTS = 1, WORD_INPUT = 2, WORD_OUTPUT = 3, WORD_C = 4 };
-enum { WORD_IN_PLANE = 9, WORD_FX = 10, WORD_FY = 11, WORD_OUT_PLANE = 16, WORD_STOP = 18, USED_WORDS = 28 };
-enum { LANES = 16, MOST_BLOCKS = 4, LIST_WORDS = (MOST_BLOCKS + 1) * INSTRUCTION_WORDS };
+enum { WORD_MODE = 0, WORD_WEIGHTS = 1, WORD_INPUT = 2, WORD_OUTPUT = 3, WORD_C = 4, WORD_CX = 6, WORD_CY = 7 };
+enum { WORD_IN_PLANE = 9, WORD_FX = 10, WORD_FY = 11, WORD_OY = 13, WORD_OUT_PLANE = 16, WORD_STOP = 18 };
+enum { WORD_PADDING = 20, WORD_STRIDED = 24, USED_WORDS = 28, MODE_CONV = 1 };
+enum { LANES = 16, MOST_JOBS = 25, LIST_WORDS = (MOST_JOBS + 1) * INSTRUCTION_WORDS };
 
 /* The published driver's configurations; what the words mean is not known. */
 static const uint32_t conv_config[CONFIG] DIANA_L2_SHARED_CONST = {0x800, 0xF};
@@ -35,13 +36,8 @@ static const uint32_t plain_config[CONFIG] DIANA_L2_SHARED_CONST = {0};
 static uint32_t channel_program[PROGRAM_WORDS] DIANA_L2_SHARED = {
     [INSTRUCTION_WORDS + WORD_STOP] = 1};
 
-/* The blocks of the trigger in flight, and a stop entry. */
-static uint32_t block_list[LIST_WORDS] DIANA_L2_SHARED = {
-    [WORD_MODE] = MODE_CONV,
-    [INSTRUCTION_WORDS + WORD_MODE] = MODE_CONV,
-    [2 * INSTRUCTION_WORDS + WORD_MODE] = MODE_CONV,
-    [3 * INSTRUCTION_WORDS + WORD_MODE] = MODE_CONV,
-    [4 * INSTRUCTION_WORDS + WORD_STOP] = 1};
+/* Jobs made at run time, and a stop entry each. */
+static uint32_t job_lists[2][LIST_WORDS] __attribute__((section(".l2_shared_bss.jobs"), aligned(32)));
 
 static inline void set(uint32_t offset, uint32_t value)
 {
@@ -185,67 +181,146 @@ void diana_digital_depthwise(const uint32_t *program, const void *weights, uint3
     }
 }
 
-/* Copy an entry for each block of a trigger; block i uses the weights of the lanes from `lanes * i` on. */
-static inline void copy_blocks(const uint32_t *entry, uint32_t lanes)
+/* Make a job from `entry`, with its own pointers. Pointers and words 28 to 31 aside, the words are those of the entry. */
+static inline void make_job(uint32_t *job, const uint32_t *entry, uint32_t weights, uint32_t input, uint32_t output)
 {
-    uint32_t *block = block_list;
+    job[WORD_MODE] = MODE_CONV;
+    job[WORD_WEIGHTS] = weights;
+    job[WORD_INPUT] = input;
+    job[WORD_OUTPUT] = output;
+    for (uint32_t i = WORD_C; i < USED_WORDS; i += 4) {
+        const uint32_t a = entry[i], b = entry[i + 1], c = entry[i + 2], d = entry[i + 3];
 
-    for (uint32_t first = 0; first < LANES; first += lanes) {
-        block[WORD_WEIGHTS] = first;
-        for (uint32_t i = WORD_C; i < USED_WORDS; i += 4) {
-            const uint32_t a = entry[i], b = entry[i + 1], c = entry[i + 2], d = entry[i + 3];
-
-            block[i] = a; /* four loads, then four stores: no load is waited for */
-            block[i + 1] = b;
-            block[i + 2] = c;
-            block[i + 3] = d;
-        }
-        block += INSTRUCTION_WORDS;
+        job[i] = a; /* four loads, then four stores: no load is waited for */
+        job[i + 1] = b;
+        job[i + 2] = c;
+        job[i + 3] = d;
     }
-    block[WORD_STOP] = 1;
+    for (uint32_t i = USED_WORDS; i < INSTRUCTION_WORDS; i++) {
+        job[i] = 0;
+    }
 }
 
-void diana_digital_blocks(const uint32_t *entry, const void *weights, uint32_t channels)
+/* Append the job of an entry to the list, or with a `pitch` one for each of its output rows. Returns the end. */
+static uint32_t *append(uint32_t *job, const uint32_t *entry, uint32_t weights, uint32_t input, uint32_t output,
+                        uint32_t pitch)
+{
+    const uint32_t padding = entry[WORD_PADDING];
+    const uint32_t top = padding >> 8 & 0xF;
+    const uint32_t step = entry[WORD_STRIDED] + 1;
+    uint32_t before = 0; /* rows of padding and of the map in front of the window */
+
+    if (pitch == 0) {
+        make_job(job, entry, weights, input, output);
+        return job + INSTRUCTION_WORDS;
+    }
+    for (uint32_t row = entry[WORD_OY]; row > 0; row--) {
+        const uint32_t skipped = before > top ? before - top : 0;
+
+        make_job(job, entry, weights, input + skipped * entry[WORD_CX], output);
+        job[WORD_CY] = entry[WORD_CY] - skipped;
+        job[WORD_OY] = 1;
+        job[WORD_PADDING] = (padding & ~0xF00u) | (top + skipped - before) << 8;
+        job += INSTRUCTION_WORDS;
+        output += pitch;
+        before += step;
+    }
+    return job;
+}
+
+/* A list ends behind its last job. */
+static inline void end_list(uint32_t *end)
+{
+    end[WORD_STOP] = 1;
+    for (uint32_t i = USED_WORDS; i < INSTRUCTION_WORDS; i++) {
+        end[i] = 0;
+    }
+}
+
+void diana_digital_rows(const uint32_t *entry, const void *weights, uint32_t weight_bytes, uint32_t pitch)
+{
+    end_list(append(job_lists[0], entry, 0, entry[WORD_INPUT], entry[WORD_OUTPUT], pitch));
+    prepare(conv_config, job_lists[0]);
+    set(IM_WORDS, LIST_WORDS);
+    set(WT_CONV_ADDR, address_of(weights));
+    set(WT_CONV_WORDS, weight_bytes / 4);
+    start();
+}
+
+/* Make the list of 16 channels, the first of which has its maps at `input` and `output`. Returns its end. */
+static uint32_t *make_blocks(uint32_t *list, const uint32_t *entry, uint32_t input, uint32_t output, uint32_t pitch)
 {
     const uint32_t lanes = entry[WORD_C];
-    const uint32_t in_step = lanes * entry[WORD_IN_PLANE];
-    const uint32_t out_step = lanes * entry[WORD_OUT_PLANE];
-    const uint32_t bytes = LANES * (lanes * entry[WORD_FX] * entry[WORD_FY] + 4);
-    uint32_t input = entry[WORD_INPUT];
-    uint32_t output = entry[WORD_OUTPUT];
-    uint32_t weight = address_of(weights);
 
-    copy_blocks(entry, lanes);
-    prepare(conv_config, block_list);
+    for (uint32_t lane = 0; lane < LANES; lane += lanes) {
+        list = append(list, entry, lane, input, output, pitch);
+        input += lanes * entry[WORD_IN_PLANE];
+        output += lanes * entry[WORD_OUT_PLANE];
+    }
+    end_list(list);
+    return list;
+}
+
+/* Leave of a list the jobs of so many channels, less than 16; each block has `rows` jobs. */
+static void cut_blocks(uint32_t *job, uint32_t lanes, uint32_t rows, uint32_t channels)
+{
+    for (; channels > lanes; channels -= lanes) {
+        job += rows * INSTRUCTION_WORDS;
+    }
+    for (; rows > 0; rows--) {
+        job[WORD_C] = channels;
+        job += INSTRUCTION_WORDS;
+    }
+    end_list(job);
+}
+
+/* There are two lists: while the core works on one, the other is made ready. */
+void diana_digital_blocks(const uint32_t *entry, const void *weights, uint32_t channels, uint32_t pitch)
+{
+    const uint32_t lanes = entry[WORD_C];
+    const uint32_t rows = pitch == 0 ? 1 : entry[WORD_OY];
+    const uint32_t in_step = LANES * entry[WORD_IN_PLANE];
+    const uint32_t out_step = LANES * entry[WORD_OUT_PLANE];
+    const uint32_t bytes = LANES * (lanes * entry[WORD_FX] * entry[WORD_FY] + 4);
+    uint32_t weight = address_of(weights);
+    uint32_t *list = job_lists[0];
+    uint32_t *other = job_lists[1];
+    uint32_t *end = make_blocks(list, entry, entry[WORD_INPUT], entry[WORD_OUTPUT], pitch);
+    uint32_t *other_end = other;
+
+    prepare(conv_config, list);
     set(IM_WORDS, LIST_WORDS);
     set(WT_CONV_WORDS, (bytes + LANES - lanes) / 4);
+    if (channels < LANES) {
+        cut_blocks(list, lanes, rows, channels);
+    }
     for (;;) {
-        uint32_t *block = block_list;
+        uint32_t *const used = list;
+        uint32_t *const used_end = end;
 
-        for (uint32_t left = LANES;;) {
-            block[WORD_INPUT] = input;
-            block[WORD_OUTPUT] = output;
-            if (channels <= lanes) {
-                block[WORD_C] = channels;
-                block[INSTRUCTION_WORDS + WORD_STOP] = 1;
-                channels = 0;
-                break;
-            }
-            input += in_step;
-            output += out_step;
-            channels -= lanes;
-            left -= lanes;
-            if (left == 0) {
-                break;
-            }
-            block += INSTRUCTION_WORDS;
-        }
+        set(IM_ADDR, address_of(list));
         set(WT_CONV_ADDR, weight);
         start();
-        if (channels == 0) {
+        if (channels <= LANES) {
             return;
         }
+        channels -= LANES;
         weight += bytes;
+        if (other_end == other) { /* not made yet */
+            other_end = make_blocks(other, entry, entry[WORD_INPUT] + in_step, entry[WORD_OUTPUT] + out_step, pitch);
+        } else {
+            for (uint32_t *job = other; job != other_end; job += INSTRUCTION_WORDS) {
+                job[WORD_INPUT] += 2 * in_step;
+                job[WORD_OUTPUT] += 2 * out_step;
+            }
+        }
+        if (channels < LANES) {
+            cut_blocks(other, lanes, rows, channels);
+        }
+        list = other;
+        end = other_end;
+        other = used;
+        other_end = used_end;
         diana_digital_wait();
     }
 }
