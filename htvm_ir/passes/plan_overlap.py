@@ -157,7 +157,7 @@ def _in_front(dispatch: DispatchOp, step: int, target: Target) -> Iterator[_Choi
     rows = windows(kernel.workload, ("y",))[0][ROWS]
     for size in sorted(kernel.sizes(), reverse=True):
         chunk = -(-size * kernel.workload.strides[0] // step) * step
-        if chunk >= extent:
+        if chunk >= extent or len(kernel.tiles(size)) == 1:
             continue
         steps = [
             Step(0, _host_cycles(dispatch, ROWS, min(chunk, extent - start), target))
