@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import gcd, lcm, prod
+
 from xdsl.dialects.builtin import DictionaryAttr, IntegerAttr, TensorType
 from xdsl.ir import Operation, Region, SSAValue
 from xdsl.rewriter import Rewriter
@@ -13,6 +15,9 @@ from htvm_ir.passes.workloads import layout_of
 
 CHUNKS = "accel.chunks"
 """Attribute of a kernel of the CPU: its ``axis`` and how much of it (``size``) it computes at a time."""
+
+WORD = 4
+"""The CPU copies whole words of this many bytes where it can."""
 
 CHANNELS, ROWS = 1, 2
 """Axes of feature maps; the elements of a vector are its channels."""
@@ -46,7 +51,7 @@ def chunk_step(dispatch: DispatchOp, axis: int) -> int | None:
     shapes = [graph.shape_of(value) for value in values_]
     if any(len(shape) <= axis for shape in shapes) or len({shape[axis] for shape in shapes}) != 1:
         return None
-    return max(_step(value, axis) for value in (*dispatch.body.block.args, *dispatch.yielded))
+    return lcm(*(_step(value, axis) for value in (*dispatch.body.block.args, *dispatch.yielded)))
 
 
 def _is_local(op: Operation, axis: int) -> bool:
@@ -64,9 +69,11 @@ def _is_local(op: Operation, axis: int) -> bool:
 
 
 def _step(value: SSAValue, axis: int) -> int:
-    """Elements of an axis that are stored together."""
-    layout = layout_of(value.type)
-    return max(layout.multiple[axis], layout.xor + 1 if layout.order[-1] == axis else 1)
+    """Elements of an axis that are stored together, and behind which the next one begins with a word."""
+    layout, shape = layout_of(value.type), graph.shape_of(value)
+    together = lcm(layout.multiple[axis], layout.xor + 1 if layout.order[-1] == axis else 1)
+    inner = prod(layout.stored_shape(shape)[layout.order.index(axis) + 1 :])
+    return lcm(together, WORD // gcd(inner, WORD))
 
 
 def chunk_body(dispatch: DispatchOp, axis: int, size: int) -> Region:

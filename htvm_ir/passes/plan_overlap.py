@@ -9,7 +9,7 @@ the scheduler's, and so is the time that counts.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from xdsl.context import Context
 from xdsl.dialects.builtin import ModuleOp
@@ -157,7 +157,7 @@ def _in_front(dispatch: DispatchOp, step: int, target: Target) -> Iterator[_Choi
     rows = windows(kernel.workload, ("y",))[0][ROWS]
     for size in sorted(kernel.sizes(), reverse=True):
         chunk = -(-size * kernel.workload.strides[0] // step) * step
-        if chunk >= extent:
+        if chunk >= extent or len(kernel.tiles(size)) == 1:
             continue
         steps = [
             Step(0, _host_cycles(dispatch, ROWS, min(chunk, extent - start), target))
@@ -191,7 +191,8 @@ def _host_cycles(dispatch: DispatchOp, axis: int, size: int, target: Target) -> 
     block = chunk_body(dispatch, axis, size).block
     assert isinstance(block.last_op, YieldOp)
     layouts = [layout_of(value.type) for value in (*block.args, *block.last_op.values)]
-    return target.host.cycles(block_workload(block), layouts)
+    ranges = block_workload(dispatch.body.block).ranges  # the copy stands alone, its inputs are unknown
+    return target.host.cycles(replace(block_workload(block), ranges=ranges), layouts)
 
 
 def _tile_steps(steps: list[Step], number: int, kernel: _Tiled, size: int, after: Sequence[Iterable[int]]) -> list[int]:

@@ -7,8 +7,8 @@ of the job belong to that kernel. So the schedule is an order of the steps, and 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
-from itertools import permutations, product
+from dataclasses import dataclass, field, replace
+from itertools import pairwise, permutations, product
 
 Order = tuple[int, ...]
 """Indices of the steps, first to last."""
@@ -116,16 +116,46 @@ def simulate(steps: Sequence[Step], order: Sequence[int], call: int = 0) -> Sche
 def schedule(steps: Sequence[Step], call: int = 0) -> Schedule:
     """Return the best order of several rules and the given one, which must be legal; deterministic.
 
+    Where all that comes later needs all that came before, each side has a rule of its own.
+
     Raises:
         ValueError: the order of ``steps`` is none that can be taken.
     """
     given = simulate(steps, range(len(steps)), call)
     if given is None:
         raise ValueError("the steps are not in an order in which they can be taken")
-    best = given
-    if best.proven:
+    cuts = _cuts(steps)
+    order: list[int] = []
+    for first, end in pairwise(cuts):
+        section = [replace(s, after=frozenset(n - first for n in s.after if n >= first)) for s in steps[first:end]]
+        order += [first + number for number in _best(section, call).order]
+    found = simulate(steps, order, call)
+    return given if found is None or found.cycles >= given.cycles else found
+
+
+def _cuts(steps: Sequence[Step]) -> list[int]:
+    """Return where sections of steps begin that need all steps before them, and the end."""
+    ancestors: list[int] = []
+    for before in _predecessors(steps):
+        ancestors.append(0)
+        for earlier in before:
+            ancestors[-1] |= ancestors[earlier] | 1 << earlier
+    cuts, common = [len(steps)], -1
+    for number in reversed(range(len(steps))):
+        common &= ancestors[number]
+        everything = (1 << number) - 1
+        if common & everything == everything:
+            cuts.append(number)
+    return cuts[::-1]
+
+
+def _best(steps: Sequence[Step], call: int) -> Schedule:
+    """Return the best order of several rules and the given one."""
+    best = simulate(steps, range(len(steps)), call)
+    assert best is not None
+    if best.proven or len(steps) == 1:
         return best
-    for rule, tails in product((_eager, _urgent, _patient), (_tails(steps), _loads(steps))):
+    for rule, tails in product((_eager, _urgent, _onwards, _patient), (_tails(steps), _loads(steps))):
         found = _listed(steps, call, rule, tails)
         if found is not None and found.cycles < best.cycles:
             best = found
@@ -159,6 +189,12 @@ def _urgent(run: _Run, number: int, tails: Sequence[int]) -> tuple[int, ...]:
     """The same, but jobs on which more depends come before those of the same kernel."""
     step = run.steps[number]
     return (int(run.wait(number) > 0), run.wait(number), int(not step.job), -tails[number], run.turn(number), number)
+
+
+def _onwards(run: _Run, number: int, tails: Sequence[int]) -> tuple[int, ...]:
+    """The same, but a tile goes on through the later kernels before the next one is begun."""
+    step = run.steps[number]
+    return (int(run.wait(number) > 0), run.wait(number), int(not step.job), -step.kernel, -tails[number], number)
 
 
 def _patient(run: _Run, number: int, tails: Sequence[int]) -> tuple[int, ...]:

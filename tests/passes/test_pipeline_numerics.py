@@ -29,6 +29,7 @@ from htvm_ir.dialects.attributes import integer, integers, values
 from htvm_ir.dialects.dma import StartOp, WaitOp
 from htvm_ir.dialects.tiled import NestOp, PlanAttr, WindowAttr
 from htvm_ir.interpreters.run import run
+from htvm_ir.passes.chunks import CHUNKS
 from htvm_ir.passes.constants import constant_array
 from htvm_ir.passes.fold_constants import constant
 from htvm_ir.passes.fold_dead_channels import plan
@@ -40,6 +41,7 @@ from htvm_ir.passes.pipeline import PIPELINE, pass_class
 from htvm_ir.passes.plan_memory import OFFSET
 from htvm_ir.passes.plan_tiles import check_plan
 from htvm_ir.passes.workloads import (
+    KERNEL,
     RESIDENT,
     activations,
     block_layouts,
@@ -167,6 +169,15 @@ def every_kernel_has_several_jobs(module: ModuleOp, case: Case) -> None:
     assert not any(isinstance(op, NestOp) for op in module.walk())
 
 
+def no_chunk_is_left_to_cut(module: ModuleOp, case: Case) -> None:
+    assert not any(CHUNKS in dispatch.attributes for dispatch in kernels(module))
+
+
+def every_job_is_awaited(module: ModuleOp, case: Case) -> None:
+    launches, awaits = (sum(isinstance(op, t) for op in module.walk()) for t in (LaunchOp, AwaitOp))
+    assert launches == awaits > 0
+
+
 def no_kernel_is_left_to_lower(module: ModuleOp, case: Case) -> None:
     assert not kernels(module)
 
@@ -186,10 +197,13 @@ INTENTIONS: dict[str, Callable[[ModuleOp, Case], None]] = {
     "assign-layouts": engines_have_their_layouts,
     "plan-residency": what_stays_stays_for_all_its_kernels,
     "plan-tiles": plans_are_legal,
+    "plan-overlap": plans_are_legal,
     "apply-plan": every_nest_has_several_tiles,
     "bufferize": functions_take_buffers,
     "explicit-dma": every_kernel_has_several_jobs,
     "pipeline-dma": every_kernel_has_several_jobs,
+    "chunk-host": no_chunk_is_left_to_cut,
+    "overlap-kernels": every_job_is_awaited,
     "lower-host": no_kernel_is_left_to_lower,
     "plan-memory": every_buffer_has_an_address,
 }
@@ -243,7 +257,9 @@ def test_random_networks_keep_their_result(seed: int, l1_bytes: int, monkeypatch
     inputs = inputs_of(module)
     expected = run(module, inputs)
     lowered(module, "plan-memory")
-    assert l1_bytes > 1000 or any(len(of_type(f.body.block, LaunchOp)) > 1 for f in functions(module))
+    engines = {f.attributes.get(KERNEL, f.sym_name) for f in functions(module) if of_type(f.body.block, LaunchOp)}
+    jobs = sum(isinstance(op, LaunchOp) for op in module.walk())
+    assert l1_bytes > 1000 or jobs > len(engines)
     for options in (RUNS["overlay"], *POISONED.values()):
         for result, wanted in zip(run(module, inputs, **options), expected, strict=True):
             np.testing.assert_array_equal(result, wanted)
@@ -380,12 +396,15 @@ MUTATIONS = [
     ("assign-layouts", "residual", another_layout),
     ("plan-residency", "resident", one_reader_left_out),
     ("plan-tiles", "convolutions", one_tile_for_all),
+    ("plan-overlap", "convolutions", one_tile_for_all),
     ("apply-plan", "residual", a_row_too_low),
     ("bufferize", "residual", another_buffer),
     ("explicit-dma", "convolutions", a_view_too_low),
     ("explicit-dma", "depthwise", one_job_field),
     ("explicit-dma", "resident", a_tile_too_low),
     ("pipeline-dma", "double-buffered", a_wait_too_late),
+    ("chunk-host", "residual", another_buffer),
+    ("overlap-kernels", "convolutions", one_job_field),
     ("lower-host", "residual", another_index),
     ("plan-memory", "narrow", one_address_for_two),
     ("plan-memory", "resident", what_stays_overlaps),

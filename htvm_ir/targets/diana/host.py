@@ -180,8 +180,9 @@ class MeasuredHost(Host):
     def cycles(self, workload: Workload, layouts: Sequence[Layout] = ()) -> int:
         tensors = (*workload.inputs, workload.output)
         rows = [Layout.row_major(len(tensor.shape)) for tensor in tensors]
-        # A reshape may follow, to more axes than the workload's result has.
-        layouts = [g if len(g.order) <= len(r.order) else r for g, r in zip(layouts or rows, rows, strict=False)]
+        layouts = layouts or rows
+        if len(layouts[-1].order) > len(rows[-1].order):  # a reshape to more axes follows
+            layouts = [*layouts[:-1], rows[-1]]
         costs = self.table.get(key_of(workload, layouts)) or self.table.get(key_of(workload, layouts[:1]))
         if costs is None:
             return super().cycles(workload, layouts)
