@@ -59,7 +59,7 @@ func.func @main(%x: memref<32xi8, "L2">, %y: memref<50xi8, "L2">) {
 // Constants lie in L2 as well and count.
 
 builtin.module attributes {accel.target = #accel.target<"diana">} {
-// CHECK: htvm-opt: error: the network does not fit L2: 500000 bytes needed (300000 of constants, 0 of job tables, 200000 of buffers), 458752 there, 41248 too many; largest: weights (300000 bytes), buffer 2x100000 (200000 bytes)
+// CHECK: htvm-opt: error: the network does not fit L2: 500000 bytes needed (300000 of constants, 0 of job tables, 200000 of buffers), 451584 there, 48416 too many; largest: weights (300000 bytes), buffer 2x100000 (200000 bytes)
 "memref.global"() <{sym_name = "weights", type = memref<300000xi8, "L2">, initial_value = dense<0> : tensor<300000xi8>, sym_visibility = "private", constant}> : () -> ()
 func.func @main() {
   %a = memref.alloc() : memref<2x100000xi8, "L2">

@@ -74,9 +74,9 @@ def check_fit(module: ModuleOp, fixed: Fixed, arena: int) -> None:
     tensors = sorted(_tensors(module, memory), reverse=True)[:3]
     largest = ", ".join(f"{name} ({size} bytes)" for size, name in tensors)
     raise HtvmError(
-        f"the network does not fit {memory.name}: {memory.size + missing} bytes needed "
+        f"the network does not fit {memory.name}: {memory.size - memory.reserved + missing} bytes needed "
         f"({fixed.constants} of constants, {fixed.tables} of job tables, {arena} of buffers), "
-        f"{memory.size} there, {missing} too many; largest: {largest}"
+        f"{memory.size - memory.reserved} there, {missing} too many; largest: {largest}"
     )
 
 

@@ -368,7 +368,7 @@ def test_network_that_does_not_fit(engines: str, folder: Path, capsys: pytest.Ca
     found = re.search(r"does not fit L2: (\d+) bytes needed \((.*)\), (\d+) there, (\d+) too many; largest: (.*)", line)
     assert found is not None, line
     needed, parts, size, excess, largest = found.groups()
-    assert int(size) == 458_752 and int(needed) - int(size) == int(excess)
+    assert int(size) == 451_584 and int(needed) - int(size) == int(excess)
     assert int(needed) == sum(map(int, re.findall(r"(\d+) of ", parts)))
     assert next(map(int, re.findall(r"\((\d+) bytes\)", largest))) >= 512 * 512
 

@@ -251,12 +251,18 @@ def test_tiler(tiler: str, folder: Path, tmp_path: Path) -> None:
     assert report("run", out, "--check", "--check-layers")["check"]["layer_mismatches"] == 0
 
 
+def plan_of(layers: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """The plan that a report's layers follow."""
+    mapped = {layer["kernel"]: {"mapping": layer["mapping"]} if layer["mapping"] else {} for layer in layers}
+    return {layer["kernel"]: layer["tile"] | mapped[layer["kernel"]] for layer in layers if layer["tile"]}
+
+
 @pytest.mark.parametrize("tiler", ["optimal", "dory"])
 def test_reported_tiles_are_a_plan(tiler: str, folder: Path, tmp_path: Path) -> None:
     """What a report says can be fed back, as it is or edited."""
     plan, options = tmp_path / "plan.json", ("--tiler", tiler)
     before = report("compile", folder / "net.onnx", *options)["layers"]
-    tiles = {layer["kernel"]: layer["tile"] for layer in before if layer["tile"]}
+    tiles = plan_of(before)
     plan.write_text(json.dumps(tiles))
     again = report("compile", folder / "net.onnx", *options, "--plan", plan)["layers"]
     assert [(layer["tile"], layer["cycles"]) for layer in again] == [
@@ -265,7 +271,7 @@ def test_reported_tiles_are_a_plan(tiler: str, folder: Path, tmp_path: Path) -> 
     tiles["digital_conv2d_1"]["y"] = 2
     plan.write_text(json.dumps(tiles))
     edited = report("run", folder / "net.onnx", *options, "--plan", plan, "--check", "--check-layers")
-    assert {layer["kernel"]: layer["tile"] for layer in edited["layers"] if layer["tile"]} == tiles
+    assert plan_of(edited["layers"]) == tiles
     assert edited["check"]["layer_mismatches"] == 0
 
 

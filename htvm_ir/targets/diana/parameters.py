@@ -21,6 +21,8 @@ class Parameters:
     private1_bytes: int = 32 * 1024
     shared_base: int = 0x1C01_0000
     shared_bytes: int = 448 * 1024
+    # Of these, what the run-time library keeps for itself: two lists of jobs of 26 entries, programs, configurations.
+    driver_bytes: int = 7 * 1024
 
     # 16384 rows of 128 bits: the analog address fields have 14 bits. DORY reserves less (128000, 256000).
     l1_bytes: int = 256 * 1024

@@ -64,6 +64,7 @@ def diana(parameters: Parameters = DIANA, **changes: Any) -> Target:
                 alignment=p.dma_granule,
                 constant_section="DIANA_L2_SHARED_CONST",
                 arena_section="DIANA_L2_SHARED_BSS",
+                reserved=p.driver_bytes,
             ),
         ),
         channels=(
