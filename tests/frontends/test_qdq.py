@@ -176,7 +176,7 @@ def test_unsigned_conv_to_signed() -> None:
 @given(
     st.floats(1e-3, 1.0),
     st.integers(-128, 127),
-    st.floats(1e-3, 1.0),
+    st.floats(1e-3, 1.0).map(lambda out: 0.99271 * out),  # no simple ratio, whose ties float32 decides by noise
     st.integers(-128, 127),
     st.sampled_from(["Add", "Sub", "Mul"]),
 )

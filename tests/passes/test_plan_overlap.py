@@ -34,7 +34,7 @@ def summed() -> ModuleOp:
 
 def converted() -> ModuleOp:
     """A large map that has to be converted for a convolution with a stride and padding; its result stays in L1."""
-    net = Net((1, 4, 33, 20))
+    net = Net((1, 4, 33, 32))
     x = net.conv(net.arguments[0], 48, (5, 5), strides=(2, 2), pads=(2, 2, 2, 2))
     return net.module(net.conv(x, 16, (1, 1)))
 

@@ -74,7 +74,7 @@ def compiled_on(l1: int, net: RandomNet, last: str, folder: Path, tiler: str = "
     path = folder / "network.onnx"
     path.write_bytes(net.model(last).SerializeToString())
     with slow_cpu(l1_bytes=l1):
-        return compile_model(str(path), Options(tiler=tiler))
+        return compile_model(str(path), Options(tiler=tiler, overlap=False))
 
 
 def convolution() -> tuple[RandomNet, str]:

@@ -69,7 +69,8 @@ def test_brute_force_agrees_on_random_layers() -> None:
     ],
 )
 def test_every_layer_of_the_networks_is_proven_optimal(model: str, target: str) -> None:
-    layers = compile_model(f"zoo:{model}", Options(target=target)).report["layers"]
+    """By itself: where the CPU works beside a layer, tiles are chosen for what both take."""
+    layers = compile_model(f"zoo:{model}", Options(target=target, overlap=False)).report["layers"]
     planned = [layer for layer in layers if layer["tile"] is not None]
     assert len(planned) >= 6
     assert [layer["name"] for layer in planned if not layer["proven_optimal"]] == []
