@@ -33,7 +33,7 @@ GRANULE = 32
 
 @pytest.fixture(scope="module")
 def network(tmp_path_factory: pytest.TempPathFactory) -> Compiled:
-    """conv `first`, conv `middle` (3x3, tiled), their sum, all on the digital engine, moved to and fro as the baseline does."""
+    """conv `first`, conv `middle` (3x3, tiled), their sum, all on the digital engine, planned as the baseline does."""
     net = NetBuilder("faults", SHAPE, scale=1 / 16)
     a = net.conv("first", net.input, 16, (3, 3))
     b = net.conv("middle", a, 16, (3, 3), relu=False)
