@@ -15,6 +15,8 @@ from htvm_ir.driver.samples import load_samples
 from htvm_ir.errors import HtvmError
 from htvm_ir.passes.pipeline import pass_class, run_passes
 from htvm_ir.passes.workloads import computed_inputs, workload_of
+from htvm_ir.targets.registry import target_with_engines
+from htvm_ir.targets.target import Engine, Target
 
 if TYPE_CHECKING:
     from xdsl.dialects.builtin import ModuleOp
@@ -25,7 +27,7 @@ SCHEMA = 1
 NETWORKS = ("zoo:resnet8", "zoo:dscnn", "zoo:mobilenetv1", "zoo:dae", "zoo:dscnn-htvm")
 """The networks of MLPerf Tiny, and the keyword network in HTVM's shape."""
 
-OPTIMAL = "optimal"
+BASELINE, OPTIMAL = "dory", "optimal"
 FOLDING = ("fold-constants", "fold-dead-channels")
 
 
@@ -39,7 +41,7 @@ class Configuration:
 
 CONFIGURATIONS = (
     Configuration("cpu", lambda options: replace(options, engines=())),
-    Configuration("dory", lambda options: replace(options, tiler="dory")),
+    Configuration(BASELINE, lambda options: replace(options, tiler=BASELINE)),
     Configuration(OPTIMAL, lambda options: options),
 )
 
@@ -87,10 +89,16 @@ def layers(module: ModuleOp) -> Iterator[Workload]:
             yield workload_of(op, None)
 
 
+def configurations(target: Target) -> list[Configuration]:
+    """Those there are for a target: the baseline needs an engine for which HTVM has rules."""
+    has_rules = any(type(engine).baseline is not Engine.baseline for engine in target.engines)
+    return [c for c in CONFIGURATIONS if has_rules or c.name != BASELINE]
+
+
 def _model(model: str, options: Options, samples: int, watch: Callable[[str, str], None] | None) -> dict[str, Any]:
     rows: dict[str, dict[str, Any]] = {}
     compiled: Compiled | None = None
-    for configuration in CONFIGURATIONS:
+    for configuration in configurations(target_with_engines(options.target, options.engines)):
         if watch is not None:
             watch(model, configuration.name)
         compiled = compile_model(model, configuration.change(options))
