@@ -157,6 +157,11 @@ def list_software(lanes: int, rows: int) -> int:
     return LANES // lanes * (BLOCK_ROWS_SOFTWARE + rows * BLOCK_ROW_SOFTWARE if rows else BLOCK_SOFTWARE)
 
 
+def rows_software(rows: int) -> int:
+    """The CPU's cycles to make the list of an ordinary convolution with a job for each row."""
+    return LIST_SOFTWARE + rows * LIST_ROW_SOFTWARE
+
+
 class ConvProblem:
     """Convolutions and depthwise convolutions: tiles over output channels and output rows."""
 
@@ -267,7 +272,7 @@ class ConvProblem:
         blocks = -(-self.k // LANES)
         streamed = -(-packing.conv_block_bytes(self.c, *self.workload.kernel) * blocks // self.p.weight_bytes_per_cycle)
         rows = self.mapping.row_pitch(self.workload)
-        software = LIST_SOFTWARE + LIST_ROW_SOFTWARE * self.oy if rows else JOB_SOFTWARE
+        software = JOB_SOFTWARE + (rows_software(self.oy) if rows else 0)
         jobs = Product(software + self.p.weight_start, (Factor("k", self.k_tiles), Factor("y", self.y_tiles)))
         streams = Product(streamed, (Factor("y", self.y_tiles),))
         once = self._block_cycles(self.c) * blocks + _kernel_software(self.workload)
