@@ -67,8 +67,8 @@ class AccelFunctions(InterpreterFunctions):
         engine = self.machine.engine(op.engine_name)
         job = Job(op.kernel.data, op.fields)
         if op.prepared is not None:
-            *args, prepared = args
-            self.machine.use_prepared(op.engine_name, prepared, (op.kernel.data, op.job))
+            self.machine.use_prepared(op.engine_name, args[-1], (op.kernel.data, op.job))
+            args = args[:-1]
         operands = [bytes_of(buffer) for buffer in args]
         inputs, output = operands[: len(op.inputs)], operands[-1]
         constants = operands[-2] if op.constants is not None else np.empty(0, np.uint8)

@@ -46,7 +46,7 @@ class Access:
 
 @dataclass
 class Part:
-    """Some transfers and jobs of a kernel, what the CPU prepares for its first job, or all that the CPU does (no ops)."""
+    """Some transfers and jobs of a kernel, what is prepared for its first job, or all that the CPU does (no ops)."""
 
     call: CallOp
     function: FuncOp
@@ -106,6 +106,8 @@ def steps(parts: Sequence[Part], target: Target) -> list[Step]:
     """What the scheduler is to know of the parts: cycles as predicted, and what must come first."""
     numbers = {call: number for number, call in enumerate(dict.fromkeys(part.call for part in parts))}
     after = _dependences(parts)
+    for number, earlier in _not_before(parts):
+        after[number].add(earlier)
     units = {part.function: _units(part.function) for part in parts}
     found: list[Step] = []
     for number, part in enumerate(parts):
@@ -167,6 +169,18 @@ def _dependences(parts: Sequence[Part]) -> list[set[int]]:
                 after[access.begin].add(other.end)
         earlier[access.buffer].append(access)
     return after
+
+
+def _not_before(parts: Sequence[Part]) -> Iterator[tuple[int, int]]:
+    """What is prepared while an engine works is for one of the next two kernels; each, and what it comes after."""
+    launches: dict[str, list[int]] = {}
+    for number, part in enumerate(parts):
+        for op in part.ops:
+            earlier = launches.setdefault(op.engine_name, []) if isinstance(op, PrepareOp | LaunchOp) else []
+            if part.prepares and len(earlier) > 1:
+                yield number, earlier[-2]
+            if isinstance(op, LaunchOp) and not (earlier and parts[earlier[-1]].call is part.call):
+                earlier.append(number)
 
 
 def _accesses(parts: Sequence[Part]) -> Iterator[Access]:

@@ -219,7 +219,7 @@ class Engine(ABC):
         return None
 
     def prepare(self, job: Job, inputs: Sequence[int], output: int) -> Call:
-        """The C call that does so, with the operand addresses of :meth:`call`; asked for if there is something to do."""
+        """The C call that does so, with the operand addresses of :meth:`call`; asked for if there is anything to do."""
         raise NotImplementedError(f"the {self.name} engine prepares nothing for {job.kernel}")
 
     def detached(self, job: Job) -> int:

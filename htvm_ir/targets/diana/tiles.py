@@ -32,16 +32,16 @@ DEPTHWISE_SOFTWARE = 258
 """A depthwise job, whose program is copied to be patched, in addition to its channels."""
 CHANNEL_SOFTWARE = 21
 """Each channel of a depthwise job."""
-BLOCKS_SOFTWARE = 104
+BLOCKS_SOFTWARE = 118
 BLOCK_SOFTWARE = 88
 BLOCK_ROWS_SOFTWARE = 65
 BLOCK_ROW_SOFTWARE = 79
 """A depthwise job in diagonal blocks; each block of its list: one for all rows, or for some rows, and each of them."""
 TRIGGER_SOFTWARE = 6
 """Each trigger of such a job; the list of the next is made while the core works."""
-LIST_SOFTWARE = 112
+LIST_SOFTWARE = 83
 LIST_ROW_SOFTWARE = 80
-"""An ordinary convolution whose rows are entries of a list, and each of them."""
+"""The list of an ordinary convolution whose rows are its entries, and each of them; the rest is as for other jobs."""
 
 
 def plane_bytes(tensor: Tensor) -> int:
