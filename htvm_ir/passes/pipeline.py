@@ -43,9 +43,11 @@ TILERS = ("optimal", "dory", "none")
 """Who plans, the default first: the cost model's optimum; HTVM's rules of thumb, layer by layer; the same without its
 heuristics. The latter two are the baseline (`htvm_ir.tiling.dory`)."""
 
-OPTIMAL_ONLY = frozenset({"orient-maps", "plan-residency", "plan-overlap", "pipeline-dma", "overlap-kernels"})
-"""Passes of ``PIPELINE`` that the baseline goes without: what they gain is what HTVM does not do (it overlaps
-nothing, and every layer reads its input from L2 and writes its output to L2)."""
+OPTIMAL_ONLY = frozenset(
+    {"fold-dead-channels", "orient-maps", "plan-residency", "plan-overlap", "pipeline-dma", "overlap-kernels"}
+)
+"""Passes of ``PIPELINE`` that the baseline goes without: what they gain is what HTVM does not do (it computes channels
+that are constant, overlaps nothing, and every layer reads its input from L2 and writes its output to L2)."""
 
 
 OVERLAP = frozenset({"plan-overlap", "chunk-host", "overlap-kernels"})
