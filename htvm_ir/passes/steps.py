@@ -112,10 +112,8 @@ def steps(parts: Sequence[Part], target: Target) -> list[Step]:
     found: list[Step] = []
     for number, part in enumerate(parts):
         host, job = _cycles(part, target)
-        held = units[part.function] if part.ops else frozenset[str]()
-        if part.prepares:
-            held = frozenset(f"prepared for {op.engine_name}" for op in part.ops if isinstance(op, PrepareOp))
-        found.append(Step(numbers[part.call], host, job, held, frozenset(after[number]), part.prepares))
+        held = units[part.function] if part.ops and not part.prepares else frozenset[str]()
+        found.append(Step(numbers[part.call], host, job, held, frozenset(after[number])))
     return found
 
 
@@ -172,15 +170,24 @@ def _dependences(parts: Sequence[Part]) -> list[set[int]]:
 
 
 def _not_before(parts: Sequence[Part]) -> Iterator[tuple[int, int]]:
-    """What is prepared while an engine works is for one of the next two kernels; each, and what it comes after."""
-    launches: dict[str, list[int]] = {}
+    """What is prepared, and the launches it comes after: there is room for one job of an engine, so that of the last
+    kernel that prepares any; and that of the kernel before the last, which bounds what can be prepared at a time.
+    """
+    launches: dict[str, dict[CallOp, int]] = {}
+    prepares: dict[str, CallOp] = {}
     for number, part in enumerate(parts):
         for op in part.ops:
-            earlier = launches.setdefault(op.engine_name, []) if isinstance(op, PrepareOp | LaunchOp) else []
-            if part.prepares and len(earlier) > 1:
-                yield number, earlier[-2]
-            if isinstance(op, LaunchOp) and not (earlier and parts[earlier[-1]].call is part.call):
-                earlier.append(number)
+            if not isinstance(op, PrepareOp | LaunchOp):
+                continue
+            earlier = launches.setdefault(op.engine_name, {})
+            if part.prepares:
+                before = [*earlier.values()][-2:-1]
+                before += [earlier[prepares[op.engine_name]]] if op.engine_name in prepares else []
+                yield from ((number, launch) for launch in before)
+            if isinstance(op, PrepareOp):
+                prepares[op.engine_name] = part.call
+            else:
+                earlier[part.call] = number
 
 
 def _accesses(parts: Sequence[Part]) -> Iterator[Access]:

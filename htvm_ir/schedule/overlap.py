@@ -20,8 +20,7 @@ class Step:
     """A part of a kernel; the steps of one kernel are taken in their order.
 
     host: cycles of the CPU. job: cycles that ``units`` work on after it (0 = nothing is left behind).
-    after: indices of steps of other kernels that come first. keeps: whether the units are the kernel's until its next
-    step also without a job.
+    after: indices of steps of other kernels that come first.
     """
 
     kernel: int
@@ -29,7 +28,6 @@ class Step:
     job: int = 0
     units: frozenset[str] = frozenset()
     after: frozenset[int] = frozenset()
-    keeps: bool = False
 
 
 @dataclass(frozen=True)
@@ -92,9 +90,8 @@ class _Run:
         self.clock += self.waits[number] + step.host
         self._held = {unit: kernel for unit, kernel in self._held.items() if kernel != step.kernel}
         self._job_ends.pop(step.kernel, None)
-        if step.job or step.keeps:
-            self._held |= dict.fromkeys(step.units, step.kernel)
         if step.job:
+            self._held |= dict.fromkeys(step.units, step.kernel)
             self._job_ends[step.kernel] = self.clock + step.job
         self.order.append(number)
         self._open.discard(number)

@@ -15,9 +15,11 @@ from xdsl.ir import BlockArgument
 from xdsl.rewriter import InsertPoint, Rewriter
 
 from htvm_ir.dialects import graph
-from htvm_ir.dialects.accel import AwaitOp, PreparedType
+from htvm_ir.dialects.accel import CPU, AwaitOp, PreparedType, kernels
+from htvm_ir.dialects.tiled import PlanAttr
 from htvm_ir.interpreters.run import run
 from htvm_ir.passes.overlap_kernels import HIDDEN, OverlapKernels
+from htvm_ir.passes.pipeline import PIPELINE, pass_class
 from htvm_ir.passes.plan_memory import PlanMemory
 from htvm_ir.passes.workloads import main_function
 
@@ -71,6 +73,23 @@ def test_lists_are_made_while_the_layer_before_computes() -> None:
     assert order.index(f"{first}_part1") < order.index(f"{second}_part1") < order.index(f"{first}_part2")
     inputs, expected = reference(blocks())
     assert not caught(apply(module, PlanMemory()), inputs, expected)
+
+
+def test_nothing_is_prepared_between_the_tiles_of_a_kernel_that_prepares_each() -> None:
+    net = Net((1, 32, 8, 16))
+    x = net.arguments[0]
+    for kernel in ((3, 3), (5, 5), (3, 3)):
+        x = net.conv(x, 32, kernel, pads=(kernel[0] // 2,) * 4, groups=32)
+    module = net.module(x)
+    inputs, expected = reference(module)
+    lowered(module, "plan-residency")
+    for dispatch in kernels(module):
+        if dispatch.engine_name != CPU:
+            dispatch.plan = PlanAttr({"k": 16, "y": 8}, (1, 1), mapping="blocks8")
+    for name in PIPELINE[PIPELINE.index("plan-tiles") :]:
+        if name != "lower-host":
+            apply(module, pass_class(name)())
+    assert not caught(module, inputs, expected)
 
 
 def test_a_second_job_prepared_too_early_is_caught() -> None:

@@ -34,9 +34,8 @@ def networks(draw: st.DrawFn) -> list[Step]:
         if not units:
             steps.append(Step(kernel, host, after=after))
             continue
-        prepared = frozenset({"prepared"}) if draw(st.booleans()) else frozenset[str]()
-        if prepared:
-            steps.append(Step(kernel, draw(st.integers(1, 9)), units=prepared, keeps=True))
+        if draw(st.booleans()):
+            steps.append(Step(kernel, draw(st.integers(1, 9))))
         for tile in range(draw(st.integers(1, 2))):
             steps += [Step(kernel, host, job, units, after if tile == 0 else frozenset()), Step(kernel, 1, units=units)]
     return steps
@@ -90,15 +89,6 @@ def test_a_unit_is_free_only_after_its_kernel_has_waited() -> None:
     steps = [Step(0, 1, 5, A), Step(0, 1, units=A), Step(1, 1, 5, A), Step(1, 1, units=A)]
     assert simulate(steps, (0, 2, 1, 3)) is None
     assert simulate(steps, (2, 3, 0, 1)) is not None
-
-
-def test_what_is_prepared_keeps_its_place_until_the_next_step_of_its_kernel() -> None:
-    place = frozenset({"place"})
-    one, two = ([Step(n, 2, units=place, keeps=True), Step(n, 1, 5, A), Step(n, 1, units=A)] for n in range(2))
-    assert simulate([*one, *two], (0, 3, 1, 2, 4, 5)) is None
-    best = schedule([*one, *two])
-    assert best.order == (0, 1, 3, 2, 4, 5)
-    assert best.cycles == 2 + 1 + 5 + 1 + 1 + 5 + 1
 
 
 def test_the_search_finds_what_no_rule_does() -> None:
