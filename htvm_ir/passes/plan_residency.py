@@ -23,6 +23,7 @@ from htvm_ir.memory.plan import plan
 from htvm_ir.memory.problem import Buffer
 from htvm_ir.passes.mappings import best_variant, constants_cost, fitting_variants
 from htvm_ir.passes.plan_tiles import check_plan, chosen, latency, point
+from htvm_ir.passes.tiling_problems import problem_of
 from htvm_ir.passes.workloads import (
     RESIDENT,
     ROOM,
@@ -67,7 +68,7 @@ def _engine(dispatch: DispatchOp, target: Target) -> Engine:
 
 @dataclass(frozen=True, eq=False)
 class _User:
-    """A kernel of an engine: its workload, the tensors of its operands, and which may stay.
+    """A kernel of an engine: its workload, the fitting variants of it, the tensors of its operands, and which may stay.
 
     most, least: bytes of each operand as a whole under the mapping that wants most, or least, for it.
     """
@@ -75,6 +76,7 @@ class _User:
     dispatch: DispatchOp
     engine: Engine
     workload: Workload
+    variants: tuple[Workload, ...]
     operands: tuple[SSAValue, ...]
     may_stay: frozenset[int]
     most: tuple[int, ...]
@@ -85,9 +87,10 @@ class _User:
         engine, workload = _engine(dispatch, target), dispatch_workload(dispatch)
         inputs = [dispatch.inputs[argument.index] for argument in activations(dispatch)]
         operands = (*inputs, *dispatch.results_)
-        sizes = list(zip(*map(engine.local_bytes, fitting_variants(engine, dispatch)), strict=True))
+        variants = tuple(fitting_variants(engine, dispatch))
+        sizes = list(zip(*map(engine.local_bytes, variants), strict=True))
         most, least = tuple(map(max, sizes)), tuple(map(min, sizes))
-        return _User(dispatch, engine, workload, operands, engine.may_stay(workload), most, least)
+        return _User(dispatch, engine, workload, variants, operands, engine.may_stay(workload), most, least)
 
     def indices(self, value: SSAValue) -> frozenset[int]:
         """The operands that are this tensor."""
@@ -102,17 +105,17 @@ class _User:
         workload = replace(self.workload, resident=resident)
         written = self.dispatch.plan
         if isinstance(written, PlanAttr):
-            problem = self.engine.problem(workload, target)
+            problem = problem_of(self.engine, workload, target)
             sizes = chosen(problem, written)
             legal = check_plan(problem, sizes) is None
             return (_used(problem, self.engine, sizes), latency(problem, sizes)) if legal else None
-        fitting = [replace(v, resident=resident) for v in fitting_variants(self.engine, self.dispatch)]
+        fitting = [replace(v, resident=resident) for v in self.variants]
         best = best_variant(self.engine, fitting, target, seconds)
         if isinstance(best, Infeasible):
             return None
         variant, solution = best
         cost = solution.latency + round(constants_cost(self.engine, variant, target))
-        return _used(self.engine.problem(variant, target), self.engine, solution.sizes), cost
+        return _used(problem_of(self.engine, variant, target), self.engine, solution.sizes), cost
 
 
 def _used(problem: Problem, engine: Engine, sizes: Mapping[str, int]) -> int:
