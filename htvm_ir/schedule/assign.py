@@ -1,8 +1,8 @@
 """Which engine runs which kernel, for a whole network at once.
 
 A kernel has a cost on each engine that can run it. Costs that depend on several kernels (a tensor that one engine
-writes and another reads in a different byte order) are joint costs. The sum of all is minimised by eliminating one kernel
-after the other; where too many of them depend on each other, by CP-SAT.
+writes and another reads in a different byte order) are joint costs. The sum of all is minimised by eliminating one
+kernel after the other; where too many of them depend on each other, by CP-SAT.
 """
 
 from __future__ import annotations

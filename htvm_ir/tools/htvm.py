@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import atexit
+import gc
 import os
 import re
 import sys
@@ -15,6 +17,9 @@ UNFINISHED = {
 }
 """Option -> the values that are there, the default first, and those that are planned and refused until they are."""
 
+RARELY = 200_000
+"""Objects made between two looks for garbage (model choice)."""
+
 
 class Parser(argparse.ArgumentParser):
     """Says what is wrong in one line; exit code 2."""
@@ -25,6 +30,8 @@ class Parser(argparse.ArgumentParser):
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; 0 fine, 1 the input or the check failed, 2 wrong usage."""
+    if arguments is None:
+        _neglect_garbage()
     top = parser()
     options = top.parse_args(arguments)
     if options.command == "zoo" and (options.name is None) != (options.output is None):
@@ -51,6 +58,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("htvm: interrupted", file=sys.stderr)
         return 130
+
+
+def _neglect_garbage() -> None:
+    """Nearly all that a command makes lives until its end: looking for what does not is a tenth of a compilation."""
+    gc.set_threshold(RARELY)
+    atexit.register(gc.freeze)  # the system takes the memory back at once
 
 
 def parser() -> Parser:

@@ -13,25 +13,25 @@ from xdsl.dialects.builtin import ModuleOp
 from htvm_ir.errors import HtvmError
 from htvm_ir.frontends.onnx.folding import fold
 from htvm_ir.frontends.onnx.graph import Graph, Node
+from htvm_ir.frontends.onnx.marks import BYTES, MARKS, MICROSOFT_DOMAIN
 from htvm_ir.frontends.onnx.operators import operator_of
 from htvm_ir.frontends.onnx.qdq import OPERATORS as QDQ
 from htvm_ir.frontends.onnx.qoperator import MICROSOFT
 from htvm_ir.frontends.onnx.qoperator import OPERATORS as QOPERATOR
-from htvm_ir.frontends.onnx.quantised.edges import ELEMENTS, add_input, make_output
+from htvm_ir.frontends.onnx.quantised.edges import add_input, make_output
 from htvm_ir.frontends.onnx.quantised.net import QuantisedNet
 from htvm_ir.frontends.onnx.quantised.tensors import Integers
 from htvm_ir.frontends.onnx.typed import OPERATORS as TYPED
 
-_DOMAINS = {"": {**QDQ, **QOPERATOR}, "com.microsoft": MICROSOFT}
+_DOMAINS = {"": {**QDQ, **QOPERATOR}, MICROSOFT_DOMAIN: MICROSOFT}
 _TYPED = {"": TYPED}
-_MARKS = {"QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear", *QOPERATOR}
 
 
 def is_quantised(graph: Graph) -> bool:
     """Whether the network states its quantisation with operators made for it, or with the types of its tensors."""
-    if any(node.op in _MARKS or (node.domain == "com.microsoft" and node.op in MICROSOFT) for node in graph.nodes):
+    if any(node.op in MARKS or (node.domain == MICROSOFT_DOMAIN and node.op in MICROSOFT) for node in graph.nodes):
         return True
-    are_bytes = all(item.element in ELEMENTS for item in graph.inputs)
+    are_bytes = all(item.element in BYTES for item in graph.inputs)
     return are_bytes and all(node.domain == "" and node.op in TYPED for node in graph.nodes)
 
 
