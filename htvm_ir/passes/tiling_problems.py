@@ -31,7 +31,7 @@ class _Question:
     @cached_property
     def key(self) -> tuple[object, ...]:
         """Equal for questions of equal answers."""
-        return id(self.engine), key_of(self.workload), self.target.memories, self.target.channels
+        return id(self.engine), _shape_of(self.workload), self.target.memories, self.target.channels
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, _Question) and self.key == other.key
@@ -62,12 +62,18 @@ def _solved(question: _Question, seconds: float) -> Solution | Infeasible:
 
 def key_of(workload: Workload) -> object:
     """What decides who takes a workload at which cost: of weights how large they are, of a bias whether it is 0."""
-    constants = ("weights", "bias")
-    fields = tuple(value for name, value in vars(workload).items() if name not in constants)
     bias = None if workload.bias is None else bool(workload.bias.any())
-    return (*fields, bias, None if workload.weights is None else _size_of(workload.weights))
+    bits = None if workload.weights is None else _bits(workload.weights)
+    return _shape_of(workload), bias, bits
 
 
-def _size_of(weights: NDArray[Any]) -> tuple[object, ...]:
-    """Shape, type, and the bits of the least and of the greatest weight."""
-    return weights.shape, str(weights.dtype), *(int(end).bit_length() for end in (weights.min(), weights.max()))
+def _shape_of(workload: Workload) -> tuple[object, ...]:
+    """All of a workload but the values of constants."""
+    fields = tuple(value for name, value in vars(workload).items() if name not in ("weights", "bias"))
+    constants = (workload.weights, workload.bias)
+    return (*fields, *(None if array is None else (array.shape, array.dtype.char) for array in constants))
+
+
+def _bits(weights: NDArray[Any]) -> tuple[int, ...]:
+    """The bits of the least and of the greatest weight."""
+    return tuple(int(end).bit_length() for end in (weights.min(), weights.max()))

@@ -30,10 +30,10 @@ class Parser(argparse.ArgumentParser):
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; 0 fine, 1 the input or the check failed, 2 wrong usage."""
-    if arguments is None:
-        _neglect_garbage()
     top = parser()
     options = top.parse_args(arguments)
+    if arguments is None:
+        _tune_process(options.command)
     if options.command == "zoo" and (options.name is None) != (options.output is None):
         top.error("zoo NAME -o FILE writes a network; without both it lists them")
     if options.command in ("compile", "run", "explain") and (options.numerics == "pow2") != bool(options.calibration):
@@ -60,10 +60,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 130
 
 
-def _neglect_garbage() -> None:
-    """Nearly all that a command makes lives until its end: looking for what does not is a tenth of a compilation."""
+def _tune_process(command: str) -> None:
+    """Settings of the whole process that take a quarter off a compilation.
+
+    Nearly all objects live until the end, so garbage is looked for rarely, and left to the system in the end. What a
+    compiler multiplies are small matrices, for which threads are slower to start than the product is to compute.
+    """
     gc.set_threshold(RARELY)
-    atexit.register(gc.freeze)  # the system takes the memory back at once
+    atexit.register(gc.freeze)
+    if command in ("compile", "explain"):
+        os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 
 def parser() -> Parser:
