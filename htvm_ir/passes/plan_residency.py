@@ -32,7 +32,7 @@ from htvm_ir.passes.workloads import (
     module_target,
     with_room,
 )
-from htvm_ir.schedule.residency import Kernel, Option, Residency, Tensor, plan_residency
+from htvm_ir.schedule.residency import Kernel, Option, Residency, Tensor, held, plan_residency
 from htvm_ir.targets.target import Engine, Memory, Target
 from htvm_ir.targets.workload import Workload
 from htvm_ir.tiling.problem import Infeasible, Problem
@@ -132,7 +132,9 @@ class _Planner:
         self.users = [_User.of(dispatch, target) for dispatch in dispatches]
         self.unlimited: set[tuple[_User, Option]] = set()
         self.values = {f"{n}": value for n, value in enumerate(self._candidates())}
-        self.tensors = [self._tensor(name, value) for name, value in self.values.items()]
+        self.tensors = self._tensors()
+        self.named = {tensor.name: tensor for tensor in self.tensors}
+        self.held = held(self.tensors, len(self.users))
 
     def run(self) -> None:
         """Solve, without the longest-lived tensor if what was chosen cannot be placed, and set the attributes."""
@@ -157,16 +159,23 @@ class _Planner:
                 if all(u is not None and u.indices(value) <= u.may_stay for u in around):
                     yield value
 
-    def _tensor(self, name: str, value: SSAValue) -> Tensor:
-        """Its bytes are the most that any of its kernels wants."""
-        places = [(n, index) for n, user in enumerate(self.users) for index in user.indices(value)]
-        size = max(self.users[n].most[index] for n, index in places)
-        return Tensor(name, self._aligned(size), places[0][0], places[-1][0])
+    def _tensors(self) -> list[Tensor]:
+        """The candidates; the bytes of each are the most that any of its kernels wants."""
+        places: dict[SSAValue, list[tuple[int, int]]] = {value: [] for value in self.values.values()}
+        for number, user in enumerate(self.users):
+            for index, value in enumerate(user.operands):
+                if value in places:
+                    places[value].append((number, index))
+        found: list[Tensor] = []
+        for name, value in self.values.items():
+            size = max(self.users[number].most[index] for number, index in places[value])
+            found.append(Tensor(name, self._aligned(size), places[value][0][0], places[value][-1][0]))
+        return found
 
     def _kernel(self, number: int, user: _User) -> Kernel:
         """A kernel's options: every set of resident operands, with every amount of memory that others may leave."""
-        mine = [t for t in self.tensors if user.indices(self.values[t.name])]
-        others = [t.size for t in self.tensors if t.held(number) and t not in mine]
+        mine = [t for t in self.held[number] if user.indices(self.values[t.name])]
+        others = [t.size for t in self.held[number] if t not in mine]
         sets = [frozenset(chosen) for count in range(len(mine) + 1) for chosen in combinations(mine, count)]
         options = [option for chosen in sets for option in self._options(user, chosen, _levels(others))]
         nothing = Option(frozenset(), 0, 0)  # a plan written by hand that is not legal: apply-plan will say why
@@ -208,7 +217,7 @@ class _Planner:
 
     def _set(self, user: _User, option: Option) -> None:
         """Write down one kernel's part; its room if its tiling was chosen for less than all the memory."""
-        mine = [t for t in self.tensors if t.name in option.resident]
+        mine = [self.named[name] for name in option.resident]
         resident = self._resident(user, mine)
         attributes = user.dispatch.attributes
         if resident:

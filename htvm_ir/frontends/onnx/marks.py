@@ -20,7 +20,7 @@ MARKS = frozenset(
 MICROSOFT_DOMAIN = "com.microsoft"
 """The domain of others."""
 
-BYTES = ("INT8", "UINT8")
+BYTES: tuple[str, ...] = ("INT8", "UINT8")
 """Element types of inputs that a network of typed tensors has."""
 
 
