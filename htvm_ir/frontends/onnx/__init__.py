@@ -50,7 +50,7 @@ def import_model(
 def _imported(graph: Graph, rounding: Rounding, input_ranges: Mapping[str, tuple[int, int]]) -> ModuleOp:
     """The network by the importer of its convention; the other one is not even loaded, if that is plain to see."""
     if may_be_quantised(graph):
-        from htvm_ir.frontends.onnx.quantised import import_quantised, is_quantised
+        from htvm_ir.frontends.onnx.quantised.network import import_quantised, is_quantised
 
         if is_quantised(graph):
             return import_quantised(graph, rounding, input_ranges)
