@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from xdsl.context import Context
 from xdsl.dialects import get_all_dialects
+from xdsl.ir import Attribute, TypeAttribute
 from xdsl.parser import Parser
 from xdsl.printer import Printer
 
@@ -104,8 +105,25 @@ def package_files(compiled: Compiled, module_name: str) -> dict[str, str]:
 
 def _text(module: ModuleOp) -> str:
     text = StringIO()
-    Printer(text).print_op(module)
+    _ModulePrinter(text).print_op(module)
     return text.getvalue() + "\n"
+
+
+class _ModulePrinter(Printer):
+    """Spells each type once: a module has few, and names them again and again."""
+
+    def __init__(self, stream: StringIO):
+        super().__init__(stream)
+        self._texts: dict[int, tuple[Attribute, str]] = {}
+
+    def print_attribute(self, attribute: Attribute) -> None:
+        if not isinstance(attribute, TypeAttribute):
+            super().print_attribute(attribute)
+            return
+        known = self._texts.get(id(attribute))
+        if known is None:
+            known = self._texts[id(attribute)] = attribute, str(attribute)  # kept, so that its identity stays its own
+        self.print_string(known[1])
 
 
 def _runtime(soc: Soc) -> Iterator[tuple[str, Path]]:
