@@ -8,10 +8,7 @@ from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from xdsl.context import Context
-from xdsl.dialects import get_all_dialects
 from xdsl.ir import Attribute, TypeAttribute
-from xdsl.parser import Parser
 from xdsl.printer import Printer
 
 from htvm_ir.driver.compile import Compiled
@@ -19,7 +16,6 @@ from htvm_ir.driver.folder import REPORT, report_text
 from htvm_ir.driver.report import SCHEMA
 from htvm_ir.errors import HtvmError
 from htvm_ir.passes.workloads import module_target
-from htvm_ir.universe import HTVM_UNIVERSE
 
 if TYPE_CHECKING:
     from xdsl.dialects.builtin import ModuleOp
@@ -157,6 +153,12 @@ def load_package(folder: Path) -> tuple[Compiled, str]:
 
 
 def _parse(path: Path) -> ModuleOp:
+    from xdsl.context import Context
+    from xdsl.dialects import get_all_dialects
+    from xdsl.parser import Parser
+
+    from htvm_ir.universe import HTVM_UNIVERSE
+
     context = Context()
     for name, factory in (get_all_dialects() | HTVM_UNIVERSE.all_dialects).items():
         context.register_dialect(name, factory)
