@@ -178,7 +178,10 @@ class Engine(ABC):
 
     @abstractmethod
     def problem(self, workload: Workload, target: Target) -> Problem:
-        """The tiling problem: legal tiles, bytes in each memory, predicted cycles; its choices are of BUFFERS."""
+        """The tiling problem: legal tiles, bytes in each memory, predicted cycles; its choices are of BUFFERS.
+
+        It follows from the workload, of constants from their shapes and sizes only, and from memories and channels.
+        """
 
     def baseline(self, workload: Workload, target: Target) -> tuple[dory.Layer, dory.Budget] | None:
         """The workload and the memories as HTVM's tiler sees them; None: it has no rules for this engine."""
