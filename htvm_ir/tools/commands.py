@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from htvm_ir.backend.c.interface import Interface
 from htvm_ir.driver.compile import Compiled, Options, compile_model
 from htvm_ir.driver.plans import read_plan
 from htvm_ir.errors import HtvmError
@@ -39,6 +40,7 @@ def options_of(arguments: argparse.Namespace) -> Options:
         input_ranges=dict(_range(text) for text in arguments.input_range),
         calibration=None if arguments.calibration is None else Path(arguments.calibration),
         calibration_samples=arguments.calibration_samples,
+        interface=Interface(arguments.interface, arguments.workspace, arguments.device_hooks),
     )
 
 
@@ -156,6 +158,9 @@ def _refuse_compile_options(arguments: argparse.Namespace) -> None:
         "rounding": "onnx",
         "numerics": "exact",
         "calibration": None,
+        "interface": "c",
+        "workspace": "static",
+        "device_hooks": False,
     }
     for name, default in defaults.items():
         if getattr(arguments, name) != default:

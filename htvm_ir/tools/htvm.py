@@ -139,9 +139,38 @@ def _add_model_options(command: argparse.ArgumentParser) -> None:
     command.add_argument("--plan", metavar="FILE", help="JSON: kernel or layer name -> tile sizes by dimension")
     command.add_argument("--solver-seconds", type=_seconds, metavar="S", help="limit of each solver run")
     command.add_argument("--no-cache", action="store_true", help="neither use nor keep results of earlier compilations")
-    command.add_argument("--module-name", type=_identifier, default="default", help="prefix in the C interface")
+    _add_interface_options(command)
     command.add_argument("--json", action="store_true", help="print one JSON object")
     command.add_argument("-v", "--verbose", action="store_true", help="show the passes and their times")
+
+
+def _add_interface_options(command: argparse.ArgumentParser) -> None:
+    group = command.add_argument_group("interface in C, as TVM's ahead-of-time executor has it")
+    group.add_argument(
+        "--module-name",
+        type=_identifier,
+        default="default",
+        metavar="M",
+        help="functions are tvmgen_M_...: give each network of an image another (default: default)",
+    )
+    group.add_argument(
+        "--interface",
+        default="c",
+        choices=("c", "packed"),
+        help="tvmgen_M_run takes structs of pointers (default), or TVMValues that hold DLTensors",
+    )
+    group.add_argument(
+        "--workspace",
+        default="static",
+        choices=("static", "backend", "pools"),
+        help="where arenas are: arrays of the package (default), from TVMBackendAllocWorkspace, or in pools that the "
+        "caller gives",
+    )
+    group.add_argument(
+        "--device-hooks",
+        action="store_true",
+        help="call the application's TVMDevice<Name>Activate, Open, Close and Deactivate where an engine is used",
+    )
 
 
 def _add_calibration_samples(command: argparse.ArgumentParser) -> None:
