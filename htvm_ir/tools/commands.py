@@ -8,7 +8,7 @@ import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from htvm_ir.backend.c.interface import Interface
 from htvm_ir.driver.compile import Compiled, Options, compile_model
@@ -16,6 +16,13 @@ from htvm_ir.driver.plans import read_plan
 from htvm_ir.errors import HtvmError
 from htvm_ir.report import tables
 from htvm_ir.store import Store, default_folder, use
+
+if TYPE_CHECKING:
+    from htvm_ir.driver.cached import Package
+
+
+ARCHIVE = "the archive"
+"""What messages call the file of ``--format=mlf``."""
 
 
 def options_of(arguments: argparse.Namespace) -> Options:
@@ -54,10 +61,13 @@ def _range(text: str) -> tuple[str, tuple[int, int]]:
 def compile(arguments: argparse.Namespace) -> int:
     """``htvm compile``."""
     from htvm_ir.driver.cached import compile_package
-    from htvm_ir.driver.folder import check_writable, report_text, write_package
+    from htvm_ir.driver.files import check_file
+    from htvm_ir.driver.folder import check_writable, report_text
 
     out = None if arguments.output is None else Path(arguments.output)
-    if out is not None:
+    if out is not None and arguments.format == "mlf":
+        check_file(out, ARCHIVE)
+    elif out is not None:
         check_writable(out)
     package = compile_package(
         arguments.model, options_of(arguments), _store(arguments), out is not None, _watch(arguments)
@@ -65,7 +75,7 @@ def compile(arguments: argparse.Namespace) -> int:
     if package.cached and arguments.verbose:
         print("as compiled before; --no-cache compiles anew", file=sys.stderr)
     if out is not None:
-        write_package(package.files, out)
+        _write(package, out, arguments.format)
     if arguments.json:
         print(report_text(package.report), end="")
         return 0
@@ -75,6 +85,19 @@ def compile(arguments: argparse.Namespace) -> int:
     if out is not None:
         print(f"written to {out}")
     return 0
+
+
+def _write(package: Package, out: Path, form: str) -> None:
+    """Write a package in the form the user wants."""
+    if form == "mlf":
+        from htvm_ir.driver.files import write_file
+        from htvm_ir.driver.mlf import export
+
+        write_file(out, export(package.files, package.report), ARCHIVE)
+    else:
+        from htvm_ir.driver.folder import write_package
+
+        write_package(package.files, out)
 
 
 def _print_conversion(report: dict[str, Any]) -> None:
@@ -205,6 +228,16 @@ def bench(arguments: argparse.Namespace) -> int:
     from htvm_ir.tools.bench import bench as measure
 
     return measure(arguments)
+
+
+def inspect(arguments: argparse.Namespace) -> int:
+    """``htvm inspect``."""
+    from htvm_ir.driver.archive import read_archive
+    from htvm_ir.report import archives
+
+    facts = read_archive(Path(arguments.archive))
+    print(json.dumps(facts, indent=2) if arguments.json else archives.text(facts))
+    return 0
 
 
 def targets(arguments: argparse.Namespace) -> int:

@@ -31,6 +31,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         top.error("zoo NAME -o FILE writes a network; without both it lists them")
     if options.command in ("compile", "run", "explain") and (options.numerics == "pow2") != bool(options.calibration):
         top.error("--numerics=pow2 and --calibration X.npz go together")
+    if options.command == "compile" and options.format == "mlf" and options.output is None:
+        top.error("--format=mlf writes a file: give it with -o X.tar")
     try:
         _check_options(options)
         from htvm_ir.tools import commands
@@ -64,7 +66,15 @@ def parser() -> Parser:
     explain = commands.add_parser("explain", help="every op: engine or CPU, and why")
     for command in (compile_, run, explain):
         _add_model_options(command)
-    compile_.add_argument("-o", "--output", metavar="DIR", help="folder for the package (none: only report)")
+    compile_.add_argument(
+        "-o", "--output", metavar="OUT", help="folder, or with --format=mlf file, for the package (none: only report)"
+    )
+    compile_.add_argument(
+        "--format",
+        default="folder",
+        choices=("folder", "mlf"),
+        help="a folder with a Makefile (default), or a tar in TVM's Model Library Format",
+    )
     _add_run_options(run)
 
     quantize = commands.add_parser("quantize", help="convert a float or QDQ model to DIANA's number format")
@@ -82,6 +92,10 @@ def parser() -> Parser:
     bench.add_argument("--samples", type=_count, default=1, metavar="N", help="inputs to check on (default: 1)")
     bench.add_argument("--figures", metavar="DIR", help="draw layers and a MODEL's time diagram as SVG instead")
     bench.add_argument("--json", action="store_true", help="print one JSON object")
+
+    inspect = commands.add_parser("inspect", help="what is in an archive in TVM's Model Library Format")
+    inspect.add_argument("archive", metavar="X.tar", help="an archive of htvm compile --format=mlf, or of TVM")
+    inspect.add_argument("--json", action="store_true", help="print one JSON object")
 
     targets = commands.add_parser("targets", help="what targets there are, or what one is made of")
     targets.add_argument("name", nargs="?", help="print this one's memories, engines and parameters")

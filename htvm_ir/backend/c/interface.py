@@ -161,8 +161,9 @@ class Frame:
     def facts(self, operators: Sequence[str], constants: int) -> dict[str, Any]:
         """What a report says of the interface; all sizes in bytes.
 
-        In it, ``arenas`` has bytes by memory, ``pools`` the memory of each member of the struct, and ``devices`` what the
-        hooks of each begin with.
+        In it, ``arenas`` has bytes by memory, ``pools`` the memory of each member of the struct, and ``devices`` how
+        the names of their hooks begin.
+
         operators: C names of the kernels' functions. constants: bytes of all initialised data.
         """
         return {
