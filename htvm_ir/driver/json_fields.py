@@ -51,8 +51,8 @@ class Fields:
 
     def each(self, name: str) -> list[Fields]:
         """The objects of a list in a field, none if there is none."""
-        where = f"{self.where}: '{name}'"
-        return [Fields(typed(value, dict, f"{where}[{i}]"), where) for i, value in enumerate(self.get(name, list, []))]
+        places = ((f"{self.where}: '{name}'[{i}]", value) for i, value in enumerate(self.get(name, list, [])))
+        return [Fields(typed(value, dict, where), where) for where, value in places]
 
     def texts(self, name: str) -> list[str]:
         """The texts of a list in a field, none if there is none."""
