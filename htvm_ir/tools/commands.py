@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from htvm_ir.backend.c.interface import Interface
+from htvm_ir.backend.c.names import identifier
 from htvm_ir.driver.compile import Compiled, Options, compile_model
 from htvm_ir.driver.plans import read_plan
 from htvm_ir.errors import HtvmError
@@ -29,7 +30,7 @@ def options_of(arguments: argparse.Namespace) -> Options:
     """The compiler's options from those of the command line.
 
     Raises:
-        HtvmError: a malformed range or plan file.
+        HtvmError: a malformed range, pool name or plan file.
     """
     engines = None if arguments.engines is None else tuple(filter(None, arguments.engines.split(",")))
     if engines == ("none",):
@@ -47,7 +48,12 @@ def options_of(arguments: argparse.Namespace) -> Options:
         input_ranges=dict(_range(text) for text in arguments.input_range),
         calibration=None if arguments.calibration is None else Path(arguments.calibration),
         calibration_samples=arguments.calibration_samples,
-        interface=Interface(arguments.interface, arguments.workspace, arguments.device_hooks),
+        interface=Interface(
+            arguments.interface,
+            arguments.workspace,
+            arguments.device_hooks,
+            tuple(_pool_name(text) for text in arguments.pool_name),
+        ),
     )
 
 
@@ -56,6 +62,13 @@ def _range(text: str) -> tuple[str, tuple[int, int]]:
     if found is None or int(found[2]) > int(found[3]):
         raise HtvmError(f"--input-range {text}: expected NAME=LO:HI with LO <= HI, as in input=-128:127")
     return found[1], (int(found[2]), int(found[3]))
+
+
+def _pool_name(text: str) -> tuple[str, str]:
+    memory, _, name = text.partition("=")
+    if not memory or identifier(name) != name:
+        raise HtvmError(f"--pool-name {text}: expected MEMORY=NAME with a name that C allows, as in L2=sram")
+    return memory, name
 
 
 def compile(arguments: argparse.Namespace) -> int:
@@ -184,6 +197,7 @@ def _refuse_compile_options(arguments: argparse.Namespace) -> None:
         "interface": "c",
         "workspace": "static",
         "device_hooks": False,
+        "pool_name": [],
     }
     for name, default in defaults.items():
         if getattr(arguments, name) != default:

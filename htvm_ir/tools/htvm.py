@@ -181,6 +181,13 @@ def _add_interface_options(command: argparse.ArgumentParser) -> None:
         "caller gives",
     )
     group.add_argument(
+        "--pool-name",
+        action="append",
+        default=[],
+        metavar="MEMORY=NAME",
+        help="what the struct of pools calls the one in a memory (default: the memory's name in lower case)",
+    )
+    group.add_argument(
         "--device-hooks",
         action="store_true",
         help="call the application's TVMDevice<Name>Activate, Open, Close and Deactivate where an engine is used",

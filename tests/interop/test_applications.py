@@ -119,11 +119,29 @@ def test_without_engines_there_are_no_devices(model: Path) -> None:
     [
         (Interface("packed", "pools"), "--workspace=pools adds a parameter, which --interface=packed cannot have"),
         (Interface("packed", device_hooks=True), "--device-hooks adds a parameter"),
+        (Interface(pool_names=(("L2", "sram"),)), "add --workspace=pools"),
+        (
+            Interface(workspace="pools", pool_names=(("L9", "sram"),)),
+            "--pool-name L9=sram: no pool is in memory 'L9'; pools are in L2",
+        ),
     ],
 )
 def test_what_tvm_has_no_form_for(interface: Interface, message: str, model: Path) -> None:
     with pytest.raises(HtvmError, match=message):
         compiled_net(str(model), Options(interface=interface))
+
+
+def test_pools_are_called_as_the_application_calls_them(model: Path, tmp_path: Path) -> None:
+    net = small_net(model, Interface(workspace="pools", pool_names=(("L2", "sram"),)), engines=False)
+    text = (APPLICATIONS / "pools.c").read_text().replace("DEFAULT_L2_", "DEFAULT_SRAM_").replace(".l2", ".sram")
+    (tmp_path / "sram.c").write_text(text)
+    library = native(tmp_path / "sram.c", [net.write(tmp_path)], tmp_path)
+    assert natively(library, {"input_data": net.sample}, {"output_data": net.expected}) == 0
+
+
+def test_pool_names_must_be_names(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["compile", str(model), "--workspace=pools", "--pool-name", "L2=int"]) == 1
+    assert "--pool-name L2=int: expected MEMORY=NAME" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -43,18 +43,22 @@ class Interface:
     """The user's choice.
 
     calls: one of CALLS. workspace: one of WORKSPACES. device_hooks: whether the application hears of each engine's use.
+    pool_names: (memory, name) of pools that are not called like their memory.
     """
 
     calls: str = "c"
     workspace: str = "static"
     device_hooks: bool = False
+    pool_names: tuple[tuple[str, str], ...] = ()
 
     def check(self) -> None:
         """Refuse what has no form.
 
         Raises:
-            HtvmError: a packed function has no parameters for pools and devices (in TVM neither).
+            HtvmError: a packed function has no parameters for pools and devices (nor in TVM), or no pool has a name.
         """
+        if self.pool_names and self.workspace != "pools":
+            raise HtvmError("--pool-name names a pool that the caller gives; add --workspace=pools")
         extra = "--workspace=pools" if self.workspace == "pools" else "--device-hooks" if self.device_hooks else None
         if self.calls == "packed" and extra is not None:
             raise HtvmError(f"{extra} adds a parameter, which --interface=packed cannot have; use --interface=c")
@@ -62,15 +66,14 @@ class Interface:
 
 @dataclass(frozen=True)
 class Pool:
-    """The arena of a memory: ``bytes`` of it are used, from a multiple of the memory's alignment on."""
+    """The arena of a memory: ``bytes`` of it are used, from a multiple of the memory's alignment on.
+
+    name: member of ``struct tvmgen_<mod>_workspace_pools``.
+    """
 
     memory: Memory
     bytes: int
-
-    @property
-    def name(self) -> str:
-        """Member of ``struct tvmgen_<mod>_workspace_pools``."""
-        return identifier(self.memory.name.lower())
+    name: str
 
     @property
     def arena(self) -> str:
@@ -81,6 +84,21 @@ class Pool:
     def room(self) -> int:
         """Bytes that hold the arena wherever they begin: what a caller gives or an allocator is asked for."""
         return self.bytes + self.memory.alignment
+
+
+def pools_of(interface: Interface, arenas: Sequence[tuple[Memory, int]]) -> tuple[Pool, ...]:
+    """The pools of all arenas, (memory, bytes), called like their memory or as the user wants.
+
+    Raises:
+        HtvmError: the user names a pool of a memory that has no arena.
+    """
+    names = {memory.name: identifier(memory.name.lower()) for memory, _ in arenas}
+    for memory, name in interface.pool_names:
+        if memory not in names:
+            known = f"pools are in {', '.join(names)}" if names else "the network needs no pool"
+            raise HtvmError(f"--pool-name {memory}={name}: no pool is in memory '{memory}'; {known}")
+        names[memory] = name
+    return tuple(Pool(memory, size, names[memory.name]) for memory, size in arenas)
 
 
 def arena_symbol(memory: str) -> str:

@@ -16,7 +16,7 @@ from htvm_ir.backend.c.devices import ENGINE, KERNEL, devices_of, hooks_of
 from htvm_ir.backend.c.effects import written_arguments
 from htvm_ir.backend.c.entry import declarations, entry_functions, network_head
 from htvm_ir.backend.c.header import PACKED_HEADER, interface_header, map_functions, one_line
-from htvm_ir.backend.c.interface import Frame, Interface, Pool
+from htvm_ir.backend.c.interface import Frame, Interface, Pool, pools_of
 from htvm_ir.backend.c.names import Names
 from htvm_ir.backend.c.printer import WORD_TYPEDEF, FunctionPrinter
 from htvm_ir.backend.c.scope import CFile, module_target
@@ -94,8 +94,7 @@ class _Package:
         return Rendered(files, frame.facts(list(self.functions.values()), kernels + own))
 
     def _frame(self, main: FuncOp) -> Frame:
-        arenas = self.arenas()
-        pools = tuple(Pool(self.target.memory(name), size) for name, size in arenas.items())
+        pools = pools_of(self.interface, [(self.target.memory(name), size) for name, size in self.arenas().items()])
         engines = frozenset(engine.name for engine in self.target.engines)
         hooked = self.interface.device_hooks
         devices = devices_of(main, self.module, self.target.name, engines) if hooked else ()
