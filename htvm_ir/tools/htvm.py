@@ -177,8 +177,8 @@ def _add_interface_options(command: argparse.ArgumentParser) -> None:
         "--workspace",
         default="static",
         choices=("static", "backend", "pools"),
-        help="where arenas are: arrays of the package (default), from TVMBackendAllocWorkspace, or in pools that the "
-        "caller gives",
+        help="where buffers between kernels lie: in arrays of the package (default), in memory from "
+        "TVMBackendAllocWorkspace, or in pools that the caller gives",
     )
     group.add_argument(
         "--pool-name",
