@@ -122,8 +122,11 @@ func.func private @copy(%in: memref<2x4xi8, "L2">, %out: memref<2x4xi8>) {
 """
 
 
-FORMS = [Interface(), Interface("packed"), Interface("packed", "backend")]
-FORMS += [Interface("c", workspace, hooks) for workspace in ("static", "backend", "pools") for hooks in (False, True)]
+FORMS = [
+    *(Interface("c", workspace, hooks) for workspace in ("static", "backend", "pools") for hooks in (False, True)),
+    Interface("packed"),
+    Interface("packed", "backend"),
+]
 
 
 @pytest.mark.parametrize("interface", FORMS)

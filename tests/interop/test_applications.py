@@ -131,11 +131,12 @@ def test_what_tvm_has_no_form_for(interface: Interface, message: str, model: Pat
         compiled_net(str(model), Options(interface=interface))
 
 
-def test_pools_are_called_as_the_application_calls_them(model: Path, tmp_path: Path) -> None:
-    net = small_net(model, Interface(workspace="pools", pool_names=(("L2", "sram"),)), engines=False)
-    text = (APPLICATIONS / "pools.c").read_text().replace("DEFAULT_L2_", "DEFAULT_SRAM_").replace(".l2", ".sram")
-    (tmp_path / "sram.c").write_text(text)
-    library = native(tmp_path / "sram.c", [net.write(tmp_path)], tmp_path)
+@pytest.mark.parametrize("name", ["sram", "status"])
+def test_pools_are_called_as_the_application_calls_them(name: str, model: Path, tmp_path: Path) -> None:
+    net = small_net(model, Interface(workspace="pools", pool_names=(("L2", name),)), engines=False)
+    text = (APPLICATIONS / "pools.c").read_text().replace("_L2_", f"_{name.upper()}_").replace(".l2", f".{name}")
+    (tmp_path / f"{name}.c").write_text(text)
+    library = native(tmp_path / f"{name}.c", [net.write(tmp_path)], tmp_path)
     assert natively(library, {"input_data": net.sample}, {"output_data": net.expected}) == 0
 
 

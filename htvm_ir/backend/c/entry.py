@@ -80,7 +80,7 @@ def main_head(frame: Frame) -> str:
     if frame.interface.calls == "packed":
         return function_head(name, [f"{type_}{parameter}" for type_, parameter in PACKED])
     tensors = [parameter.declaration for parameter in frame.tensor_parameters]
-    pools = [f"void *{pool.name}" for pool in frame.given_pools]
+    pools = [f"void *{pool.parameter}" for pool in frame.given_pools]
     return function_head(name, [*tensors, *pools, *_contexts(frame)])
 
 
@@ -107,7 +107,7 @@ def _arguments(frame: Frame) -> list[str]:
             *(f"void *const {t.name} = tensor_data(&args[{index}]);" for index, t in enumerate(tensors)),
             *_refuse([t.name for t in tensors]),
         ]
-    return _refuse([pool.name for pool in frame.given_pools])
+    return _refuse([pool.parameter for pool in frame.given_pools])
 
 
 def _refuse(pointers: Sequence[str]) -> list[str]:
@@ -138,7 +138,7 @@ def _guarded(frame: Frame) -> tuple[list[str], list[str]]:
 
 def _arena(frame: Frame, index: int) -> str:
     pool = frame.pools[index]
-    memory = pool.name if frame.interface.workspace == "pools" else "workspace"
+    memory = pool.parameter if frame.interface.workspace == "pools" else "workspace"
     return f"aligned({memory}, {pool.memory.alignment})"
 
 

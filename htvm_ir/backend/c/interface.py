@@ -76,6 +76,11 @@ class Pool:
     name: str
 
     @property
+    def parameter(self) -> str:
+        """What the entry function calls it."""
+        return f"{self.name}_pool"
+
+    @property
     def arena(self) -> str:
         """The C array or pointer that is the arena; no function is called like it."""
         return arena_symbol(self.memory.name)
@@ -90,7 +95,7 @@ def pools_of(interface: Interface, arenas: Sequence[tuple[Memory, int]]) -> tupl
     """The pools of all arenas, (memory, bytes), called like their memory or as the user wants.
 
     Raises:
-        HtvmError: the user names a pool of a memory that has no arena.
+        HtvmError: the user names a pool of a memory that has no arena, or two pools alike.
     """
     names = {memory.name: identifier(memory.name.lower()) for memory, _ in arenas}
     for memory, name in interface.pool_names:
@@ -98,6 +103,8 @@ def pools_of(interface: Interface, arenas: Sequence[tuple[Memory, int]]) -> tupl
             known = f"pools are in {', '.join(names)}" if names else "the network needs no pool"
             raise HtvmError(f"--pool-name {memory}={name}: no pool is in memory '{memory}'; {known}")
         names[memory] = name
+    if len({*names.values()}) < len(names):
+        raise HtvmError(f"pools would be called alike ({', '.join(names.values())}); give each another --pool-name")
     return tuple(Pool(memory, size, names[memory.name]) for memory, size in arenas)
 
 
@@ -173,7 +180,7 @@ class Frame:
     @property
     def tensor_parameters(self) -> list[Parameter]:
         """Inputs, then outputs, called like nothing else in the functions that have them."""
-        pools = chain.from_iterable((pool.arena, pool.name) for pool in self.pools)
+        pools = chain.from_iterable((pool.arena, pool.parameter) for pool in self.pools)
         return self.boundary.parameters(Names((*OWN_NAMES, *pools, *(device.name for device in self.devices))))
 
     def facts(self, operators: Sequence[str], constants: int) -> dict[str, Any]:
