@@ -164,8 +164,10 @@ def load_package(folder: Path) -> tuple[Compiled, str]:
             raise HtvmError(f"its report has schema {report['schema']}, this version reads {SCHEMA}")
         source, module = (_parse(folder / name) for name in (SOURCE, MODULE))
         exact = _parse(folder / EXACT) if report["approximated"] else None
-        module_name = report["interface"]["module"]
-        include = folder / "include"
+        module_name, include = report["interface"]["module"], folder / "include"
+        (header,) = include.glob("tvmgen_*_kernels.h")
+        if header.name != f"tvmgen_{module_name}_kernels.h":
+            raise HtvmError(f"its report is of module {module_name}")
         paths = [*(folder / "src").glob("tvmgen_*.c"), *include.glob("tvmgen_*.h"), *include.glob(PACKED_HEADER)]
         files = {str(path.relative_to(folder)): path.read_text() for path in paths}
         target = module_target(module)

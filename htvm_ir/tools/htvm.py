@@ -66,15 +66,7 @@ def parser() -> Parser:
     explain = commands.add_parser("explain", help="every op: engine or CPU, and why")
     for command in (compile_, run, explain):
         _add_model_options(command)
-    compile_.add_argument(
-        "-o", "--output", metavar="OUT", help="folder, or with --format=mlf file, for the package (none: only report)"
-    )
-    compile_.add_argument(
-        "--format",
-        default="folder",
-        choices=("folder", "mlf"),
-        help="a folder with a Makefile (default), or a tar in TVM's Model Library Format",
-    )
+    _add_output_options(compile_)
     _add_run_options(run)
 
     quantize = commands.add_parser("quantize", help="convert a float or QDQ model to DIANA's number format")
@@ -93,10 +85,7 @@ def parser() -> Parser:
     bench.add_argument("--figures", metavar="DIR", help="draw layers and a MODEL's time diagram as SVG instead")
     bench.add_argument("--json", action="store_true", help="print one JSON object")
 
-    inspect = commands.add_parser("inspect", help="what is in an archive in TVM's Model Library Format")
-    inspect.add_argument("archive", metavar="X.tar", help="an archive of htvm compile --format=mlf, or of TVM")
-    inspect.add_argument("--json", action="store_true", help="print one JSON object")
-
+    _add_inspect(commands.add_parser("inspect", help="what is in an archive in TVM's Model Library Format"))
     targets = commands.add_parser("targets", help="what targets there are, or what one is made of")
     targets.add_argument("name", nargs="?", help="print this one's memories, engines and parameters")
     targets.add_argument("--json", action="store_true", help="print one JSON object")
@@ -192,6 +181,23 @@ def _add_interface_options(command: argparse.ArgumentParser) -> None:
         action="store_true",
         help="call the application's TVMDevice<Name>Activate, Open, Close and Deactivate where an engine is used",
     )
+
+
+def _add_output_options(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "-o", "--output", metavar="OUT", help="folder, or with --format=mlf file, for the package (none: only report)"
+    )
+    command.add_argument(
+        "--format",
+        default="folder",
+        choices=("folder", "mlf"),
+        help="a folder with a Makefile (default), or a tar in TVM's Model Library Format",
+    )
+
+
+def _add_inspect(command: argparse.ArgumentParser) -> None:
+    command.add_argument("archive", metavar="X.tar", help="an archive of htvm compile --format=mlf, or of TVM")
+    command.add_argument("--json", action="store_true", help="print one JSON object")
 
 
 def _add_calibration_samples(command: argparse.ArgumentParser) -> None:
