@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 Array = NDArray[Any]
 
+
 def _write(files: dict[str, str], root: Path) -> list[Path]:
     paths = [root / name for name in files]
     for path, text in zip(paths, files.values(), strict=True):

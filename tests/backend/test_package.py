@@ -131,7 +131,7 @@ FORMS = [
 
 @pytest.mark.parametrize("interface", FORMS)
 def test_compilers_accept_the_package_without_warnings(interface: Interface, tmp_path: Path) -> None:
-    on_engine = NETWORK.replace("@copy(%in: memref<2x4xi8, \"L2\">, %out: memref<2x4xi8>) {", COPY)
+    on_engine = NETWORK.replace('@copy(%in: memref<2x4xi8, "L2">, %out: memref<2x4xi8>) {', COPY)
     package = render_package(parse(on_engine), "default", interface)
     assert set(package.interface["devices"]) == ({"diana_digital"} if interface.device_hooks else set())
     alike = {"src/tvmgen_default_kernels.c"} if interface != Interface() else set[str]()
