@@ -55,7 +55,7 @@ class OverlapKernels(ModulePass):
         if before is None or best.cycles >= before.cycles or not _fits(op, parts, best, target, self.seconds):
             return
         op.attributes[HIDDEN] = _hidden(parts, before, best)
-        _Rewriting(parts, given, main).run(best.order)
+        Rewriting(parts, given, main).run(best.order)
 
 
 def _hidden(parts: Sequence[Part], before: Schedule, after: Schedule) -> DictionaryAttr:
@@ -92,8 +92,8 @@ def _buffers(parts: Sequence[Part], best: Schedule, memory: Memory) -> list[Buff
     ]
 
 
-class _Rewriting:
-    """The new ``@main``."""
+class Rewriting:
+    """The new ``@main``, and functions for the pieces of kernels that are not left whole."""
 
     def __init__(self, parts: Sequence[Part], given: Sequence[Step], main: FuncOp):
         self.parts, self.steps = parts, given

@@ -94,7 +94,7 @@ def _is_load(op: Operation) -> bool:
 def steps(parts: Sequence[Part], target: Target) -> list[Step]:
     """What the scheduler is to know of the parts: cycles as predicted, and what must come first."""
     numbers = {call: number for number, call in enumerate(dict.fromkeys(part.call for part in parts))}
-    after = _dependences(parts)
+    after = dependences(parts)
     units = {part.function: _units(part.function) for part in parts}
     found: list[Step] = []
     for number, part in enumerate(parts):
@@ -140,8 +140,8 @@ def transfer_cycles(op: StartOp, target: Target) -> int:
     return channel.cycles(loops[-1][0], pieces) + channel.software * (pieces if channel.pieces else 1)
 
 
-def _dependences(parts: Sequence[Part]) -> list[set[int]]:
-    """For each part those of other kernels that must have ended before."""
+def dependences(parts: Sequence[Part]) -> list[set[int]]:
+    """For each part those of other kernels, by number, that must have ended before it begins."""
     after: list[set[int]] = [set() for _ in parts]
     earlier: dict[SSAValue, list[Access]] = {}
     for access in sorted(_accesses(parts), key=lambda access: access.begin):
@@ -163,7 +163,7 @@ def _accesses(parts: Sequence[Part]) -> Iterator[Access]:
             if isinstance(op, StartOp | LaunchOp):
                 started[op.token] = number
             elif isinstance(op, WaitOp | AwaitOp) and isinstance(op.token.owner, StartOp | LaunchOp):
-                reads, writes = _touched(op.token.owner)
+                reads, writes = touched(op.token.owner)
                 for value, write in (*((v, False) for v in reads), *((v, True) for v in writes)):
                     argument = root(value)
                     if isinstance(argument, BlockArgument):
@@ -171,7 +171,7 @@ def _accesses(parts: Sequence[Part]) -> Iterator[Access]:
                         yield Access(buffer, box, write, started[op.token], number)
 
 
-def _touched(op: StartOp | LaunchOp) -> tuple[Sequence[SSAValue], Sequence[SSAValue]]:
+def touched(op: StartOp | LaunchOp) -> tuple[Sequence[SSAValue], Sequence[SSAValue]]:
     """What a transfer or job reads and writes."""
     return ([op.source], [op.destination]) if isinstance(op, StartOp) else (op.inputs, [op.output])
 

@@ -1,0 +1,149 @@
+"""``overlap-transfers``: the first loads of a kernel begin beside the last jobs of the one before it.
+
+``pipeline-dma`` moves transfers inside of a kernel. Here the kernels of ``@main`` are cut wherever the first loads of
+the next one can begin, and where the last stores of the one before have to be waited for; the pieces become functions
+that hand over the tokens of what is in flight, as ``overlap-kernels`` makes them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from xdsl.context import Context
+from xdsl.dialects.builtin import DictionaryAttr, ModuleOp
+from xdsl.dialects.func import CallOp, FuncOp
+from xdsl.dialects.memref import AllocOp
+from xdsl.ir import BlockArgument, Operation, SSAValue
+from xdsl.passes import ModulePass
+
+from htvm_ir.dialects.accel import AwaitOp, DispatchOp, LaunchOp
+from htvm_ir.dialects.attributes import integer
+from htvm_ir.dialects.dma import StartOp, WaitOp
+from htvm_ir.memory.plan import plan
+from htvm_ir.memory.problem import Buffer
+from htvm_ir.passes.memory_fit import bytes_of, in_memory
+from htvm_ir.passes.overlap_kernels import HIDDEN, Rewriting
+from htvm_ir.passes.pipeline_dma import effects, root
+from htvm_ir.passes.steps import Part, dependences, host_cycles, transfer_cycles
+from htvm_ir.passes.workloads import KERNEL, main_function, module_target
+from htvm_ir.schedule.overlap import Step
+from htvm_ir.schedule.transfers import Event, overlap, simulate
+from htvm_ir.targets.target import Job, Memory, Target
+
+
+@dataclass(frozen=True)
+class OverlapTransfers(ModulePass):
+    """Orders the transfers and jobs of neighbouring kernels, where their channels have queues and memory allows.
+
+    Networks with kernels that ``overlap-kernels`` has cut stay as they are. ``seconds`` limits each search for a
+    place of all buffers.
+    """
+
+    name = "overlap-transfers"
+    seconds: float = 2.0
+
+    def apply(self, ctx: Context, op: ModuleOp) -> None:
+        target, main = module_target(op), main_function(op)
+        functions = {f.sym_name.data: f for f in op.ops if isinstance(f, FuncOp) and f.body.blocks}
+        if not target.prefetches or any(KERNEL in function.attributes for function in functions.values()):
+            return
+        parts = list(_parts(main, functions, target))
+        events = _events(parts, target)
+        room = _Room(parts, [memory for memory in target.memories if not memory.host], self.seconds)
+        order = overlap(events, target.host.call, room.fits)
+        before, after = (simulate(events, o, target.host.call) for o in (range(len(events)), order))
+        if after.total() >= before.total() or not room.fits(order):
+            return
+        names = {event.kernel: part.function.sym_name.data for event, part in zip(events, parts, strict=True)}
+        saved = {name: before[kernel] - after[kernel] for kernel, name in names.items()}
+        op.attributes[HIDDEN] = DictionaryAttr({name: integer(cycles) for name, cycles in saved.items() if cycles})
+        Rewriting(parts, [Step(event.kernel, event.cpu) for event in events], main).run(order)
+
+
+def _parts(main: FuncOp, functions: Mapping[str, FuncOp], target: Target) -> Iterator[Part]:
+    """A part for each event; kernels of the CPU, and of channels without a queue, are one."""
+    queued = {channel.name for channel in target.channels if channel.overlaps and channel.queue > 1}
+    for call in [op for op in main.body.block.ops if isinstance(op, CallOp)]:
+        function = functions[call.callee.string_value()]
+        ops = [op for op in function.body.block.ops if isinstance(op, StartOp | WaitOp | LaunchOp | AwaitOp)]
+        channels = {op.channel.string_value() for op in ops if isinstance(op, StartOp)}
+        if ops and channels <= queued:
+            yield from (Part(call, function, [op]) for op in ops)
+        else:
+            yield Part(call, function)
+
+
+def _events(parts: Sequence[Part], target: Target) -> list[Event]:
+    """The parts with what they cost and what must come before them."""
+    kernels = {call: number for number, call in enumerate(dict.fromkeys(part.call for part in parts))}
+    after = dependences(parts)
+    started: dict[SSAValue, int] = {}
+    events: list[Event] = []
+    for number, part in enumerate(parts):
+        kernel, first = kernels[part.call], frozenset(after[number])
+        match part.ops:
+            case [StartOp() as op]:
+                channel, load = target.channel(op.channel.string_value()), isinstance(root(op.destination).owner, AllocOp)
+                work = transfer_cycles(op, target) - channel.software
+                event = Event(kernel, channel.software, work, channel.name, channel.queue, load, after=first)
+                started[op.token] = number
+            case [LaunchOp() as op]:
+                engine, job = target.engine(op.engine_name), Job(op.kernel.data, op.fields)
+                detached = engine.detached(job)
+                event = Event(kernel, engine.cycles(job) - detached, detached, engine.name, after=first)
+                started[op.token] = number
+            case [WaitOp() | AwaitOp() as op]:
+                event = Event(kernel, 0, waits_for=started[op.token], after=first)
+            case _:
+                event = Event(kernel, _host_cycles(part.function, target), after=first)
+        events.append(event)
+    return events
+
+
+def _host_cycles(function: FuncOp, target: Target) -> int:
+    return sum(host_cycles(op, target) for op in function.body.block.ops if isinstance(op, DispatchOp))
+
+
+class _Room:
+    """Whether local buffers have a place in some order of their events."""
+
+    def __init__(self, parts: Sequence[Part], memories: Sequence[Memory], seconds: float):
+        self.memories, self.seconds = memories, seconds
+        self.used = [list(_allocations(part)) for part in parts]
+
+    def fits(self, order: Sequence[int]) -> bool:
+        """Whether all that some consecutive events use fits each memory; waits for a transfer use its buffer."""
+        spans: dict[AllocOp, tuple[int, int]] = {}
+        for position, number in enumerate(order):
+            for alloc in self.used[number]:
+                spans[alloc] = spans.get(alloc, (position, 0))[0], position + 1
+        return all(self._fits(memory, spans) for memory in self.memories)
+
+    def _fits(self, memory: Memory, spans: Mapping[AllocOp, tuple[int, int]]) -> bool:
+        buffers = [
+            Buffer(str(n), bytes_of(alloc.memref.type), *span, memory.alignment)
+            for n, (alloc, span) in enumerate(spans.items())
+            if in_memory(alloc.memref.type, memory)
+        ]
+        return plan(buffers, seconds=self.seconds).bytes <= memory.size
+
+
+def _allocations(part: Part) -> Iterator[AllocOp]:
+    """The allocations that a part uses, in its kernel or in ``@main``."""
+    for op in part.ops:
+        for value in _values(op):
+            buffer = root(value)
+            if isinstance(buffer, BlockArgument):
+                buffer = root(part.call.arguments[buffer.index])
+            if isinstance(buffer.owner, AllocOp):
+                yield buffer.owner
+
+
+def _values(op: Operation) -> Sequence[SSAValue]:
+    """The buffers of a transfer or job, or of what is waited for."""
+    start = op.operands[0].owner if isinstance(op, WaitOp | AwaitOp) else op
+    if not isinstance(start, StartOp | LaunchOp):
+        return ()
+    found = effects(start)
+    return () if found is None else (*found.reads, *found.writes)
