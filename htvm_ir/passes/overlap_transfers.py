@@ -24,7 +24,7 @@ from htvm_ir.memory.plan import plan
 from htvm_ir.memory.problem import Buffer
 from htvm_ir.passes.memory_fit import bytes_of, in_memory
 from htvm_ir.passes.overlap_kernels import HIDDEN, Rewriting
-from htvm_ir.passes.pipeline_dma import effects, root
+from htvm_ir.passes.pipeline_dma import effects, is_load, root
 from htvm_ir.passes.steps import Part, dependences, host_cycles, transfer_cycles
 from htvm_ir.passes.workloads import KERNEL, main_function, module_target
 from htvm_ir.schedule.overlap import Step
@@ -84,8 +84,8 @@ def _events(parts: Sequence[Part], target: Target) -> list[Event]:
         kernel, first = kernels[part.call], frozenset(after[number])
         match part.ops:
             case [StartOp() as op]:
-                channel, load = target.channel(op.channel.string_value()), isinstance(root(op.destination).owner, AllocOp)
-                work = transfer_cycles(op, target) - channel.software
+                channel = target.channel(op.channel.string_value())
+                work, load = transfer_cycles(op, target) - channel.software, is_load(op)
                 event = Event(kernel, channel.software, work, channel.name, channel.queue, load, after=first)
                 started[op.token] = number
             case [LaunchOp() as op]:

@@ -13,7 +13,7 @@ from xdsl.ir import BlockArgument, Operation, SSAValue
 
 from htvm_ir.dialects.accel import AwaitOp, DispatchOp, LaunchOp
 from htvm_ir.dialects.dma import StartOp, WaitOp, transfer_shape
-from htvm_ir.passes.pipeline_dma import effects, root
+from htvm_ir.passes.pipeline_dma import effects, is_load, root
 from htvm_ir.passes.workloads import block_workload, layout_of
 from htvm_ir.schedule.overlap import Step
 from htvm_ir.targets.target import Job, Target
@@ -74,7 +74,7 @@ def _parts(call: CallOp, function: FuncOp) -> list[Part]:
         if not isinstance(op, StartOp | WaitOp | LaunchOp | AwaitOp):
             continue
         awaited = any(isinstance(before, AwaitOp) for before in found[-1].ops)
-        if awaited and not flying and (isinstance(op, LaunchOp) or _is_load(op)):
+        if awaited and not flying and (isinstance(op, LaunchOp) or (isinstance(op, StartOp) and is_load(op))):
             found.append(Part(call, function))
         found[-1].ops.append(op)
         if isinstance(op, StartOp | LaunchOp):
@@ -85,10 +85,6 @@ def _parts(call: CallOp, function: FuncOp) -> list[Part]:
             found[-1].leaves = True
             found.append(Part(call, function))
     return found
-
-
-def _is_load(op: Operation) -> bool:
-    return isinstance(op, StartOp) and isinstance(root(op.destination).owner, AllocOp)
 
 
 def steps(parts: Sequence[Part], target: Target) -> list[Step]:

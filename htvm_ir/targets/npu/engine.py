@@ -78,7 +78,7 @@ class Array(Engine):
         return Call("npu_start", (Data(encode(job, inputs, output, place), self.constants),))
 
     def may_stay(self, workload: Workload) -> frozenset[int]:
-        return frozenset(range(len(workload.inputs) + 1))
+        return frozenset(range(len(workload.inputs) + 1)) if self.parameters.residency else frozenset()
 
     def problem(self, workload: Workload, target: Target) -> Problem:
         return Tiling(self, self.parameters, workload, target).problem()
