@@ -7,8 +7,8 @@ that hand over the tokens of what is in flight, as ``overlap-kernels`` makes the
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass, replace
 
 from xdsl.context import Context
 from xdsl.dialects.builtin import DictionaryAttr, ModuleOp
@@ -46,9 +46,11 @@ class OverlapTransfers(ModulePass):
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         target, main = module_target(op), main_function(op)
         functions = {f.sym_name.data: f for f in op.ops if isinstance(f, FuncOp) and f.body.blocks}
-        if not target.prefetches or any(KERNEL in function.attributes for function in functions.values()):
+        queued = {channel.name for channel in target.channels if channel.overlaps and channel.queue > 1}
+        is_cut = any(KERNEL in function.attributes for function in functions.values())
+        if not (target.prefetches and queued) or is_cut:
             return
-        parts = list(_parts(main, functions, target))
+        parts = list(_parts(main, functions, queued))
         events = _events(parts, target)
         room = _Room(parts, [memory for memory in target.memories if not memory.host], self.seconds)
         order = overlap(events, target.host.call, room.fits)
@@ -61,9 +63,8 @@ class OverlapTransfers(ModulePass):
         Rewriting(parts, [Step(event.kernel, event.cpu) for event in events], main).run(order)
 
 
-def _parts(main: FuncOp, functions: Mapping[str, FuncOp], target: Target) -> Iterator[Part]:
+def _parts(main: FuncOp, functions: Mapping[str, FuncOp], queued: Set[str]) -> Iterator[Part]:
     """A part for each event; kernels of the CPU, and of channels without a queue, are one."""
-    queued = {channel.name for channel in target.channels if channel.overlaps and channel.queue > 1}
     for call in [op for op in main.body.block.ops if isinstance(op, CallOp)]:
         function = functions[call.callee.string_value()]
         ops = [op for op in function.body.block.ops if isinstance(op, StartOp | WaitOp | LaunchOp | AwaitOp)]
@@ -77,28 +78,32 @@ def _parts(main: FuncOp, functions: Mapping[str, FuncOp], target: Target) -> Ite
 def _events(parts: Sequence[Part], target: Target) -> list[Event]:
     """The parts with what they cost and what must come before them."""
     kernels = {call: number for number, call in enumerate(dict.fromkeys(part.call for part in parts))}
-    after = dependences(parts)
     started: dict[SSAValue, int] = {}
     events: list[Event] = []
-    for number, part in enumerate(parts):
-        kernel, first = kernels[part.call], frozenset(after[number])
-        match part.ops:
-            case [StartOp() as op]:
-                channel = target.channel(op.channel.string_value())
-                work, load = transfer_cycles(op, target) - channel.software, is_load(op)
-                event = Event(kernel, channel.software, work, channel.name, channel.queue, load, after=first)
-                started[op.token] = number
-            case [LaunchOp() as op]:
-                engine, job = target.engine(op.engine_name), Job(op.kernel.data, op.fields)
-                detached = engine.detached(job)
-                event = Event(kernel, engine.cycles(job) - detached, detached, engine.name, after=first)
-                started[op.token] = number
-            case [WaitOp() | AwaitOp() as op]:
-                event = Event(kernel, 0, waits_for=started[op.token], after=first)
-            case _:
-                event = Event(kernel, _host_cycles(part.function, target), after=first)
-        events.append(event)
+    for number, (part, after) in enumerate(zip(parts, dependences(parts), strict=True)):
+        (op,) = part.ops or (None,)
+        if isinstance(op, StartOp | LaunchOp):
+            started[op.token] = number
+        event = _event(op, part.function, started, target)
+        events.append(replace(event, kernel=kernels[part.call], after=frozenset(after)))
     return events
+
+
+def _event(op: Operation | None, function: FuncOp, started: Mapping[SSAValue, int], target: Target) -> Event:
+    """What an op costs; none = a whole kernel of the CPU."""
+    match op:
+        case StartOp():
+            channel = target.channel(op.channel.string_value())
+            work = transfer_cycles(op, target) - channel.software
+            return Event(0, channel.software, work, channel.name, channel.queue, is_load(op))
+        case LaunchOp():
+            engine, job = target.engine(op.engine_name), Job(op.kernel.data, op.fields)
+            detached = engine.detached(job)
+            return Event(0, engine.cycles(job) - detached, detached, engine.name)
+        case WaitOp() | AwaitOp():
+            return Event(0, 0, waits_for=started[op.token])
+        case _:
+            return Event(0, _host_cycles(function, target))
 
 
 def _host_cycles(function: FuncOp, target: Target) -> int:

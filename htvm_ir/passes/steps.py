@@ -8,7 +8,7 @@ from math import prod
 
 from xdsl.dialects.builtin import MemRefType
 from xdsl.dialects.func import CallOp, FuncOp, ReturnOp
-from xdsl.dialects.memref import AllocOp, SubviewOp
+from xdsl.dialects.memref import SubviewOp
 from xdsl.ir import BlockArgument, Operation, SSAValue
 
 from htvm_ir.dialects.accel import AwaitOp, DispatchOp, LaunchOp

@@ -41,7 +41,10 @@ class Event:
 
 
 def simulate(events: Sequence[Event], order: Sequence[int], call: int) -> Counter[int]:
-    """Cycles by kernel. call: what the CPU needs to turn to another kernel. Work begun before the order is done."""
+    """Cycles by kernel, from its turn to the next one's.
+
+    call: what the CPU needs to turn to another kernel. Work whose start is not in the order is done when it begins.
+    """
     spent = Counter[int]()
     done: dict[int, int] = {}
     queues: dict[str, list[int]] = {}
@@ -134,7 +137,7 @@ def _advanced(events: Sequence[Event], before: Sequence[int], loads: Sequence[in
 def _postponed(events: Sequence[Event], before: Sequence[int], advanced: list[int], kernel: Sequence[int]) -> list[int]:
     """Append the rest of a kernel; the last waits of those before it come when something needs them, or at its end."""
     order = [*advanced, *(n for n in kernel if n not in advanced)]
-    end = next((n for n in kernel if all(_is_store_wait(events, m) for m in kernel[kernel.index(n) :])), None)
+    end = next(iter(_last_waits(events, kernel)), None)
     for wait in [n for n in _last_waits(events, before) if n in advanced]:
         place = order.index(wait)
         later = order[place + 1 :]
