@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
@@ -45,10 +45,10 @@ INPUT = np.random.default_rng(1).integers(-128, 128, (1, *SHAPE)).astype(np.int8
 
 
 @contextmanager
-def on_npu(**changes: Any) -> Iterator[None]:
+def on_npu(**changes: Any) -> Generator[None]:
     """An npu whose CPU is never chosen."""
-    slow = replace(npu(**{"rows": 8, "l1": 8192, "weight_memory": 4096, "residency": False} | changes))
-    slow = replace(slow, host=Host(per_mac=1000, per_element={"other": 1000}))
+    given: dict[str, Any] = {"rows": 8, "l1": 8192, "weight_memory": 4096, "residency": False}
+    slow = replace(npu(**given | changes), host=Host(per_mac=1000, per_element={"other": 1000}))
     with patch.object(registry, "load_target", return_value=slow):
         yield
 
