@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from xdsl.context import Context
-from xdsl.dialects.builtin import DictionaryAttr, FunctionType, MemRefType, ModuleOp, StringAttr
+from xdsl.dialects.builtin import DictionaryAttr, FunctionType, IntegerAttr, MemRefType, ModuleOp, StringAttr
 from xdsl.dialects.func import CallOp, FuncOp, ReturnOp
 from xdsl.dialects.memref import AllocOp, GetGlobalOp, SubviewOp
 from xdsl.ir import Block, BlockArgument, Operation, Region, SSAValue
@@ -90,6 +90,17 @@ def _buffers(parts: Sequence[Part], best: Schedule, memory: Memory) -> list[Buff
         Buffer(str(n), sizes[alloc], places[0], places[-1] + 1, memory.alignment)
         for n, (alloc, places) in enumerate(spans.items())
     ]
+
+
+def add_hidden(module: ModuleOp, kernel: str, cycles: int) -> None:
+    """Note that the CPU need not wait for some more (or fewer) cycles of a kernel."""
+    found = module.attributes.get(HIDDEN)
+    hidden = dict(found.data) if isinstance(found, DictionaryAttr) else {}
+    before = hidden.get(kernel)
+    total = cycles + (before.value.data if isinstance(before, IntegerAttr) else 0)
+    if total:
+        hidden[kernel] = integer(total)
+        module.attributes[HIDDEN] = DictionaryAttr(hidden)
 
 
 class Rewriting:

@@ -11,19 +11,18 @@ from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 
 from xdsl.context import Context
-from xdsl.dialects.builtin import DictionaryAttr, ModuleOp
+from xdsl.dialects.builtin import ModuleOp, StringAttr
 from xdsl.dialects.func import CallOp, FuncOp
 from xdsl.dialects.memref import AllocOp
 from xdsl.ir import BlockArgument, Operation, SSAValue
 from xdsl.passes import ModulePass
 
 from htvm_ir.dialects.accel import AwaitOp, DispatchOp, LaunchOp
-from htvm_ir.dialects.attributes import integer
 from htvm_ir.dialects.dma import StartOp, WaitOp
 from htvm_ir.memory.plan import plan
 from htvm_ir.memory.problem import Buffer
 from htvm_ir.passes.memory_fit import bytes_of, in_memory
-from htvm_ir.passes.overlap_kernels import HIDDEN, Rewriting
+from htvm_ir.passes.overlap_kernels import Rewriting, add_hidden
 from htvm_ir.passes.pipeline_dma import effects, is_load, root
 from htvm_ir.passes.steps import Part, dependences, host_cycles, transfer_cycles
 from htvm_ir.passes.workloads import KERNEL, main_function, module_target
@@ -36,8 +35,8 @@ from htvm_ir.targets.target import Job, Memory, Target
 class OverlapTransfers(ModulePass):
     """Orders the transfers and jobs of neighbouring kernels, where their channels have queues and memory allows.
 
-    Networks with kernels that ``overlap-kernels`` has cut stay as they are. ``seconds`` limits each search for a
-    place of all buffers.
+    Nothing passes the pieces of kernels that ``overlap-kernels`` has cut. ``seconds`` limits each search for a place of
+    all buffers.
     """
 
     name = "overlap-transfers"
@@ -47,8 +46,7 @@ class OverlapTransfers(ModulePass):
         target, main = module_target(op), main_function(op)
         functions = {f.sym_name.data: f for f in op.ops if isinstance(f, FuncOp) and f.body.blocks}
         queued = {channel.name for channel in target.channels if channel.overlaps and channel.queue > 1}
-        is_cut = any(KERNEL in function.attributes for function in functions.values())
-        if not (target.prefetches and queued) or is_cut:
+        if not (target.prefetches and queued):
             return
         parts = list(_parts(main, functions, queued))
         events = _events(parts, target)
@@ -57,9 +55,8 @@ class OverlapTransfers(ModulePass):
         before, after = (simulate(events, o, target.host.call) for o in (range(len(events)), order))
         if after.total() >= before.total() or not room.fits(order):
             return
-        names = {event.kernel: part.function.sym_name.data for event, part in zip(events, parts, strict=True)}
-        saved = {name: before[kernel] - after[kernel] for kernel, name in names.items()}
-        op.attributes[HIDDEN] = DictionaryAttr({name: integer(cycles) for name, cycles in saved.items() if cycles})
+        for number, name in {event.kernel: _kernel(part) for event, part in zip(events, parts, strict=True)}.items():
+            add_hidden(op, name, before[number] - after[number])
         Rewriting(parts, [Step(event.kernel, event.cpu) for event in events], main).run(order)
 
 
@@ -69,7 +66,7 @@ def _parts(main: FuncOp, functions: Mapping[str, FuncOp], queued: Set[str]) -> I
         function = functions[call.callee.string_value()]
         ops = [op for op in function.body.block.ops if isinstance(op, StartOp | WaitOp | LaunchOp | AwaitOp)]
         channels = {op.channel.string_value() for op in ops if isinstance(op, StartOp)}
-        if ops and channels <= queued:
+        if ops and channels <= queued and KERNEL not in function.attributes:
             yield from (Part(call, function, [op]) for op in ops)
         else:
             yield Part(call, function)
@@ -103,7 +100,7 @@ def _event(op: Operation | None, function: FuncOp, started: Mapping[SSAValue, in
         case WaitOp() | AwaitOp():
             return Event(0, 0, waits_for=started[op.token])
         case _:
-            return Event(0, _host_cycles(function, target))
+            return Event(0, _host_cycles(function, target), barrier=KERNEL in function.attributes)
 
 
 def _host_cycles(function: FuncOp, target: Target) -> int:
@@ -116,9 +113,16 @@ class _Room:
     def __init__(self, parts: Sequence[Part], memories: Sequence[Memory], seconds: float):
         self.memories, self.seconds = memories, seconds
         self.used = [list(_allocations(part)) for part in parts]
+        cut: dict[str, list[AllocOp]] = {}
+        for part in (part for part in parts if KERNEL in part.function.attributes):
+            cut.setdefault(_kernel(part), []).extend(_passed(part))
+        self.used = [cut.get(_kernel(part), used) for part, used in zip(parts, self.used, strict=True)]
 
     def fits(self, order: Sequence[int]) -> bool:
-        """Whether all that some consecutive events use fits each memory; waits for a transfer use its buffer."""
+        """Whether all that some consecutive events use fits each memory; waits for a transfer use its buffer.
+
+        A kernel that is cut already has all that it is passed from its first piece to its last.
+        """
         spans: dict[AllocOp, tuple[int, int]] = {}
         for position, number in enumerate(order):
             for alloc in self.used[number]:
@@ -143,6 +147,18 @@ def _allocations(part: Part) -> Iterator[AllocOp]:
                 buffer = root(part.call.arguments[buffer.index])
             if isinstance(buffer.owner, AllocOp):
                 yield buffer.owner
+
+
+def _passed(part: Part) -> list[AllocOp]:
+    """The allocations that a whole function is passed."""
+    owners = [root(value).owner for value in part.call.arguments]
+    return [owner for owner in owners if isinstance(owner, AllocOp)]
+
+
+def _kernel(part: Part) -> str:
+    """The kernel that a part belongs to."""
+    piece_of = part.function.attributes.get(KERNEL)
+    return piece_of.data if isinstance(piece_of, StringAttr) else part.function.sym_name.data
 
 
 def _values(op: Operation) -> Sequence[SSAValue]:

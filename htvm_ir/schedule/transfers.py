@@ -22,7 +22,8 @@ class Event:
 
     cpu: its cycles. work: cycles for which ``unit`` goes on afterwards. queue: transfers that the unit takes before it
     has done the first, 0 = an engine. load: whether the work fills a local buffer. waits_for: index of the event whose
-    work must be done before this one. after: indices of events of other kernels that come first.
+    work must be done before this one. after: indices of events of other kernels that come first. barrier: whether
+    nothing passes it.
     """
 
     kernel: int
@@ -33,6 +34,7 @@ class Event:
     load: bool = False
     waits_for: int | None = None
     after: frozenset[int] = frozenset()
+    barrier: bool = False
 
     @property
     def is_job(self) -> bool:
@@ -75,6 +77,10 @@ def overlap(events: Sequence[Event], call: int, fits: Callable[[Sequence[int]], 
     order: list[int] = []
     window = 0  # where the last kernel with jobs begins
     for kernel in _kernels(events):
+        if any(events[n].barrier for n in kernel):
+            order += kernel
+            window = len(order)
+            continue
         head, tail = order[:window], order[window:]
         ways = sorted(set(map(tuple, _ways(events, tail, kernel))))
         by_time = sorted(ways, key=lambda way: simulate(events, way, call).total())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -109,3 +110,9 @@ def test_a_kernel_of_the_cpu_is_beside_the_loads_behind_it() -> None:
     assert overlap(events, CALL, lambda _: True)[0] == 1
     needed = [cpu, Event(1, 9, 400, "in", 4, True, after=frozenset({0})), *events[2:]]
     assert overlap(needed, CALL, lambda _: True) == list(range(5))
+
+
+def test_nothing_passes_a_barrier() -> None:
+    events = [Event(0, 500, barrier=True), Event(1, 9, 400, "in", 4, True), Event(1, 0, waits_for=1)]
+    assert overlap(events, CALL, lambda _: True) == [0, 1, 2]
+    assert overlap([replace(events[0], barrier=False), *events[1:]], CALL, lambda _: True) == [1, 0, 2]

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from random_networks import RandomNet  # pyright: ignore[reportMissingImports]
-from xdsl.dialects.builtin import DictionaryAttr, ModuleOp
+from xdsl.dialects.builtin import DictionaryAttr, ModuleOp, StringAttr
 from xdsl.dialects.func import CallOp, FuncOp
 from xdsl.dialects.memref import AllocOp
 from xdsl.ir import Operation
@@ -143,6 +143,24 @@ def test_a_second_run_changes_nothing() -> None:
         before = str(module)
         run_passes(module, [pass_class("overlap-transfers")()])
     assert str(module) == before
+
+
+def test_kernels_that_are_cut_already_stay_in_their_order() -> None:
+    """The last convolution is taken for one that is cut; the two before it overlap as ever."""
+    net = RandomNet(np.random.default_rng(3), SHAPE)
+    x = net.conv(net.conv("x0", 20, (3, 3), pads=(1, 1, 1, 1)), 20, (3, 3), pads=(1, 1, 1, 1), lo=0)
+    model = import_model(net.model(net.add(net.conv(x, 20, (1, 1)), x, 1, -128)))
+    (expected,) = run(model, [INPUT])
+    with on_npu(weight_memory=16 * 1024):
+        module = lowered(model, "overlap-kernels")
+        functions = [op for op in module.ops if isinstance(op, FuncOp) and op.body.blocks]
+        cut = next(f for f in functions if "conv2d_2" in f.sym_name.data)
+        cut.attributes[KERNEL] = StringAttr("array_conv2d_2")
+        run_passes(module, [pass_class("overlap-transfers")()])
+        names = [function.sym_name.data for function in parts(module)]
+        assert names.count("array_conv2d_2") == 1 and any("conv2d_1_part" in name for name in names)
+        run_passes(module, [pass_class("plan-memory")()])
+        assert not caught(module, expected)
 
 
 def early_load(module: ModuleOp) -> tuple[CallOp, CallOp]:
