@@ -124,11 +124,15 @@ def _awaited_at_once(events: Sequence[Event], kernel: Sequence[int]) -> set[int]
 def _advanced(events: Sequence[Event], before: Sequence[int], loads: Sequence[int], place: int) -> list[int]:
     """Put loads behind a place of an order, or behind what they need; waits for that move up with them.
 
-    No load overtakes another one.
+    No load overtakes one of another kernel, or of its own channel.
     """
     order = list(before)
-    for load in loads:
-        place = max([place, *(n + 1 for n, other in enumerate(order) if events[other].load)])
+    first = max([place, *(n + 1 for n, other in enumerate(order) if events[other].load)])
+    for number, load in enumerate(loads):
+        earlier = [n for n in loads[:number] if events[n].unit == events[load].unit]
+        place = max([first, *(order.index(n) + 1 for n in earlier)])
+        while place < len(order) and order[place] in loads:
+            place += 1
         for needed in [n for n in order[place:] if n in events[load].after]:
             start = events[needed].waits_for
             if start is not None and not events[start].is_job:
