@@ -17,7 +17,7 @@ from xdsl.dialects.memref import AllocOp
 from xdsl.ir import BlockArgument, Operation, SSAValue
 from xdsl.passes import ModulePass
 
-from htvm_ir.dialects.accel import AwaitOp, DispatchOp, LaunchOp
+from htvm_ir.dialects.accel import AwaitOp, DispatchOp, LaunchOp, PrepareOp
 from htvm_ir.dialects.dma import StartOp, WaitOp
 from htvm_ir.memory.plan import plan
 from htvm_ir.memory.problem import Buffer
@@ -61,12 +61,13 @@ class OverlapTransfers(ModulePass):
 
 
 def _parts(main: FuncOp, functions: Mapping[str, FuncOp], queued: Set[str]) -> Iterator[Part]:
-    """A part for each event; kernels of the CPU, and of channels without a queue, are one."""
+    """A part for each event; kernels of the CPU, of channels without a queue, and those that are cut, are one."""
     for call in [op for op in main.body.block.ops if isinstance(op, CallOp)]:
         function = functions[call.callee.string_value()]
         ops = [op for op in function.body.block.ops if isinstance(op, StartOp | WaitOp | LaunchOp | AwaitOp)]
         channels = {op.channel.string_value() for op in ops if isinstance(op, StartOp)}
-        if ops and channels <= queued and KERNEL not in function.attributes:
+        prepares = any(isinstance(op, PrepareOp) for op in function.body.block.ops)
+        if ops and channels <= queued and not prepares and KERNEL not in function.attributes:
             yield from (Part(call, function, [op]) for op in ops)
         else:
             yield Part(call, function)

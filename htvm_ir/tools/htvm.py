@@ -129,9 +129,9 @@ def _add_model_options(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--tiler",
         default="optimal",
-        choices=("optimal", "dory", "none"),
-        help="who plans: the cost model's optimum (default); dory: HTVM's rules for each layer; none: those without "
-        "its heuristics",
+        choices=("optimal", "dory", "htvm", "none"),
+        help="who plans: the cost model's optimum (default); dory: HTVM's rules for each layer; htvm: the same, with "
+        "what HTVM leaves to the CPU left there; none: dory without its heuristics",
     )
     command.add_argument(
         "--no-overlap", action="store_true", help="every kernel ends before the next one begins, to compare"
