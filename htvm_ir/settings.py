@@ -60,4 +60,6 @@ def _read(owner: str, key: str, text: str, default: Setting) -> Setting:
         if re.fullmatch(r"\d{1,9}(\.\d{1,9})?", text):
             return float(text)
         raise HtvmError(f"{owner}: {key}={text} is not a number such as 0.5")
+    if isinstance(default, str):
+        return text
     raise HtvmError(f"{owner}: {key} cannot be set")

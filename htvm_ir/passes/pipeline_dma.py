@@ -7,6 +7,10 @@ the next comes in and the last goes out, and a wait may well be for all that was
 A channel with a queue takes a transfer while others are in flight, and is waited for transfer by transfer. There a load
 starts as soon as its buffer is free, any number of tiles ahead, and a store of three buffers starts behind the start of
 the next job, which has nothing to wait for then.
+
+Channels that another engine lends move one piece at a time, and the CPU drives them: what a store or load of several
+pieces takes is the CPU's time as well. There stores of two buffers start behind the start of the next job too, every
+transfer has been waited for when its engine lends the next one, and all are when the job beside them has.
 """
 
 from __future__ import annotations
@@ -26,6 +30,7 @@ from xdsl.traits import IsTerminator, is_side_effect_free
 from htvm_ir.dialects.accel import AwaitOp, LaunchOp, PrepareOp
 from htvm_ir.dialects.dma import StartOp, WaitOp
 from htvm_ir.passes.workloads import module_target
+from htvm_ir.targets.target import Channel
 
 
 @dataclass(frozen=True)
@@ -39,31 +44,32 @@ class PipelineDma(ModulePass):
     name = "pipeline-dma"
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
-        channels = {channel.name: channel.queue > 1 for channel in module_target(op).channels if channel.overlaps}
+        channels = {channel.name: channel for channel in module_target(op).channels if channel.overlaps}
         for function in op.ops:
             for block in function.body.blocks if isinstance(function, FuncOp) else ():
                 pipeline(block, channels)
 
 
-def pipeline(block: Block, channels: Mapping[str, bool]) -> None:
-    """Reorder the transfers of one block on these channels; each channel keeps its order.
-
-    channels: whether they have a queue, by name.
-    """
+def pipeline(block: Block, channels: Mapping[str, Channel]) -> None:
+    """Reorder the transfers of one block on these channels, by name; each channel keeps its order."""
     transfers = [
         (op, channels[op.channel.string_value()])
         for op in block.ops
         if isinstance(op, StartOp) and op.channel.string_value() in channels
     ]
-    for start, queued in reversed(transfers):
+    for start, channel in reversed(transfers):
         if isinstance(wait := start.token.get_user_of_unique_use(), WaitOp):
-            _sink(wait, start, queued)
-    for start, queued in transfers:
+            _sink(wait, start, channel.queue > 1)
+    for start, channel in transfers:
         if is_load(start):
-            _hoist(start, queued)
-    for start, queued in reversed(transfers):
-        if queued and not is_load(start):
+            _hoist(start, channel.queue > 1)
+    for start, channel in reversed(transfers):
+        if (channel.queue > 1 or channel.lent_by) and not is_load(start):
             _defer(start)
+    lent: dict[Operation, str] = {start: channel.lent_by for start, channel in transfers if channel.lent_by}
+    for start, channel in transfers:
+        if channel.lent_by:
+            _join(start, lent)
 
 
 @dataclass(frozen=True)
@@ -140,6 +146,23 @@ def _defer(start: StartOp) -> None:
     if job is not None and not _conflict(start, job):
         start.detach()
         Rewriter.insert_op(start, InsertPoint.after(job))
+
+
+def _join(start: StartOp, lent: Mapping[Operation, str]) -> None:
+    """Move a wait up before the next transfer that the same engine lends, and behind the end of the next job.
+
+    lent: these transfers, and who lends them.
+    """
+    wait = start.token.get_user_of_unique_use()
+    following = start.next_op
+    while following is not None and following is not wait:
+        if isinstance(following, AwaitOp) or lent.get(following) == lent[start]:
+            assert wait is not None
+            wait.detach()
+            awaited = isinstance(following, AwaitOp)
+            Rewriter.insert_op(wait, InsertPoint.after(following) if awaited else InsertPoint.before(following))
+            return
+        following = following.next_op
 
 
 def _hoist(start: StartOp, queued: bool) -> None:

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from htvm_ir.tiling.driven import Driven
 from htvm_ir.tiling.pipeline import Pipeline
 
 Order: TypeAlias = tuple[str, ...]
@@ -119,7 +120,7 @@ class Problem:
     orders: tuple[Order, ...]
     overlap: tuple[tuple[str, ...], ...]
     choices: tuple[str, ...] = ()
-    pipeline: Pipeline | None = None
+    pipeline: Pipeline | Driven | None = None
 
     def __post_init__(self) -> None:
         names = [dimension.name for dimension in self.dimensions]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from htvm_ir.targets.diana import conv, conv_mapping, costs, datapath, packing
+from htvm_ir.targets.diana import conv, conv_mapping, copy_tiles, costs, datapath, packing
 from htvm_ir.targets.diana.baseline import digital_layer
 from htvm_ir.targets.diana.conv_mapping import OX_LAYOUT, ConvMapping
 from htvm_ir.targets.diana.instruction import LANES, DigitalInstruction, program
@@ -158,6 +158,8 @@ class Digital(Engine):
         return digital_layer(workload, self.parameters, target.memory(self.local).size)
 
     def problem(self, workload: Workload, target: Target) -> Problem:
+        if target.channel(self.load).overlaps:
+            return _COPIED[workload.kind](self, self.parameters, workload, target)
         if workload.kind == "conv2d":
             return ConvProblem(self, self.parameters, workload, target).problem()
         flat = dense_problem if workload.kind == "dense" else add_problem
@@ -235,6 +237,7 @@ class Digital(Engine):
             )
 
 
+_COPIED = {"conv2d": copy_tiles.conv_problem, "dense": copy_tiles.dense_problem, "add": copy_tiles.add_problem}
 _FUNCTIONS = {"conv2d": "diana_digital_conv", "dense": "diana_digital_dense"}
 
 

@@ -9,6 +9,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from htvm_ir.errors import HtvmError
+
+COPY_ENGINES = ("none", "analog")
+"""Whose DMA moves the digital core's tiles: its own, or the analog core's."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Parameters:
@@ -80,6 +85,8 @@ class Parameters:
     narrow_maps: bool = True
     # The activation field of a sum clips at 0; the published drivers always write 0 there.
     sum_relu: bool = True
+    # The analog core's DMA moves the tiles of the digital core, while that computes; no published software does so.
+    copy_engine: str = "none"
     # A job that reads never-written L1 bytes faults instead of seeing what silicon has there.
     fault_stale_reads: bool = True
 
@@ -92,6 +99,11 @@ class Parameters:
     core_mulh: int = 5
     core_div: int = 35
     core_mmio: int = 1  # model choice: a register access costs no more than L2
+
+    def __post_init__(self) -> None:
+        if self.copy_engine not in COPY_ENGINES:
+            choice = ", ".join(COPY_ENGINES)
+            raise HtvmError(f"target 'diana': copy_engine={self.copy_engine}: choose from {choice}")
 
     @property
     def shared_end(self) -> int:

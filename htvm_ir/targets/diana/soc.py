@@ -34,6 +34,7 @@ def diana_soc(parameters: Parameters = DIANA) -> Soc:
             Storage("fll", FLL),
         ]
 
+    copies = (RUNTIME / "copy",) if p.copy_engine != "none" else ()
     return Soc(
         name="diana",
         clock_hz=p.clock_hz,
@@ -55,6 +56,11 @@ def diana_soc(parameters: Parameters = DIANA) -> Soc:
         ),
         devices=devices,
         linker_script=RUNTIME / "diana.ld",
-        sources=(RUNTIME / "diana_start.S", RUNTIME / "diana_digital.c", RUNTIME / "diana_analog.c"),
-        include_dirs=(RUNTIME,),
+        sources=(
+            RUNTIME / "diana_start.S",
+            RUNTIME / "diana_digital.c",
+            RUNTIME / "diana_analog.c",
+            *(folder / "diana_copy.c" for folder in copies),
+        ),
+        include_dirs=(RUNTIME, *copies),
     )

@@ -52,6 +52,18 @@ def diana(parameters: Parameters = DIANA, **changes: Any) -> Target:
             bank_stride=p.bank_rows * p.row_bytes if engine == "analog" else 0,
         )
 
+    def lent(way: str, source: str, destination: str) -> Channel:
+        return replace(
+            channel("analog", way, source, destination),
+            name=f"copy_{way}",
+            overlaps=True,
+            function=f"diana_copy_{way}",
+            wait="diana_copy_wait",
+            bank_stride=0,
+            lent_by="analog",
+        )
+
+    copies = p.copy_engine == "analog"
     return Target(
         name="diana",
         description="RISC-V core, 16x16 digital array, 1152x512 ternary analog in-memory array, shared L1 and L2",
@@ -72,12 +84,13 @@ def diana(parameters: Parameters = DIANA, **changes: Any) -> Target:
             channel("digital", "out", "L1", "L2"),
             channel("analog", "in", "L2", "L1"),
             channel("analog", "out", "L1", "L2"),
+            *((lent("in", "L2", "L1"), lent("out", "L1", "L2")) if copies else ()),
         ),
-        engines=(Digital(p), Analog(p)),
+        engines=(Digital(p, load="copy_in", store="copy_out") if copies else Digital(p), Analog(p)),
         host_memory="L2",
         constant_price=p.constant_price,
         host=MeasuredHost(per_element=HOST_CYCLES, table=HOST_COSTS, scaled=SCALED, clip=CLIP),
-        headers=("diana_digital.h", "diana_analog.h"),
+        headers=("diana_digital.h", "diana_analog.h", *(("diana_copy.h",) if copies else ())),
         soc=partial(_soc, p),
         parameters=asdict(p),
         peak_macs=p.array * p.array,

@@ -68,10 +68,10 @@ def dense_problem(engine: Engine, p: Parameters, workload: Workload, target: Tar
     load = target.channel(engine.load)
     once = Product(-(-block * blocks // p.weight_bytes_per_cycle) + source // LANES * blocks)
     job = JOB_SOFTWARE + p.weight_start + p.row_overhead
-    transfers = (Product(_cycles(load, source)), _pieces(target.channel(engine.store), extent, sizes, 1))
+    transfers = (Product(transfer_cycles(load, source)), _pieces(target.channel(engine.store), extent, sizes, 1))
     jobs = Product(job, (Factor("k", _counts(extent, sizes)),))
     costs_ = (
-        Cost("engine", (once, Product(_kernel_software(workload)), jobs)),
+        Cost("engine", (once, Product(kernel_software(workload)), jobs)),
         Cost("transfer", _moved(workload, transfers)),
     )
     local = (Product(slot_bytes(p, source)), _slots(p, workload, 1, sizes, 1))
@@ -93,7 +93,7 @@ def add_problem(engine: Engine, p: Parameters, workload: Workload, target: Targe
     loads = _pieces(target.channel(engine.load), extent, sizes, plane)
     stores = _pieces(target.channel(engine.store), extent, sizes, plane)
     transfers = _moved(workload, (loads, loads, stores))
-    costs_ = (Cost("engine", (rows, jobs, Product(_kernel_software(workload)))), Cost("transfer", transfers))
+    costs_ = (Cost("engine", (rows, jobs, Product(kernel_software(workload)))), Cost("transfer", transfers))
     local = tuple(_slots(p, workload, index, sizes, plane) for index in range(3))
     capacity = Capacity(engine.local, target.memory(engine.local).size, local)
     return _flat(Dimension("k", extent, sizes), (capacity,), costs_)
@@ -104,7 +104,7 @@ def _flat(dimension: Dimension, capacities: tuple[Capacity, ...], costs_: tuple[
     return Problem((dimension,), capacities, costs_, ((dimension.name,),), (("engine", "transfer"),))
 
 
-def _kernel_software(workload: Workload) -> int:
+def kernel_software(workload: Workload) -> int:
     """Cycles of the CPU to call the kernel."""
     return KERNEL_SOFTWARE - ARGUMENT_SOFTWARE * len(workload.resident)
 
@@ -136,7 +136,7 @@ def slot_bytes(p: Parameters, size: int) -> int:
     return round_up(round_up(size, LANES), p.dma_granule) + p.dma_granule
 
 
-def _cycles(channel: Channel, length: int, count: int = 1) -> int:
+def transfer_cycles(channel: Channel, length: int, count: int = 1) -> int:
     """Cycles of one transfer of ``count`` contiguous pieces of ``length`` bytes, the CPU's included."""
     software = channel.software if count == 1 else STRIDED_SOFTWARE + count * PIECE_SOFTWARE
     return channel.cycles(length, count) + software
@@ -147,7 +147,7 @@ def _pieces(channel: Channel, extent: int, sizes: Sequence[int], unit: int) -> P
 
     def sweep(size: int) -> int:
         whole, rest = divmod(extent, size)
-        return whole * _cycles(channel, size * unit) + (_cycles(channel, rest * unit) if rest else 0)
+        return whole * transfer_cycles(channel, size * unit) + (transfer_cycles(channel, rest * unit) if rest else 0)
 
     return Product(1, (Factor("k", tuple(map(sweep, sizes))),))
 
@@ -202,13 +202,13 @@ class ConvProblem:
             return (self.oy,)
 
         def legal(size: int) -> bool:
-            spans = self._spans(size)
+            spans = self.spans(size)
             whole = 1 in self.resident or (self.oy % size or size) * self.out_row % self.p.dma_granule == 0
             return whole and len(set(spans)) == len(spans) and all(low < high for low, high in spans)
 
         return (*(size for size in range(1, self.oy) if legal(size)), self.oy)
 
-    def _spans(self, size: int) -> list[tuple[int, int]]:
+    def spans(self, size: int) -> list[tuple[int, int]]:
         """The input rows [low, high) of every tile of ``size`` output rows, padding left out."""
         if size == self.oy:
             return [(0, self.cy)]
@@ -220,16 +220,18 @@ class ConvProblem:
 
     def _capacities(self) -> tuple[Capacity, ...]:
         channels = tuple(conv.written_planes(self.workload, size) for size in self.k_sizes)
-        most = (max(high - low for low, high in self._spans(size)) for size in self.y_sizes)
-        rows_in = Factor("y", tuple(map(self._in_bytes, most)))
+        most = (max(high - low for low, high in self.spans(size)) for size in self.y_sizes)
+        rows_in = Factor("y", tuple(map(self.in_bytes, most)))
         heights = (self.oy,) * len(self.y_sizes) if 1 in self.resident else self.y_sizes
-        rows_out = Factor("y", tuple(map(self._out_bytes, heights)))
+        rows_out = Factor("y", tuple(map(self.out_bytes, heights)))
         planes_in = (Factor("k", self.k_sizes),) if self.depthwise and 0 not in self.resident else ()
         planes_out = Factor("k", (channels[-1],) * len(channels) if 1 in self.resident else channels)
+        slack = Product(2 * self.p.dma_granule)  # rounded up, and the overrun of the last piece
         local = (
             Product(1 if planes_in else self.c, (rows_in, *planes_in)),
+            slack,
             Product(1, (rows_out, planes_out)),
-            Product(4 * self.p.dma_granule),  # both operands: rounded up, and the overrun of the last piece
+            slack,
         )
         l1 = Capacity(self.engine.local, self.target.memory(self.engine.local).size, local)
         if self.depthwise:
@@ -238,32 +240,37 @@ class ConvProblem:
         block = packing.conv_block_bytes(self.c, *self.workload.kernel)
         return l1, Capacity("weight memory", self.p.weight_memory_bytes, (Product(block, (blocks,)),))
 
-    def _in_bytes(self, rows: int) -> int:
+    def in_bytes(self, rows: int) -> int:
         """Stored bytes of some rows of an input channel."""
         return self.mapping.in_plane(self.workload) if rows == self.cy else rows * self.in_row
 
-    def _out_bytes(self, rows: int) -> int:
+    def out_bytes(self, rows: int) -> int:
         """Stored bytes of some rows of an output channel."""
         return self.mapping.out_plane(self.workload) if rows == self.oy else rows * self.out_row
 
-    def _block_cycles(self, c: int) -> int:
+    def block_cycles(self, c: int) -> int:
         """Compute cycles of one block of 16 channels of the whole map, from ``c`` input channels."""
-        fy, fx = self.workload.kernel
         if self.mapping.is_flat(self.workload):
             columns = compact.groups(self.workload.output)
             return costs.conv_cycles(
                 k=1, ox=columns, c=c, fx=1, fy=1, stride=1, pad_top=0, cy=1, oy=1, parameters=self.p
             )
+        return self.rows_cycles(c, 0, self.oy)
+
+    def rows_cycles(self, c: int, first: int, rows: int) -> int:
+        """Of these, the cycles of some output rows, unless whole planes are computed as one."""
+        fy, fx = self.workload.kernel
+        stride = self.workload.strides[0]
         return costs.conv_cycles(
             k=1,
             ox=self.out_row // LANES,
             c=c,
             fx=fx,
             fy=fy,
-            stride=self.workload.strides[0],
-            pad_top=self.workload.pads[0],
+            stride=stride,
+            pad_top=self.workload.pads[0] - first * stride,
             cy=self.cy,
-            oy=self.oy,
+            oy=rows,
             parameters=self.p,
         )
 
@@ -275,7 +282,7 @@ class ConvProblem:
         software = JOB_SOFTWARE + (rows_software(self.oy) if rows else 0)
         jobs = Product(software + self.p.weight_start, (Factor("k", self.k_tiles), Factor("y", self.y_tiles)))
         streams = Product(streamed, (Factor("y", self.y_tiles),))
-        once = self._block_cycles(self.c) * blocks + _kernel_software(self.workload)
+        once = self.block_cycles(self.c) * blocks + kernel_software(self.workload)
         return Cost("engine", (Product(once), streams, jobs))
 
     def _engine_cost(self) -> Cost:
@@ -286,12 +293,12 @@ class ConvProblem:
     def _diagonal_cost(self, lanes: int) -> Cost:
         """Sixteen channels are a trigger, with the weights of all and a job for each `lanes`."""
         whole, rest = divmod(self.k, lanes)
-        compute = self._block_cycles(lanes) * whole + (self._block_cycles(rest) if rest else 0)
+        compute = self.block_cycles(lanes) * whole + (self.block_cycles(rest) if rest else 0)
         stream = costs.weight_stream_cycles(diagonal.streamed_bytes(lanes, self.workload.kernel), self.p)
         sweep = Product((stream + TRIGGER_SOFTWARE) * -(-self.k // LANES), (Factor("y", self.y_tiles),))
         software = list_software(lanes, self.oy if self.mapping.row_pitch(self.workload) else 0)
         jobs = Product(BLOCKS_SOFTWARE + software, (Factor("k", self.k_tiles), Factor("y", self.y_tiles)))
-        trigger = stream + self._block_cycles(lanes) * LANES // lanes
+        trigger = stream + self.block_cycles(lanes) * LANES // lanes
         late = self._second_lists(software, trigger)
         return Cost("engine", (Product(compute + KERNEL_SOFTWARE), sweep, jobs, late))
 
@@ -310,7 +317,7 @@ class ConvProblem:
         stream = costs.weight_stream_cycles(packing.depthwise_group_bytes(*self.workload.kernel), self.p)
         channels = Product((stream + CHANNEL_SOFTWARE) * self.k, (Factor("y", self.y_tiles),))
         jobs = Product(DEPTHWISE_SOFTWARE, (Factor("k", self.k_tiles), Factor("y", self.y_tiles)))
-        once = self._block_cycles(1) * self.k + _kernel_software(self.workload)
+        once = self.block_cycles(1) * self.k + kernel_software(self.workload)
         return Cost("engine", (Product(once), channels, jobs))
 
     def _map_loads(self, orders: tuple[Order, ...]) -> Iterator[Cost]:
@@ -318,10 +325,11 @@ class ConvProblem:
         channel = self.target.channel(self.engine.load)
 
         def load(low: int, high: int) -> int:
-            rows = self._in_bytes(high - low)
-            return _cycles(channel, self.c * rows) if high - low == self.cy else _cycles(channel, rows, self.c)
+            rows = self.in_bytes(high - low)
+            whole = high - low == self.cy
+            return transfer_cycles(channel, self.c * rows) if whole else transfer_cycles(channel, rows, self.c)
 
-        sweeps = [sum(load(*span) for span in self._spans(size)) for size in self.y_sizes]
+        sweeps = [sum(load(*span) for span in self.spans(size)) for size in self.y_sizes]
         once = Product(1, (Factor("y", tuple(sweeps)),))
         yield Cost("transfer", (once,), (orders[0],))
         *cut, whole = sweeps
@@ -336,11 +344,11 @@ class ConvProblem:
         def pieces(rows: int) -> int:
             return channel.cycles(rows * self.in_row, self.c) + self.c * PIECE_SOFTWARE
 
-        spans = [self._spans(size) for size in self.y_sizes]
+        spans = [self.spans(size) for size in self.y_sizes]
         whole = tuple(tile.count((0, self.cy)) for tile in spans)
         rows = tuple(sum(pieces(high - low) for low, high in tile if high - low < self.cy) for tile in spans)
         cut = tuple(len(tile) - n for tile, n in zip(spans, whole, strict=True))
-        moved = channel.cycles(self.c * self._in_bytes(self.cy)) - channel.start
+        moved = channel.cycles(self.c * self.in_bytes(self.cy)) - channel.start
         terms = (
             Product(channel.start + channel.software, (Factor("k", self.k_tiles), Factor("y", whole))),
             Product(moved, (Factor("y", whole),)),
@@ -358,7 +366,7 @@ class ConvProblem:
 
         def moved(size: int) -> int:
             if size == self.oy:
-                return channel.cycles(self.k * self._out_bytes(self.oy)) - channel.start
+                return channel.cycles(self.k * self.out_bytes(self.oy)) - channel.start
             heights = (min(size, self.oy - start) for start in range(0, self.oy, size))
             return self.k * sum(channel.cycles(rows * self.out_row) - channel.start for rows in heights)
 

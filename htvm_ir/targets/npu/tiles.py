@@ -45,7 +45,7 @@ class Tiling:
         operands = {INPUTS: bool(self.moved), CONSTANTS: bool(self.record), OUTPUT: self.stores}
         choices = tuple(name for name, is_moved in operands.items() if is_moved)
         orders: tuple[Order, ...] = (("y", "k"), ("k", "y")) if self.is_map else (("k",),)
-        costs = Bounds(self.pipeline, tuple(loops), depths[-1]).costs(orders)
+        costs = Bounds(tuple(loops), depths[-1], self.pipeline).costs(orders)
         return Problem(
             dimensions=(*loops, *(Dimension(name, depths[-1], depths) for name in choices)),
             capacities=tuple(self._capacities()),
