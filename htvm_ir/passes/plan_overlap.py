@@ -88,9 +88,10 @@ class _Tiled:
         return {size for size in sizes if check_plan(problem, {name: size}) is None}
 
     def planned(self, size: int) -> PlanAttr:
-        """The plan with tiles of a size."""
+        """The plan with tiles of a size; where buffers are chosen one for each operand, as the CPU has other work."""
         sizes = {**self.plan.tile, self.dimension: size}
-        return PlanAttr(sizes, self.plan.depths, self.latency(size), mapping=self.plan.mapping.data)
+        depths = (1,) * (len(self.workload.inputs) + 1) if self.problem.choices else self.plan.depths
+        return PlanAttr(sizes, depths, self.latency(size), mapping=self.plan.mapping.data)
 
     def latency(self, size: int) -> int:
         """Cycles of the kernel alone."""

@@ -104,20 +104,28 @@ def steps(parts: Sequence[Part], target: Target) -> list[Step]:
     after = dependences(parts)
     for number, earlier in _not_before(parts):
         after[number].add(earlier)
-    units = {part.function: _units(part.function) for part in parts}
+    units = {part.function: _units(part.function, target) for part in parts}
     found: list[Step] = []
     for number, part in enumerate(parts):
         host, job = _cycles(part, target)
         held = units[part.function] if part.ops and not part.prepares else frozenset[str]()
-        found.append(Step(numbers[part.call], host, job, held, frozenset(after[number])))
+        found.append(Step(numbers[part.call], host, job, held, frozenset(after[number]), _beside(part, target)))
     return found
 
 
-def _units(function: FuncOp) -> frozenset[str]:
-    """The engines and channels that a kernel uses."""
+def _units(function: FuncOp, target: Target) -> frozenset[str]:
+    """The engines and channels that a kernel uses; an engine that lends a channel is one of them."""
     ops = list(function.body.block.ops)
     engines = {op.engine_name for op in ops if isinstance(op, LaunchOp)}
-    return frozenset(engines | {op.channel.string_value() for op in ops if isinstance(op, StartOp)})
+    channels = {op.channel.string_value() for op in ops if isinstance(op, StartOp)}
+    return frozenset(engines | channels | {lender for c in channels if (lender := target.channel(c).lent_by)})
+
+
+def _beside(part: Part, target: Target) -> int:
+    """Cycles of the transfers that a part begins with, on channels that are lent, before it waits for a job."""
+    end = next((number for number, op in enumerate(part.ops) if isinstance(op, AwaitOp)), 0)
+    starts = [op for op in part.ops[:end] if isinstance(op, StartOp)]
+    return sum(transfer_cycles(op, target) for op in starts if target.channel(op.channel.string_value()).lent_by)
 
 
 def _cycles(part: Part, target: Target) -> tuple[int, int]:

@@ -20,7 +20,8 @@ class Step:
     """A part of a kernel; the steps of one kernel are taken in their order.
 
     host: cycles of the CPU. job: cycles that ``units`` work on after it (0 = nothing is left behind).
-    after: indices of steps of other kernels that come first.
+    after: indices of steps of other kernels that come first. beside: the cycles of ``host`` before it waits for the job
+    of the step before.
     """
 
     kernel: int
@@ -28,6 +29,7 @@ class Step:
     job: int = 0
     units: frozenset[str] = frozenset()
     after: frozenset[int] = frozenset()
+    beside: int = 0
 
 
 @dataclass(frozen=True)
@@ -75,8 +77,9 @@ class _Run:
         return [number for number in sorted(self._open) if self._free(self.steps[number])]
 
     def wait(self, number: int) -> int:
-        """Cycles until the job that a step waits for is done."""
-        return max(0, self._job_ends.get(self.steps[number].kernel, 0) - self.clock)
+        """Cycles that a step waits for a job to be done."""
+        step = self.steps[number]
+        return max(0, self._job_ends.get(step.kernel, 0) - self.clock - step.beside)
 
     def turn(self, number: int) -> int:
         """Cycles to turn to the kernel of a step."""
@@ -296,8 +299,8 @@ def _loads(steps: Sequence[Step]) -> list[int]:
 
 def _length(steps: Sequence[Step], first: int, then: int) -> int:
     """Return the cycles between the starts of two steps: only the next of the same kernel waits for the job."""
-    step = steps[first]
-    return step.host + (step.job if steps[then].kernel == step.kernel else 0)
+    step, later = steps[first], steps[then]
+    return step.host + (max(0, step.job - later.beside) if later.kernel == step.kernel else 0)
 
 
 def runs(order: Sequence[int], steps: Sequence[Step]) -> Iterator[list[int]]:

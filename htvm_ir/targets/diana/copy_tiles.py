@@ -21,7 +21,7 @@ from htvm_ir.tiling.problem import Capacity, Dimension, Factor, Problem, Product
 
 INPUTS, _, OUTPUT = BUFFERS
 DEPTHS = (1, 2)
-"""A third buffer gains nothing: the DMA does one transfer at a time, and what runs beside a job ends before the next."""
+"""A third buffer gains nothing: the DMA does one transfer at a time, and what runs beside a job ends before another."""
 
 Terms = tuple[Term, ...]
 
