@@ -158,7 +158,7 @@ class Digital(Engine):
         return digital_layer(workload, self.parameters, target.memory(self.local).size)
 
     def problem(self, workload: Workload, target: Target) -> Problem:
-        if target.channel(self.load).overlaps:
+        if target.channel(self.load).lent_by:
             return _COPIED[workload.kind](self, self.parameters, workload, target)
         if workload.kind == "conv2d":
             return ConvProblem(self, self.parameters, workload, target).problem()

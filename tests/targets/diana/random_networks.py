@@ -310,10 +310,13 @@ def slow_cpu(**changes: Any) -> AbstractContextManager[object]:
     return patch.object(registry, "load_target", return_value=slow)
 
 
-def dispatched(model: onnx.ModelProto) -> ModuleOp:
-    """A model on DIANA up to the decision which engine computes what, with a CPU too slow to be chosen."""
+def dispatched(model: onnx.ModelProto, **changes: Any) -> ModuleOp:
+    """A model on DIANA up to the decision which engine computes what, with a CPU too slow to be chosen.
+
+    changes: to DIANA's parameters.
+    """
     names = ("fold-constants", "fold-dead-channels", "fuse-requant", "legalize-convs", "orient-maps", "dispatch")
-    with slow_cpu():
+    with slow_cpu(**changes):
         return run_passes(import_model(model), [SetTarget(), *(pass_class(name)() for name in names)])
 
 

@@ -89,15 +89,20 @@ def software(function: FuncOp) -> int:
             _, count = pieces(op)
             single = DIANA.channel(op.channel.string_value()).software
             cycles += single if count == 1 else tiles.STRIDED_SOFTWARE + count * tiles.PIECE_SOFTWARE
-        elif isinstance(op, LaunchOp) and op.kernel.data == "depthwise":
-            cycles += tiles.DEPTHWISE_SOFTWARE + op.fields["channels"] * tiles.CHANNEL_SOFTWARE
-        elif isinstance(op, LaunchOp) and op.kernel.data == "blocks":
-            cycles += blocks_software(op)
-        elif isinstance(op, LaunchOp) and op.fields.get("pitch"):
-            cycles += tiles.JOB_SOFTWARE + tiles.rows_software(op.fields["oy"])
         elif isinstance(op, LaunchOp):
-            cycles += tiles.SUM_SOFTWARE if op.kernel.data == "add" else tiles.JOB_SOFTWARE
+            cycles += job_software(op)
     return cycles
+
+
+def job_software(op: LaunchOp) -> int:
+    """The CPU's cycles for one job."""
+    if op.kernel.data == "depthwise":
+        return tiles.DEPTHWISE_SOFTWARE + op.fields["channels"] * tiles.CHANNEL_SOFTWARE
+    if op.kernel.data == "blocks":
+        return blocks_software(op)
+    if op.fields.get("pitch"):
+        return tiles.JOB_SOFTWARE + tiles.rows_software(op.fields["oy"])
+    return tiles.SUM_SOFTWARE if op.kernel.data == "add" else tiles.JOB_SOFTWARE
 
 
 def blocks_software(op: LaunchOp) -> int:
