@@ -9,6 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import prod
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -272,6 +273,8 @@ class Target:
     ``registry.GROUP``), with their values.
     peak_macs: multiply-accumulates a cycle of its fastest exact array, 0 = not stated. limit: (convolutions, dense
     layers and sums of a network, bytes of its inputs and outputs) -> cycles that measured ones are divided by.
+    functional: by engine, a C file that implements its driver on any machine, without its time; it includes the
+        driver's header, and is given the size of each memory the CPU cannot address as ``HTVM_<MEMORY>_BYTES``.
     """
 
     name: str
@@ -289,6 +292,7 @@ class Target:
     parameters: Mapping[str, Setting] = field(default_factory=dict[str, Setting])
     peak_macs: int = 0
     limit: Callable[[Sequence[Workload], int], int] | None = None
+    functional: Mapping[str, Path] = field(default_factory=dict[str, Path])
 
     def memory(self, name: str) -> Memory:
         """The memory called ``name``; KeyError if there is none."""
