@@ -29,6 +29,10 @@ class Language(Protocol[Pattern]):
         """Any tensor."""
         ...
 
+    def product(self, activation: Pattern, weights: Pattern) -> Pattern:
+        """A dense layer, in any way in which one is written."""
+        ...
+
     def either(self, first: Pattern, second: Pattern) -> Pattern:
         """What matches one of two; the first is preferred."""
         ...
@@ -67,18 +71,15 @@ def pattern(language: Language[Pattern], kind: str) -> Pattern:
 def _operator(language: Language[Pattern], kind: str) -> Pattern:
     if kind == "add":
         return language.call("add", *(language.widened(language.anything()) for _ in range(2)))
-    weights = _maybe_widened(language, language.constant())
-    activation = _maybe_widened(language, language.anything())
+    weights = maybe_widened(language, language.constant())
+    activation = maybe_widened(language, language.anything())
     if kind == "conv2d":
         return language.call("conv2d", activation, weights)
-    turned = _maybe_widened(language, language.call("transpose", weights))
-    return language.either(
-        language.call("dense", activation, weights),
-        language.call("matmul", activation, language.either(turned, weights)),
-    )
+    return language.product(activation, weights)
 
 
-def _maybe_widened(language: Language[Pattern], inner: Pattern) -> Pattern:
+def maybe_widened(language: Language[Pattern], inner: Pattern) -> Pattern:
+    """A tensor, or that as int32."""
     return language.either(language.widened(inner), inner)
 
 

@@ -107,7 +107,7 @@ def network_of(function: Any, symbol: str) -> ModuleOp:
         tensors[parameter] = reader.activation(parameter)
     network = Network(list(tensors.values()))
     composites: dict[Any, Any] = {}
-    for variable, value in _bindings(function):
+    for variable, value in bindings(function):
         kind = type(value).__name__
         if kind == "Function":
             composites[variable] = value
@@ -124,28 +124,29 @@ def network_of(function: Any, symbol: str) -> ModuleOp:
 def _add_kernel(
     network: Network, composite: Any, arguments: list[Activation], result: Activation, symbol: str
 ) -> None:
-    bindings = dict(_bindings(composite))
-    reader = Reader(bindings)
+    bound = dict(bindings(composite))
+    reader = Reader(bound)
     for parameter, argument in zip(composite.params, arguments, strict=True):
         reader.bind(parameter, argument)
     try:
-        network.add(read_kernel(reader.call(_resolved(composite.body.body, bindings))), result)
+        network.add(read_kernel(reader.call(_resolved(composite.body.body, bound))), result)
     except Refused as reason:
         raise HtvmError(f"{symbol}: {reason}") from None
 
 
-def _bindings(function: Any) -> Iterator[tuple[Any, Any]]:
+def bindings(function: Any) -> Iterator[tuple[Any, Any]]:
+    """The variables of a function and what they are bound to, in order."""
     for block in function.body.blocks:
         yield from ((binding.var, binding.value) for binding in block.bindings)
 
 
 def _results(function: Any) -> list[Any]:
-    result = _resolved(function.body.body, dict(_bindings(function)))
+    result = _resolved(function.body.body, dict(bindings(function)))
     return list(result.fields) if type(result).__name__ == "Tuple" else [function.body.body]
 
 
-def _resolved(expression: Any, bindings: dict[Any, Any]) -> Any:
+def _resolved(expression: Any, bound: dict[Any, Any]) -> Any:
     """What a variable stands for, through any number of variables."""
-    while expression in bindings:
-        expression = bindings[expression]
+    while expression in bound:
+        expression = bound[expression]
     return expression

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from htvm_ir.integrations.contracts import kinds, why_not
-from htvm_ir.integrations.forms import FORMS, pattern
+from htvm_ir.integrations.forms import FORMS, maybe_widened, pattern
 from htvm_ir.integrations.requantisation import Refused
 from htvm_ir.integrations.tvm.bindings import relax, tvm
 from htvm_ir.integrations.tvm.reader import OPERATORS, Reader
@@ -24,10 +24,15 @@ class Patterns:
         self.names = {ours: theirs for theirs, ours in OPERATORS.items()}
 
     def call(self, op: str, *arguments: Any) -> Any:
-        """A call of the Relax operator of that name; Relax has no ``dense``."""
+        """A call of the Relax operator of that name."""
         if op == "clip":
             arguments = (*arguments, self.dpl.wildcard(), self.dpl.wildcard())
-        return self.dpl.is_op(self.names["matmul" if op == "dense" else op])(*arguments)
+        return self.dpl.is_op(self.names[op])(*arguments)
+
+    def product(self, activation: Any, weights: Any) -> Any:
+        """A product with [C, K], or with [K, C] transposed."""
+        turned = maybe_widened(self, self.call("transpose", weights))
+        return self.call("matmul", activation, self.either(turned, weights))
 
     def widened(self, inner: Any) -> Any:
         """A cast to int32."""
@@ -87,7 +92,8 @@ def partition(mod: Any, target: str, engines: tuple[str, ...] | None, params: Ma
     steps += [transform.MergeCompositeFunctions()] if merge else []
     result = tvm().transform.Sequential(steps)(mod)
     attributes = {TARGET: target} | ({} if engines is None else {ENGINES: ",".join(engines)})
-    for variable, function in result.functions.items():
-        if function.attrs is not None and function.attrs.get("Codegen") == NAME:
-            result.update_func(variable, function.with_attrs(attributes))
+    ours = [v for v, f in result.functions.items() if f.attrs is not None and f.attrs.get("Codegen") == NAME]
+    for number, variable in enumerate(ours):
+        symbol = {"global_symbol": f"{NAME}_{number}"}  # TVM's names hold those of all operators
+        result.update_func(variable, result[variable].with_attrs(attributes | symbol))
     return result
