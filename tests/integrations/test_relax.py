@@ -114,8 +114,8 @@ def scaled(net: Any, x: Any) -> Any:
     """A multiplier for each channel, in 64 bits, and a zero point."""
     wide = net.emit(net.op.astype(net.conv(x, 9), "int64"))
     factors = net.const(np.arange(900, 918, 2).reshape(1, 9, 1, 1), "int64")
-    scaled = net.emit(net.op.multiply(wide, factors))
-    shifted = net.emit(net.op.right_shift(net.emit(net.op.add(scaled, net.const(1 << 18, "int64"))), net.const(19, "int64")))
+    products = net.emit(net.op.add(net.emit(net.op.multiply(wide, factors)), net.const(1 << 18, "int64")))
+    shifted = net.emit(net.op.right_shift(products, net.const(19, "int64")))
     moved = net.emit(net.op.clip(net.emit(net.op.add(shifted, net.const(3, "int64"))), -128, 127))
     return net.emit(net.op.astype(moved, "int8"))
 
