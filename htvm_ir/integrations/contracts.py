@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 from xdsl.dialects.builtin import ModuleOp
 
 from htvm_ir.integrations.kernels import Activation, Call, Kernel, read_kernel
@@ -16,6 +18,8 @@ from htvm_ir.targets.registry import target_with_engines
 REWRITINGS = PIPELINE[: PIPELINE.index("orient-maps")]
 """Passes that bring an operator into the forms that engines have."""
 
+_log = logging.getLogger("htvm_ir.integrations")
+
 
 def kinds(target: str, engines: tuple[str, ...] | None = None) -> tuple[str, ...]:
     """The kinds of workload that some engine of the target computes, in the order of the engines.
@@ -24,6 +28,14 @@ def kinds(target: str, engines: tuple[str, ...] | None = None) -> tuple[str, ...
         HtvmError: there is no such target or engine.
     """
     return tuple(dict.fromkeys(kind for e in target_with_engines(target, engines).engines for kind in e.kinds))
+
+
+def is_taken(root: Call, target: str, engines: tuple[str, ...] | None = None) -> bool:
+    """Whether an engine of the target computes the kernel that ends in a call; if not, the log says why (INFO)."""
+    reason = why_not(root, target, engines)
+    if reason is not None:
+        _log.info("%s left to TVM: %s", list(root.shape), reason)
+    return reason is None
 
 
 def why_not(root: Call, target: str, engines: tuple[str, ...] | None = None) -> str | None:

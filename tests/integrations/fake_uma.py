@@ -1,7 +1,7 @@
 """As much of TVM 0.11 to 0.19 as a UMA backend touches, strict about how it is called.
 
-Expressions are plain objects; patterns match them as ``tvm.relay.dataflow_pattern`` does; a backend can only do what the
-interface allows (``tvm.relay.backend.contrib.uma``), and in the order in which UMA does it.
+Expressions are plain objects; patterns match them as ``tvm.relay.dataflow_pattern`` does; a backend can only do what
+the interface allows (``tvm.relay.backend.contrib.uma``).
 """
 
 from __future__ import annotations
@@ -74,7 +74,8 @@ class IRModule:
 
 def call(name: str, *arguments: Any, dtype: str = "int32", shape: tuple[int, ...] | None = None, **attrs: Any) -> Call:
     """A call of a Relay operator."""
-    return Call(Op(name), list(arguments), TensorType(shape or arguments[0].checked_type.shape, dtype), SimpleNamespace(**attrs))
+    result = TensorType(shape or arguments[0].checked_type.shape, dtype)
+    return Call(Op(name), list(arguments), result, SimpleNamespace(**attrs))
 
 
 class Pattern:
@@ -196,38 +197,64 @@ def post_order_visit(expression: Any, visit: Callable[[Any], None]) -> None:
     visit(expression)
 
 
+def same_module(mod: IRModule, *context: Any) -> IRModule:
+    """What InferType does here: types are there from the start."""
+    del context
+    return mod
+
+
+def call_extern(dtype: str, name: str, *arguments: Any) -> tuple[Any, ...]:
+    """``tir.call_extern``."""
+    return ("call_extern", dtype, name, *arguments)
+
+
+def evaluate(value: Any) -> tuple[Any, ...]:
+    """``tir.Evaluate``."""
+    return ("evaluate", value)
+
+
+def is_op(name: str) -> Pattern:
+    return Pattern(lambda e: isinstance(e, Op) and e.name == name)
+
+
+def is_constant() -> Pattern:
+    return Pattern(lambda e: isinstance(e, Constant))
+
+
+def wildcard() -> Pattern:
+    return Pattern(lambda e: True)
+
+
+def infer_type() -> Pass:
+    return Pass(same_module, "module")
+
+
+UMA = "tvm.relay.backend.contrib.uma"
+TIR = {"call_extern": call_extern, "Evaluate": evaluate}
+MODULES: dict[str, dict[str, Any]] = {
+    "tvm": {
+        "ir": SimpleNamespace(transform=SimpleNamespace(module_pass=make_pass("module"))),
+        "tir": SimpleNamespace(**TIR, transform=SimpleNamespace(prim_func_pass=make_pass("prim_func"))),
+    },
+    "tvm.relay": {
+        "transform": SimpleNamespace(InferType=infer_type),
+        "analysis": SimpleNamespace(post_order_visit=post_order_visit),
+    },
+    "tvm.relay.dataflow_pattern": {"is_op": is_op, "is_constant": is_constant, "wildcard": wildcard},
+    "tvm.relay.backend": {},
+    "tvm.relay.backend.contrib": {},
+    UMA: {},
+    f"{UMA}.api": {},
+    f"{UMA}.api.utils": {"PassPhase": PassPhase},
+    f"{UMA}.backend": {"UMABackend": UMABackend},
+}
+
+
 def install(patch: pytest.MonkeyPatch) -> None:
     """Let imports of TVM find all this."""
-    uma = "tvm.relay.backend.contrib.uma"
-    infer = Pass(lambda mod, *_: mod, "module")
-    contents: dict[str, dict[str, Any]] = {
-        "tvm": {
-            "ir": SimpleNamespace(transform=SimpleNamespace(module_pass=make_pass("module"))),
-            "tir": SimpleNamespace(
-                call_extern=lambda *a: ("call_extern", *a),
-                Evaluate=lambda value: ("evaluate", value),
-                transform=SimpleNamespace(prim_func_pass=make_pass("prim_func")),
-            ),
-        },
-        "tvm.relay": {
-            "transform": SimpleNamespace(InferType=lambda: infer),
-            "analysis": SimpleNamespace(post_order_visit=post_order_visit),
-        },
-        "tvm.relay.dataflow_pattern": {
-            "is_op": lambda name: Pattern(lambda e: isinstance(e, Op) and e.name == name),
-            "is_constant": lambda: Pattern(lambda e: isinstance(e, Constant)),
-            "wildcard": lambda: Pattern(lambda e: True),
-        },
-        "tvm.relay.backend": {},
-        "tvm.relay.backend.contrib": {},
-        uma: {},
-        f"{uma}.api": {},
-        f"{uma}.api.utils": {"PassPhase": PassPhase},
-        f"{uma}.backend": {"UMABackend": UMABackend},
-    }
     for name in [name for name in sys.modules if name == "tvm" or name.startswith("tvm.")]:
         patch.delitem(sys.modules, name)
-    for name, members in contents.items():
+    for name, members in MODULES.items():
         patch.setitem(sys.modules, name, module := ModuleType(name))
         vars(module).update(members)
     patch.delitem(sys.modules, "htvm_ir.integrations.uma.backend", raising=False)

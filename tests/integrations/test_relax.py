@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import tomllib
@@ -13,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import htvm_ir
 from htvm_ir.errors import HtvmError
 from htvm_ir.integrations import tvm as htvm_tvm
 
@@ -182,6 +184,27 @@ def test_functions_of_others_are_refused():
     mod = RelaxNet((1, 3, 6, 6)).build(unclipped)
     with pytest.raises(HtvmError, match=r"no attribute htvm\.target"):
         c_source(mod["main"], "main")
+
+
+@needs_tvm
+def test_the_log_says_why(caplog: pytest.LogCaptureFixture):
+    from relax_networks import RelaxNet
+
+    with caplog.at_level("INFO", "htvm_ir.integrations"):
+        htvm_tvm.partition(RelaxNet((1, 3, 6, 6)).build(unclipped))
+    assert "[1, 8, 6, 6] left to TVM: cast to int8 could wrap" in caplog.text
+
+
+@needs_tvm
+def test_tvm_finds_the_code_generator_by_itself(tmp_path: Path):
+    """An installed package with our entry point suffices."""
+    info = tmp_path / "htvm_probe-1.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: htvm-probe\nVersion: 1\n")
+    (info / "entry_points.txt").write_text("[tvm.backends]\nhtvm = htvm_ir.integrations.tvm:register\n")
+    code = "import tvm; assert tvm.get_global_func('relax.ext.htvm', allow_missing=True) is not None"
+    paths = os.pathsep.join([str(tmp_path), str(Path(htvm_ir.__file__).parents[1])])
+    subprocess.run([sys.executable, "-c", code], check=True, env={**os.environ, "PYTHONPATH": paths})
 
 
 def test_without_tvm_the_error_names_the_extra(monkeypatch: pytest.MonkeyPatch):

@@ -28,6 +28,12 @@ def relax() -> Any:
     return import_module("tvm.relax")
 
 
+def backend_utils() -> Any:
+    """The module ``tvm.relax.backend.utils``."""
+    tvm()
+    return import_module("tvm.relax.backend.utils")
+
+
 def _installed(name: str) -> Any:
     try:
         return import_module(name)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from htvm_ir.integrations.contracts import kinds, why_not
+from htvm_ir.integrations.contracts import is_taken, kinds
 from htvm_ir.integrations.forms import FORMS, maybe_widened, pattern
 from htvm_ir.integrations.requantisation import Refused
-from htvm_ir.integrations.tvm.bindings import relax, tvm
+from htvm_ir.integrations.tvm.bindings import backend_utils, relax, tvm
 from htvm_ir.integrations.tvm.reader import OPERATORS, Reader
 
 NAME = "htvm"
@@ -63,20 +63,17 @@ def patterns(target: str, engines: tuple[str, ...] | None = None) -> list[tuple[
 
 
 def _check(target: str, engines: tuple[str, ...] | None) -> Callable[[Any], bool]:
-    """Whether an engine computes what a pattern has matched."""
+    """Whether an engine computes what a pattern has matched, and nobody else reads what is inside."""
+    leaks = backend_utils().has_leaking_intermediate_variables
 
     def check(context: Any) -> bool:
-        from tvm.relax.backend.utils import (  # pyright: ignore
-            has_leaking_intermediate_variables,
-        )
-
-        if has_leaking_intermediate_variables(context):
+        if leaks(context):
             return False
         try:
             root = Reader(dict(context.matched_bindings.items())).call(context.matched_expr)
         except Refused:
             return False
-        return why_not(root, target, engines) is None
+        return is_taken(root, target, engines)
 
     return check
 

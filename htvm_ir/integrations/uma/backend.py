@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from htvm_ir.errors import HtvmError
-from htvm_ir.integrations.contracts import kinds, why_not
+from htvm_ir.integrations.contracts import is_taken, kinds
 from htvm_ir.integrations.forms import FORMS, pattern
 from htvm_ir.integrations.kernels import Array
 from htvm_ir.integrations.requantisation import Refused
@@ -83,7 +83,7 @@ class HtvmBackend(_Base):
             root = Reader(self.params).call(expression)
         except Refused:
             return False
-        return why_not(root, self.target, self.engines) is None
+        return is_taken(root, self.target, self.engines)
 
     def _compile_functions(self, mod: Any, context: Any) -> Any:
         """Make a kernel of each function that is partitioned for us; the module stays as it is."""
