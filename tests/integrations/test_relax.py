@@ -18,11 +18,16 @@ import htvm_ir
 from htvm_ir.errors import HtvmError
 from htvm_ir.integrations import tvm as htvm_tvm
 
-needs_tvm = pytest.mark.skipif(find_spec("tvm") is None, reason="needs TVM (pip install 'htvm-ir[tvm]')")
+Make = Callable[..., Any]
+
+absent = pytest.mark.skipif(find_spec("tvm") is None, reason="needs TVM (pip install 'htvm-ir[tvm]')")
+
+
+def needs_tvm(test: Make) -> Make:
+    """Among the tests of the extra."""
+    return pytest.mark.tvm(absent(test))
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")
-
-Make = Callable[..., Any]
 
 
 @pytest.fixture(autouse=True)
