@@ -56,17 +56,15 @@ class Requantisation:
         Raises:
             Refused: it does not fit.
         """
-        if op in ("cast", "relu"):
-            self._clip(0, None) if op == "relu" else None
+        step = self._steps().get(op)
+        if op == "relu":
+            self._clip(0, None)
         elif op == "clip":
             self._clip(int(attributes["min"]), int(attributes["max"]))
-        elif operand is None:
-            raise Refused(f"{op} without a constant operand")
-        else:
-            step = self._steps().get(op)
-            if step is None:
-                raise Refused(f"{op} is not part of a requantisation")
+        elif step is not None and operand is not None:
             step(operand)
+        elif op != "cast":
+            raise Refused(f"{op} is not part of a requantisation, or its operand is not constant")
         self._settle(op, dtype)
 
     def finish(self) -> None:

@@ -144,6 +144,13 @@ def test_refusals_say_why(root: Call, reason: str):
         read_kernel(root)
 
 
+def test_batches_are_refused():
+    """Networks have batch 1."""
+    x = Activation((2, 4, 5, 5), "int8")
+    sums = Call("conv2d", (x, Constant(noise(8, 3))), (2, 8, 5, 5), "int32", {"padding": (1, 1)})
+    assert why_not(requantised(sums), "diana") is not None
+
+
 def test_contracts_are_asked():
     assert kinds("diana") == ("conv2d", "dense", "add")
     assert why_not(requantised(conv(noise(8, 3))), "diana") is None

@@ -192,6 +192,26 @@ def test_functions_of_others_are_refused():
 
 
 @needs_tvm
+def test_a_second_target_takes_what_the_first_has_left(tmp_path: Path):
+    from relax_networks import RelaxNet, run
+
+    def make(net: Any, x: Any) -> Any:
+        return scaled(net, net.requant(net.conv(x, 8), 8))
+
+    mod = RelaxNet((1, 3, 8, 8)).build(make)
+    both = htvm_tvm.partition(htvm_tvm.partition(mod, target="diana"), target="npu")
+    ours = [f.attrs for f in both.functions.values() if "Codegen" in f.attrs]
+    assert {str(a["htvm.target"]) for a in ours} == {"diana", "npu"}
+    assert {str(a["global_symbol"]) for a in ours} == {"htvm_0", "htvm_1"}
+    x = np.random.default_rng(8).integers(-128, 128, (1, 3, 8, 8)).astype("int8")
+    results: list[Any] = []
+    for name, module in (("alone", mod), ("both", both)):
+        (tmp_path / name).mkdir()
+        results += run(module, [x], tmp_path / name)
+    np.testing.assert_array_equal(results[0], results[1])
+
+
+@needs_tvm
 def test_the_log_says_why(caplog: pytest.LogCaptureFixture):
     from relax_networks import RelaxNet
 

@@ -88,9 +88,14 @@ def partition(mod: Any, target: str, engines: tuple[str, ...] | None, params: Ma
     ]
     steps += [transform.MergeCompositeFunctions()] if merge else []
     result = tvm().transform.Sequential(steps)(mod)
-    attributes = {TARGET: target} | ({} if engines is None else {ENGINES: ",".join(engines)})
-    ours = [v for v, f in result.functions.items() if f.attrs is not None and f.attrs.get("Codegen") == NAME]
-    for number, variable in enumerate(ours):
-        symbol = {"global_symbol": f"{NAME}_{number}"}  # TVM's names hold those of all operators
-        result.update_func(variable, result[variable].with_attrs(attributes | symbol))
+    _mark(result, {TARGET: target} | ({} if engines is None else {ENGINES: ",".join(engines)}))
     return result
+
+
+def _mark(mod: Any, attributes: Mapping[str, str]) -> None:
+    """Let new functions say whom they are for, and all have short symbols: TVM's hold the names of all operators."""
+    ours = [v for v, f in mod.functions.items() if f.attrs is not None and f.attrs.get("Codegen") == NAME]
+    for number, variable in enumerate(ours):
+        function = mod[variable].with_attr("global_symbol", f"{NAME}_{number}")
+        is_new = TARGET not in function.attrs
+        mod.update_func(variable, function.with_attrs(dict(attributes)) if is_new else function)

@@ -7,8 +7,11 @@
 
 #include "diana_digital.h"
 
-#ifndef HTVM_L1_BYTES
-#define HTVM_L1_BYTES 262144
+/* At least so much, whatever this file was given: the files may be for targets with other sizes. */
+#define LEAST_BYTES 1048576
+#if !defined(HTVM_L1_BYTES) || HTVM_L1_BYTES < LEAST_BYTES
+#undef HTVM_L1_BYTES
+#define HTVM_L1_BYTES LEAST_BYTES
 #endif
 #define MODEL __attribute__((weak, visibility("hidden")))
 
