@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 
 from xdsl.dialects.builtin import ModuleOp
 
@@ -30,8 +31,16 @@ def kinds(target: str, engines: tuple[str, ...] | None = None) -> tuple[str, ...
     return tuple(dict.fromkeys(kind for e in target_with_engines(target, engines).engines for kind in e.kinds))
 
 
-def is_taken(root: Call, target: str, engines: tuple[str, ...] | None = None) -> bool:
-    """Whether an engine of the target computes the kernel that ends in a call; if not, the log says why (INFO)."""
+def is_taken(read: Callable[[], Call], target: str, engines: tuple[str, ...] | None = None) -> bool:
+    """Whether an engine of the target computes the kernel that ends in a call; if not, the log says why (INFO).
+
+    read: gives the call, or raises Refused.
+    """
+    try:
+        root = read()
+    except Refused as reason:
+        _log.info("left to TVM: %s", reason)
+        return False
     reason = why_not(root, target, engines)
     if reason is not None:
         _log.info("%s left to TVM: %s", list(root.shape), reason)

@@ -101,6 +101,12 @@ def test_what_would_be_wrong_is_not_taken(backend: Any, expression: Any):
     assert backend.matching(expression) == []
 
 
+def test_the_log_says_what_is_wrong(backend: Any, caplog: pytest.LogCaptureFixture):
+    with caplog.at_level("INFO", "htvm_ir.integrations"):
+        backend.matching(second(X, Constant(WEIGHTS["w0"])))
+    assert "a bound constant; leave parameters unbound" in caplog.text
+
+
 def composite(name: str, make: Any, *arguments: Any) -> Call:
     params = [Var(f"FunctionVar_{n}", a.checked_type) for n, a in enumerate(arguments)]
     return Call(Function(params, make(*params), {"Composite": f"htvm.{name}"}), list(arguments), MAP)

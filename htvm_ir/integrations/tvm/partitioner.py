@@ -7,7 +7,6 @@ from typing import Any
 
 from htvm_ir.integrations.contracts import is_taken, kinds
 from htvm_ir.integrations.forms import FORMS, maybe_widened, pattern
-from htvm_ir.integrations.requantisation import Refused
 from htvm_ir.integrations.tvm.bindings import backend_utils, relax, tvm
 from htvm_ir.integrations.tvm.reader import OPERATORS, Reader
 
@@ -69,11 +68,8 @@ def _check(target: str, engines: tuple[str, ...] | None) -> Callable[[Any], bool
     def check(context: Any) -> bool:
         if leaks(context):
             return False
-        try:
-            root = Reader(dict(context.matched_bindings.items())).call(context.matched_expr)
-        except Refused:
-            return False
-        return is_taken(root, target, engines)
+        values = dict(context.matched_bindings.items())
+        return is_taken(lambda: Reader(values).call(context.matched_expr), target, engines)
 
     return check
 

@@ -12,7 +12,6 @@ from htvm_ir.errors import HtvmError
 from htvm_ir.integrations.contracts import is_taken, kinds
 from htvm_ir.integrations.forms import FORMS, pattern
 from htvm_ir.integrations.kernels import Array
-from htvm_ir.integrations.requantisation import Refused
 from htvm_ir.integrations.uma.bindings import UMA, module
 from htvm_ir.integrations.uma.kernels import HEADER, UmaKernel, kernel_files, kernel_of
 from htvm_ir.integrations.uma.reader import Patterns, Reader
@@ -79,11 +78,7 @@ class HtvmBackend(_Base):
 
     def _is_taken(self, expression: Any) -> bool:
         """The predicate of all patterns: whether an engine computes what was matched."""
-        try:
-            root = Reader(self.params).call(expression)
-        except Refused:
-            return False
-        return is_taken(root, self.target, self.engines)
+        return is_taken(lambda: Reader(self.params).call(expression), self.target, self.engines)
 
     def _compile_functions(self, mod: Any, context: Any) -> Any:
         """Make a kernel of each function that is partitioned for us; the module stays as it is."""
