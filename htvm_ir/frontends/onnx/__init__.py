@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Literal
 from xdsl.dialects.builtin import ModuleOp
 
 from htvm_ir.errors import HtvmError
-from htvm_ir.frontends.onnx.integer import import_integer
-from htvm_ir.frontends.onnx.quantised import import_quantised, is_quantised
+from htvm_ir.frontends.onnx.graph import Graph
+from htvm_ir.frontends.onnx.marks import may_be_quantised
 from htvm_ir.frontends.onnx.reader import read_graph
 
 if TYPE_CHECKING:
@@ -41,13 +41,22 @@ def import_model(
     one meaning. Raises HtvmError, with the file and the node, for anything that is not quantised or not supported.
     """
     try:
-        graph = read_graph(source, name)
-        if is_quantised(graph):
-            return import_quantised(graph, rounding, input_ranges or {})
-        return import_integer(graph, input_ranges or {})
+        return _imported(read_graph(source, name), rounding, input_ranges or {})
     except HtvmError as error:
         where = str(source) if isinstance(source, Path) else "the model"
         raise HtvmError(_one_line(f"{where}: {error}")) from None
+
+
+def _imported(graph: Graph, rounding: Rounding, input_ranges: Mapping[str, tuple[int, int]]) -> ModuleOp:
+    """The network by the importer of its convention; the other one is not even loaded, if that is plain to see."""
+    if may_be_quantised(graph):
+        from htvm_ir.frontends.onnx.quantised.network import import_quantised, is_quantised
+
+        if is_quantised(graph):
+            return import_quantised(graph, rounding, input_ranges)
+    from htvm_ir.frontends.onnx.integer import import_integer
+
+    return import_integer(graph, input_ranges)
 
 
 def _one_line(message: str) -> str:
