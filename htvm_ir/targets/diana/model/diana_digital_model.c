@@ -24,6 +24,10 @@ enum { PADDING = 20, STRIDED = 24 };
 
 static uint8_t l1[HTVM_L1_BYTES];
 
+/* The rows for which a list of jobs is made. */
+static const uint32_t *prepared_entry;
+static uint32_t prepared_pitch;
+
 /* Words have their first element in the most significant byte. */
 static inline uint32_t reversed(uint32_t position)
 {
@@ -138,10 +142,16 @@ MODEL void diana_digital_conv(const uint32_t *program, const void *weights, uint
     convolve(program, (const uint8_t *)weights);
 }
 
-MODEL void diana_digital_rows(const uint32_t *entry, const void *weights, uint32_t weight_bytes, uint32_t pitch)
+MODEL void diana_digital_prepare_rows(const uint32_t *entry, uint32_t pitch)
+{
+    prepared_entry = entry;
+    prepared_pitch = pitch;
+}
+
+MODEL void diana_digital_rows(const void *weights, uint32_t weight_bytes)
 {
     (void)weight_bytes;
-    convolve_rows(entry, (const uint8_t *)weights, pitch);
+    convolve_rows(prepared_entry, (const uint8_t *)weights, prepared_pitch);
 }
 
 /* Four channels share a group of weights, four bytes apart. */
@@ -157,6 +167,14 @@ MODEL void diana_digital_depthwise(const uint32_t *program, const void *weights,
         job[OUTPUT] = program[OUTPUT] + i * out_plane;
         convolve(job, (const uint8_t *)weights + i / 4 * group + i % 4 * 4);
     }
+}
+
+/* The function below has all it needs. */
+MODEL void diana_digital_prepare_blocks(const uint32_t *entry, uint32_t channels, uint32_t pitch)
+{
+    (void)entry;
+    (void)channels;
+    (void)pitch;
 }
 
 /* Blocks of some channels; those of 16 channels have their weights in one block of memory. */
