@@ -63,6 +63,11 @@ class Edge:
         """The first ONNX name."""
         return self.names[0]
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the caller's buffer."""
+        return int(np.prod(self.shape)) * self.dtype.itemsize
+
     def quantize(self, values: Array) -> Array:
         """Float values as the integers the network computes with: divided in float32, rounded, clipped."""
         with np.errstate(over="ignore"):  # what overflows to infinity is clipped
