@@ -10,12 +10,6 @@ from collections.abc import Sequence
 
 from htvm_ir.errors import HtvmError
 
-UNFINISHED = {
-    "io": (("integer",), ("float",)),
-}
-"""Option -> the values that are there, the default first, and those that are planned and refused until they are."""
-
-
 class Parser(argparse.ArgumentParser):
     """Says what is wrong in one line; exit code 2."""
 
@@ -32,7 +26,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.command in ("compile", "run", "explain") and (options.numerics == "pow2") != bool(options.calibration):
         top.error("--numerics=pow2 and --calibration X.npz go together")
     try:
-        _check_options(options)
         from htvm_ir.tools import commands
 
         code = getattr(commands, options.command)(options)
@@ -102,8 +95,17 @@ def _add_model_options(command: argparse.ArgumentParser) -> None:
         "--target", default="diana", metavar="NAME[,PARAMETER=VALUE...]", help="see htvm targets (default: diana)"
     )
     command.add_argument("--engines", help="comma-separated engines that may be used, or none")
-    for name, (there, planned) in UNFINISHED.items():
-        command.add_argument(f"--{name}", default=there[0], choices=(*there, *planned), help=f"default: {there[0]}")
+    command.add_argument(
+        "--io",
+        default="integer",
+        choices=("integer", "float"),
+        help="leave float inputs and outputs to the caller as integers (default), or compute them too, by the fallback",
+    )
+    command.add_argument(
+        "--fallback",
+        choices=("tvm", "none"),
+        help="who compiles operators for the CPU that htvm does not implement (default: tvm if it is installed)",
+    )
     command.add_argument("--calibration", metavar="X.npz", help="inputs on which --numerics=pow2 converts the model")
     _add_calibration_samples(command)
     command.add_argument(
@@ -169,13 +171,6 @@ def _add_run_options(command: argparse.ArgumentParser) -> None:
         help="error of the analog converters in their steps, normally distributed (reports the output error)",
     )
     command.add_argument("--compiler", metavar="CC", help="C cross compiler (default: the packaged clang)")
-
-
-def _check_options(options: argparse.Namespace) -> None:
-    for name, (there, _) in UNFINISHED.items():
-        value = getattr(options, name, there[0])
-        if value not in there:
-            raise HtvmError(f"--{name} {value} is not implemented yet; only {', '.join(there)} can be chosen")
 
 
 def _seconds(text: str) -> float:

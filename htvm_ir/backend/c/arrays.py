@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from xdsl.dialects.builtin import DenseIntOrFPElementsAttr, IntegerType, MemRefType, Signedness
+from xdsl.dialects.builtin import DenseIntOrFPElementsAttr, Float32Type, IntegerType, MemRefType, Signedness
 from xdsl.dialects.memref import GlobalOp
 from xdsl.ir import Attribute
 
@@ -30,8 +31,17 @@ def words_text(words: Sequence[int]) -> str:
     return "\n".join(_lines([f"0x{word:08X}" for word in words], NUMBERS_PER_LINE))
 
 
-def numbers_text(numbers: NDArray[np.integer]) -> str:
-    """Integers in decimal, as the inside of an initialiser."""
+def _float_text(number: float) -> str:
+    """A float32 to the last bit."""
+    if np.isfinite(number):
+        return f"{float(number).hex()}f"
+    return "0.0f / 0.0f" if np.isnan(number) else f"{'-' if number < 0 else ''}1.0f / 0.0f"
+
+
+def numbers_text(numbers: NDArray[Any]) -> str:
+    """Integers in decimal, or floats in hexadecimal, as the inside of an initialiser."""
+    if numbers.dtype == np.float32:
+        return "\n".join(_lines([_float_text(number) for number in numbers.tolist()], NUMBERS_PER_LINE))
     if numbers.dtype == np.int8:
         words = [_BYTES[byte] for byte in numbers.tobytes()]
         return "\n".join(_lines(words, BYTES_PER_LINE))
@@ -52,7 +62,7 @@ def global_text(op: GlobalOp, name: str, section: str, alignment: int) -> str:
     """A ``memref.global`` as a static array with a comment.
 
     Raises:
-        HtvmError: it has no initial value, or not one of integers.
+        HtvmError: it has no initial value, or not one of integers or float32.
     """
     type_, initial = op.type, op.initial_value
     assert isinstance(type_, MemRefType)
@@ -69,10 +79,15 @@ def len_of(type_: MemRefType[Attribute]) -> int:
     return int(np.prod(type_.get_shape(), dtype=np.int64))
 
 
-def _numbers(symbol: str, initial: DenseIntOrFPElementsAttr, size: int) -> NDArray[np.integer]:
-    element = initial.get_element_type()
-    if not isinstance(element, IntegerType):
-        raise HtvmError(f"memref.global @{symbol} holds {element}; the C back end prints arrays of integers")
-    sign = "u" if element.signedness.data == Signedness.UNSIGNED else "i"
-    data = np.frombuffer(initial.data.data, np.dtype(f"<{sign}{element.width.data // 8}"))
+def _numbers(symbol: str, initial: DenseIntOrFPElementsAttr, size: int) -> NDArray[Any]:
+    data = np.frombuffer(initial.data.data, _dtype(symbol, initial.get_element_type()))
     return np.broadcast_to(data, (size,)) if data.size == 1 else data
+
+
+def _dtype(symbol: str, element: Attribute) -> np.dtype[Any]:
+    if isinstance(element, Float32Type):
+        return np.dtype("<f4")
+    if not isinstance(element, IntegerType):
+        raise HtvmError(f"memref.global @{symbol} holds {element}; the C back end prints arrays of integers and float32")
+    sign = "u" if element.signedness.data == Signedness.UNSIGNED else "i"
+    return np.dtype(f"<{sign}{element.width.data // 8}")

@@ -23,6 +23,7 @@ from htvm_ir.backend.c.signature import local_offset
 from htvm_ir.backend.c.tokens import is_token
 from htvm_ir.backend.c.types import c_type, element_bytes, memory_space, memref_type, strides_of
 from htvm_ir.dialects import accel, dma
+from htvm_ir.dialects.external import ExternalOp
 from htvm_ir.errors import HtvmError
 
 OFFSET = "accel.offset"
@@ -358,6 +359,11 @@ class FunctionPrinter:
         arguments = ", ".join(map(self.text, printed))
         with self._block(f"if ({self.file.functions[callee]}({arguments}) != 0)"):
             self.line("return -1;")
+
+    @print_op.register
+    def _(self, op: ExternalOp) -> None:
+        self.file.add_source(op.source.data)
+        self.line(f"{op.symbol.data}({', '.join(map(self.text, op.operands))});")
 
     @print_op.register
     def _(self, op: func.ReturnOp) -> None:

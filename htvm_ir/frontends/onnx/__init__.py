@@ -14,16 +14,21 @@ from typing import TYPE_CHECKING, Literal
 from xdsl.dialects.builtin import ModuleOp
 
 from htvm_ir.errors import HtvmError
+from htvm_ir.frontends.onnx.external.kernel import Compiler
+from htvm_ir.frontends.onnx.external.search import import_with
 from htvm_ir.frontends.onnx.integer import import_integer
+from htvm_ir.frontends.onnx.integer.cutting import cut_integer
 from htvm_ir.frontends.onnx.quantised import import_quantised, is_quantised
+from htvm_ir.frontends.onnx.quantised.cutting import cut_quantised
 from htvm_ir.frontends.onnx.reader import read_graph
 
 if TYPE_CHECKING:
     import onnx
 
-__all__ = ["Rounding", "import_model"]
+__all__ = ["Edges", "Rounding", "import_model"]
 
 Rounding = Literal["onnx", "tflite"]
+Edges = Literal["integer", "float"]
 
 
 def import_model(
@@ -32,6 +37,9 @@ def import_model(
     name: str | None = None,
     input_ranges: Mapping[str, tuple[int, int]] | None = None,
     rounding: Rounding = "onnx",
+    compiler: Compiler | None = None,
+    io: Edges = "integer",
+    hint: str = "",
 ) -> ModuleOp:
     """A network as ``func.func @main`` on integer tensors, batch 1.
 
@@ -43,8 +51,17 @@ def import_model(
     try:
         graph = read_graph(source, name)
         if is_quantised(graph):
-            return import_quantised(graph, rounding, input_ranges or {})
-        return import_integer(graph, input_ranges or {})
+            return import_with(
+                compiler,
+                graph,
+                lambda part: import_quantised(part, rounding, input_ranges or {}, compiler),
+                cut_quantised,
+                io,
+                hint,
+            )
+        return import_with(
+            compiler, graph, lambda part: import_integer(part, input_ranges or {}, compiler), cut_integer, io, hint
+        )
     except HtvmError as error:
         where = str(source) if isinstance(source, Path) else "the model"
         raise HtvmError(_one_line(f"{where}: {error}")) from None
