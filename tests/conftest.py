@@ -6,6 +6,17 @@ from collections.abc import Iterator
 
 import pytest
 
+from htvm_ir.fallback import INSTALL, is_installed
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests marked ``tvm`` run where TVM is installed."""
+    if is_installed():
+        return
+    for item in items:
+        if item.get_closest_marker("tvm") is not None:
+            item.add_marker(pytest.mark.skip(reason=f"TVM is not installed: {INSTALL}"))
+
 
 @pytest.fixture(autouse=True, scope="session")
 def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:

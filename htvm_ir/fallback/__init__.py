@@ -16,7 +16,8 @@ FALLBACKS = ("tvm", "none")
 
 def is_installed() -> bool:
     """Whether TVM can be imported; does not import it."""
-    return find_spec("tvm") is not None and find_spec("tvm_ffi") is not None
+    found = (find_spec(name) for name in ("tvm", "tvm_ffi"))
+    return all(spec is not None and spec.origin is not None for spec in found)
 
 
 def hint(fallback: str | None) -> str:

@@ -1,4 +1,4 @@
-"""One external kernel from an ONNX model: TVM's C, the functions of libm it calls, and buffers planned in a workspace."""
+"""One external kernel from an ONNX model: TVM's C, the functions it calls, and its buffers planned in a workspace."""
 
 from __future__ import annotations
 
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 MATH = Path(__file__).parent / "runtime" / "math.c"
 """Functions of libm in single precision, each behind a line ``// name: what it needs``."""
+
+Function = tuple[tuple[str, ...], str]
+"""The functions that one calls, and its C."""
 
 _ALIGNMENT = 8
 _TYPES = {"float32": "float", "float64": "double", "bool": "_Bool"}
@@ -47,15 +50,20 @@ def compile_kernel(symbol: str, model: onnx.ModelProto) -> Kernel:
     offsets, workspace = _workspace(lowered)
     body = _body(lowered, symbol, offsets)
     head = [f"const {_c_type(lowered.buffers[name])} *{name}" for name in lowered.inputs]
-    head += [f"const {_c_name(str(array.dtype).replace('bool', 'int8'))} *c{index}" for index, array in enumerate(constants)]
+    head += [f"const {_c_name(_stored(array))} *c{index}" for index, array in enumerate(constants)]
     head.append(f"{_c_type(lowered.buffers[lowered.output])} *output")
     head += ["int8_t *workspace"] if workspace else []
     kernels = _kernels(lowered.source, symbol)
     entry = f"static void {symbol}({', '.join(head)}) {{\n{body}\n}}"
     functions = _functions(kernels, symbol)
-    kernels = re.sub(rf"\b({'|'.join(_library())})\(", r"htvm_\1(", kernels)
+    kernels = re.sub(rf"\b({'|'.join(library())})\(", r"htvm_\1(", kernels)
     source = "\n\n".join([_GUARDS[0], *functions, kernels, entry, _GUARDS[1]])
     return Kernel(symbol, source, tuple(constants), workspace)
+
+
+def _stored(array: NDArray[Any]) -> str:
+    """What the module stores a constant as."""
+    return "int8" if array.dtype == np.bool_ else str(array.dtype)
 
 
 def _c_name(dtype: str) -> str:
@@ -79,7 +87,8 @@ def _workspace(lowered: Lowered) -> tuple[dict[str, int], int]:
             if isinstance(name, str) and name not in (*lowered.inputs, lowered.output):
                 alive.setdefault(name, []).append(step)
     buffers = [
-        Planned(name, _bytes(lowered.buffers[name]), steps[0], steps[-1] + 1, _ALIGNMENT) for name, steps in alive.items()
+        Planned(name, _bytes(lowered.buffers[name]), steps[0], steps[-1] + 1, _ALIGNMENT)
+        for name, steps in alive.items()
     ]
     if not buffers:
         return {}, 0
@@ -140,15 +149,15 @@ def _functions(kernels: str, symbol: str) -> list[str]:
     Raises:
         HtvmError: the library lacks one.
     """
-    library = _library()
+    known = library()
     keywords = {"for", "if", "while", "return", "sizeof"}
     called = set(re.findall(r"\b([A-Za-z_]\w*)\(", kernels)) - keywords
     called = {name for name in called if not name.startswith(f"{symbol}_tvm_")}
-    missing = sorted(called - library.keys())
+    missing = sorted(called - known.keys())
     if missing:
         raise HtvmError(f"TVM's kernel calls {', '.join(missing)}, which is not in htvm_ir's library of functions")
-    needed = _closure(called, library)
-    return [_once(name, library[name][1]) for name in library if name in needed]
+    needed = closure(called, known)
+    return [_once(name, known[name][1]) for name in known if name in needed]
 
 
 def _once(name: str, text: str) -> str:
@@ -157,17 +166,18 @@ def _once(name: str, text: str) -> str:
     return f"#ifndef {guard}\n#define {guard}\n{text}\n#endif"
 
 
-def _closure(called: set[str], library: Mapping[str, tuple[tuple[str, ...], str]]) -> set[str]:
+def closure(called: set[str], known: Mapping[str, Function]) -> set[str]:
+    """Functions and all that they call."""
     needed, waiting = set[str](), list(called)
     while waiting:
         name = waiting.pop()
         if name not in needed:
             needed.add(name)
-            waiting += library[name][0]
+            waiting += known[name][0]
     return needed
 
 
-def _library() -> dict[str, tuple[tuple[str, ...], str]]:
+def library() -> dict[str, Function]:
     """By name: the functions it needs, and its C under a name that no libm has."""
     text = MATH.read_text()
     parts = re.split(r"^// (\w+):([^\n]*)\n", text, flags=re.MULTILINE)

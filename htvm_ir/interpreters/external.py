@@ -28,23 +28,28 @@ from htvm_ir.interpreters.numpy_types import Array, dtype_of, static_shape
 _FLAGS = ("-std=c11", "-O1", "-ffp-contract=off", "-fPIC", "-shared", "-w", "-g0")
 
 
-@lru_cache(maxsize=64)
-def _compiled(source: str, symbol: str, arguments: int) -> Callable[..., None]:
-    """The function on the addresses of its buffers.
+def compile_library(source: str) -> ctypes.CDLL:
+    """C for this machine.
 
     Raises:
         HtvmError: the C compiler refuses the source.
     """
-    passed = ", ".join(f"a[{index}]" for index in range(arguments))
-    entry = f"__attribute__((visibility(\"default\")))\nvoid htvm_entry(void **a) {{ {symbol}({passed}); }}\n"
     with tempfile.TemporaryDirectory(prefix="htvm-") as folder:
         path, library = Path(folder, "kernel.c"), Path(folder, "kernel.so")
-        path.write_text(f"#include <stdint.h>\n{source}\n{entry}")
+        path.write_text(source)
         command = [sys.executable, "-m", "ziglang", "cc", *_FLAGS, str(path), "-o", str(library)]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
-            raise HtvmError(f"external kernel {symbol} cannot be compiled: {' '.join(done.stderr.split())[:300]}")
-        function = ctypes.CDLL(str(library)).htvm_entry
+            raise HtvmError(f"an external kernel cannot be compiled: {' '.join(done.stderr.split())[:300]}")
+        return ctypes.CDLL(str(library))
+
+
+@lru_cache(maxsize=64)
+def _compiled(source: str, symbol: str, arguments: int) -> Callable[..., None]:
+    """The function on the addresses of its buffers."""
+    passed = ", ".join(f"a[{index}]" for index in range(arguments))
+    entry = f"void htvm_entry(void **a) {{ {symbol}({passed}); }}\n"
+    function = compile_library(f"#include <stdint.h>\n{source}\n{entry}").htvm_entry
     function.restype = None
     return function
 

@@ -100,4 +100,5 @@ def _remove_dead_constants(function: FuncOp) -> None:
             op.detach()
             op.erase()
         elif not isinstance(op, DispatchOp | ReturnOp):
-            raise HtvmError(f"'{op.name}' cannot be dispatched; @main may hold graph ops, external kernels and constants only")
+            allowed = "graph ops, external kernels and constants"
+            raise HtvmError(f"'{op.name}' cannot be dispatched; @main may hold {allowed} only")

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from htvm_ir.errors import HtvmError
 
+
 class Parser(argparse.ArgumentParser):
     """Says what is wrong in one line; exit code 2."""
 

@@ -88,6 +88,6 @@ def _dtype(symbol: str, element: Attribute) -> np.dtype[Any]:
     if isinstance(element, Float32Type):
         return np.dtype("<f4")
     if not isinstance(element, IntegerType):
-        raise HtvmError(f"memref.global @{symbol} holds {element}; the C back end prints arrays of integers and float32")
+        raise HtvmError(f"memref.global @{symbol} holds {element}; the C back end prints integers and float32")
     sign = "u" if element.signedness.data == Signedness.UNSIGNED else "i"
     return np.dtype(f"<{sign}{element.width.data // 8}")

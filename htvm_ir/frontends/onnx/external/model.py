@@ -131,9 +131,8 @@ def _result(region: Region, model: onnx.ModelProto) -> tuple[Shape, Attribute]:
     if not kind.HasField("shape") or 0 in shape:
         raise HtvmError(f"{region.reason}; the shape of '{region.output}' is not known before it runs")
     if kind.elem_type not in _ELEMENTS:
-        raise HtvmError(
-            f"{region.reason}; '{region.output}' would be stored between kernels, which takes float32, int8, uint8 or int32"
-        )
+        stored = "tensors between kernels hold float32, int8, uint8 or int32"
+        raise HtvmError(f"{region.reason}; '{region.output}' has another type: {stored}")
     return shape, _ELEMENTS[kind.elem_type]
 
 

@@ -1,8 +1,8 @@
 """Cuts what another compiler computes out of a network: regions of nodes, each with one result.
 
-A node belongs to the region of its readers if all of them are in one region and nothing else reads its result. So a path
-that leaves a region starts at its result and cannot come back: every region is convex, and nothing is computed twice
-but nodes with several results, once for each.
+A node belongs to the region of its readers if all of them are in one region and nothing else reads its result. So a
+path that leaves a region starts at its result and cannot come back: every region is convex, and nothing is computed
+twice but nodes with several results, once for each.
 """
 
 from __future__ import annotations
@@ -66,7 +66,8 @@ def cut(graph: Graph, external: Mapping[str, str], copied: Collection[str]) -> G
         whole = _with_copies(graph, inside, made, copied)
         reasons = [external[node.output] for node in inside if external[node.output]]
         others = [reason for reason in external.values() if reason]
-        region = Region(f"external_{count}", tuple(whole), root, (reasons or others)[0])
+        reason = reasons[0] if reasons else f"next to the real numbers of {others[0]}"
+        region = Region(f"external_{count}", tuple(whole), root, reason)
         nodes.append(Node("External", DOMAIN, root, tuple(_operands(graph, region)), (root,), {REGION: region}))
     given = graph.constants.keys() | {item.name for item in graph.inputs}
     kept = live_nodes(sort_nodes(nodes, given.__contains__), graph.outputs)

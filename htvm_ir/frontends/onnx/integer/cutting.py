@@ -1,4 +1,4 @@
-"""Regions of an integer net in float clothing: they end where the net quantises real numbers, at a clip behind a Floor."""
+"""Regions of an integer net: they end where it quantises real numbers, at a clip behind a Floor."""
 
 from __future__ import annotations
 

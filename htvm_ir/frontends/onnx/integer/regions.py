@@ -8,11 +8,11 @@ from xdsl.ir import SSAValue
 
 from htvm_ir.dialects.graph import shape_of
 from htvm_ir.errors import HtvmError
-from htvm_ir.frontends.onnx.integer.cutting import quantised_range, stored_as
 from htvm_ir.frontends.onnx.external.kernel import Compiler
 from htvm_ir.frontends.onnx.external.model import Casts, append_kernel
 from htvm_ir.frontends.onnx.external.regions import Region, producers
 from htvm_ir.frontends.onnx.graph import Node, Shape
+from htvm_ir.frontends.onnx.integer.cutting import quantised_range, stored_as
 from htvm_ir.frontends.onnx.integer.net import IntegerNet, Tensor
 from htvm_ir.frontends.onnx.integer.proof import Value
 
