@@ -68,9 +68,7 @@ CASES: dict[str, onnx.ModelProto] = {
     "where": model(
         [node("Greater", "x z", "g"), node("Where", "g x z", "y")], {"z": np.float32(0.25)}, inputs={"x": SHAPE}
     ),
-    "literals of all digits": model(
-        [node("Mul", "x f", "y")], {"f": np.float32(0.123456789)}, inputs={"x": SHAPE}
-    ),
+    "literals of all digits": model([node("Mul", "x f", "y")], {"f": np.float32(0.123456789)}, inputs={"x": SHAPE}),
 }
 
 

@@ -40,7 +40,10 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
     from htvm_ir.interpreters.external import compile_library
 
     names = [*FUNCTIONS, "roundf"]
-    entries = [f"void on_{n}(const float *x, float *y, int n) {{ for (int i = 0; i < n; i++) y[i] = htvm_{n}(x[i]); }}" for n in names]
+    entries = [
+        f"void on_{n}(const float *x, float *y, int n) {{ for (int i = 0; i < n; i++) y[i] = htvm_{n}(x[i]); }}"
+        for n in names
+    ]
     pairs = [
         f"void on_{n}(const float *x, const float *y, float *z, int n) "
         f"{{ for (int i = 0; i < n; i++) z[i] = htvm_{n}(x[i], y[i]); }}"

@@ -77,15 +77,16 @@ def cut(graph: Graph, external: Mapping[str, str], copied: Collection[str]) -> G
 def _roots(graph: Graph, external: Collection[str]) -> dict[str, list[str]]:
     """For each node to cut out, by its first result: the results of the regions it belongs to."""
     roots: dict[str, list[str]] = {}
+
+    def home(name: str) -> str:
+        """The region of all readers of a result, else one of its own."""
+        homes = {tuple(roots.get(reader.output, ())) for reader in graph.readers(name)}
+        only = homes.pop() if len(homes) == 1 and name not in graph.outputs else ()
+        return only[0] if len(only) == 1 else name
+
     for node in reversed(graph.nodes):
-        if node.output not in external:
-            continue
-        used = [name for name in node.outputs if graph.is_used(name)]
-        readers = [reader for name in used for reader in graph.readers(name)]
-        homes = {tuple(roots[r.output]) if r.output in external else None for r in readers}
-        homes |= {None} if any(name in graph.outputs for name in used) else set()
-        home = homes.pop() if len(homes) == 1 else None
-        roots[node.output] = list(home) if home is not None and len(home) == 1 else used
+        if node.output in external:
+            roots[node.output] = list(dict.fromkeys(home(name) for name in node.outputs if graph.is_used(name)))
     return roots
 
 
