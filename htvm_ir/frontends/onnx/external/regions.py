@@ -52,7 +52,7 @@ def producers(graph: Graph) -> dict[str, Node]:
 def cut(graph: Graph, external: Mapping[str, str], copied: Collection[str]) -> Graph:
     """``graph`` with a node for each region.
 
-    external: for each node to cut out, by its first result, the reason ('' = it follows from others). copied: first
+    external: for each node to cut out, by its first result, the reason, the most telling ones first. copied: first
     results of nodes that each region computes for itself where it reads them.
     """
     roots = _roots(graph, {name for name in external if name not in copied})
@@ -64,9 +64,8 @@ def cut(graph: Graph, external: Mapping[str, str], copied: Collection[str]) -> G
     nodes = [node for node in graph.nodes if node.output not in external or node.output in copied]
     for count, (root, inside) in enumerate(members.items()):
         whole = _with_copies(graph, inside, made, copied)
-        reasons = [external[node.output] for node in inside if external[node.output]]
-        others = [reason for reason in external.values() if reason]
-        reason = reasons[0] if reasons else f"next to the real numbers of {others[0]}"
+        found = {node.output for node in inside}
+        reason = next(reason for name, reason in external.items() if name in found)
         region = Region(f"external_{count}", tuple(whole), root, reason)
         nodes.append(Node("External", DOMAIN, root, tuple(_operands(graph, region)), (root,), {REGION: region}))
     given = graph.constants.keys() | {item.name for item in graph.inputs}

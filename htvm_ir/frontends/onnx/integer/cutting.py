@@ -27,7 +27,7 @@ def cut_integer(graph: Graph, reasons: Mapping[str, str]) -> Graph:
         names += [] if quantised_range(graph, node.output) else [name for name in node.outputs if name]
         for reader in [reader for name in names for reader in graph.readers(name)]:
             if reader.output not in external:
-                external[reader.output] = ""
+                external[reader.output] = f"{reader} shares real numbers with {node}"
                 waiting.append(reader)
     return cut(graph, external, ())
 

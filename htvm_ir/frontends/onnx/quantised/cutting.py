@@ -42,9 +42,9 @@ def _grown(graph: Graph, reasons: Mapping[str, str], kinds: Mapping[str, int]) -
     external = dict(reasons)
     waiting = [node for node in graph.nodes if node.output in external]
 
-    def add(node: Node) -> None:
+    def add(node: Node, other: Node) -> None:
         if node.output not in external:
-            external[node.output] = ""
+            external[node.output] = f"{node} shares real numbers with {other}"
             waiting.append(node)
 
     while waiting:
@@ -52,13 +52,13 @@ def _grown(graph: Graph, reasons: Mapping[str, str], kinds: Mapping[str, int]) -
         for name in filter(None, node.inputs):
             source = made.get(name)
             if source is not None and source.op != _DEQUANTIZE and kinds.get(name, FLOAT) == FLOAT:
-                add(source)
+                add(source, node)
             elif name in inputs and kinds.get(name) == FLOAT:
                 for reader in graph.readers(name):
-                    add(reader)
+                    add(reader, node)
         for name in filter(None, node.outputs):
             for reader in graph.readers(name) if kinds.get(name, FLOAT) == FLOAT else ():
-                add(reader)
+                add(reader, node)
     return external
 
 
