@@ -91,4 +91,6 @@ class ExternalOp(IRDLOperation):
             raise VerifyException("an external kernel has one result, or writes one buffer and its workspace")
         kind = TensorType if self.results_ else MemRefType
         if not all(isinstance(value.type, kind) for value in self.inputs):
-            raise VerifyException(f"the inputs of an external kernel with {buffers} buffers must be of {kind.name}")
+            raise VerifyException(
+                "the inputs of an external kernel that writes a buffer must be buffers, and tensors else"
+            )

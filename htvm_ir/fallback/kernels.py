@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from htvm_ir.arithmetic import float_text
 from htvm_ir.errors import HtvmError
 from htvm_ir.fallback.lowered import LITERAL, Buffer, Lowered, lower
 from htvm_ir.frontends.onnx.external.kernel import Kernel
@@ -139,9 +140,7 @@ def _kernels(source: str, symbol: str) -> str:
 
 def _literal(found: re.Match[str]) -> str:
     (value,) = struct.unpack("<f", struct.pack("<I", int(found[1])))
-    if np.isfinite(value):
-        return f"{float(value).hex()}f"
-    return "(0.0f / 0.0f)" if np.isnan(value) else f"({'-' if value < 0 else ''}1.0f / 0.0f)"
+    return float_text(value)
 
 
 def _functions(kernels: str, symbol: str) -> list[str]:

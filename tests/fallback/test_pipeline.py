@@ -41,9 +41,7 @@ def network(io: str) -> ModuleOp:
     (first, one), (second, two) = convolution("in", "a", 4, 1), convolution("b", "c", 4, 2)
     nodes = [*quantise("x", "in"), *first, node("LayerNormalization", "a gamma", "n"), *quantise("n", "b"), *second]
     nodes += [node("QuantizeLinear", "c s z", "y"), node("Einsum", "n", "e", equation="abcd->abdc")]
-    net = qdq(
-        nodes, {**one, **two, "gamma": np.ones(6, np.float32)}, inputs={"x": (1, 4, 5, 6)}, outputs=("y", "e")
-    )
+    net = qdq(nodes, {**one, **two, "gamma": np.ones(6, np.float32)}, inputs={"x": (1, 4, 5, 6)}, outputs=("y", "e"))
     return import_model(net, compiler=neighbours, io="float" if io == "float" else "integer")
 
 

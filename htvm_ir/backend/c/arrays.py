@@ -11,6 +11,7 @@ from xdsl.dialects.builtin import DenseIntOrFPElementsAttr, Float32Type, Integer
 from xdsl.dialects.memref import GlobalOp
 from xdsl.ir import Attribute
 
+from htvm_ir.arithmetic import float_text
 from htvm_ir.backend.c.types import c_type, shape_text
 from htvm_ir.errors import HtvmError
 
@@ -31,17 +32,10 @@ def words_text(words: Sequence[int]) -> str:
     return "\n".join(_lines([f"0x{word:08X}" for word in words], NUMBERS_PER_LINE))
 
 
-def _float_text(number: float) -> str:
-    """A float32 to the last bit."""
-    if np.isfinite(number):
-        return f"{float(number).hex()}f"
-    return "0.0f / 0.0f" if np.isnan(number) else f"{'-' if number < 0 else ''}1.0f / 0.0f"
-
-
 def numbers_text(numbers: NDArray[Any]) -> str:
     """Integers in decimal, or floats in hexadecimal, as the inside of an initialiser."""
     if numbers.dtype == np.float32:
-        return "\n".join(_lines([_float_text(number) for number in numbers.tolist()], NUMBERS_PER_LINE))
+        return "\n".join(_lines([float_text(number) for number in numbers.tolist()], NUMBERS_PER_LINE))
     if numbers.dtype == np.int8:
         words = [_BYTES[byte] for byte in numbers.tobytes()]
         return "\n".join(_lines(words, BYTES_PER_LINE))
