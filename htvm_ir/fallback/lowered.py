@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import struct
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -54,6 +55,11 @@ class Lowered:
     output: str
 
 
+def _load(module: str) -> Any:
+    """One of TVM's modules, of which no type is known, whether it is installed or not."""
+    return import_module(module)
+
+
 def lower(model: onnx.ModelProto) -> Lowered:
     """Let TVM import, legalise and fuse a model with static shapes and one output, and print it as C.
 
@@ -72,9 +78,7 @@ def lower(model: onnx.ModelProto) -> Lowered:
 
 
 def _lower(model: onnx.ModelProto) -> Lowered:
-    import tvm  # pyright: ignore[reportMissingImports]
-    from tvm.relax import transform as passes  # pyright: ignore[reportMissingImports]
-    from tvm.relax.frontend.onnx import from_onnx  # pyright: ignore[reportMissingImports]
+    tvm, passes, onnx_frontend = _load("tvm"), _load("tvm.relax.transform"), _load("tvm.relax.frontend.onnx")
 
     steps = [
         passes.LegalizeOps(),
@@ -84,7 +88,7 @@ def _lower(model: onnx.ModelProto) -> Lowered:
         passes.FuseTIR(),
         passes.DeadCodeElimination(),
     ]
-    module = tvm.ir.transform.Sequential(steps)(from_onnx(model, keep_params_in_input=False))
+    module = tvm.ir.transform.Sequential(steps)(onnx_frontend.from_onnx(model, keep_params_in_input=False))
     main = module["main"]
     functions = {var.name_hint: f for var, f in module.functions.items() if isinstance(f, tvm.tirx.PrimFunc)}
     program = _Program(functions)
@@ -175,10 +179,8 @@ def _allocated(function: Any) -> list[Any]:
 
 def _source(functions: Mapping[str, Any]) -> str:
     """The C of kernels whose parameters, what they allocate included, are raw pointers."""
-    import tvm  # pyright: ignore[reportMissingImports]
-    from tvm.tirx import compilation_pipeline  # pyright: ignore[reportMissingImports]
-
-    compilation_pipeline.register_tir_pipeline(_PIPELINE, _pipeline)
+    tvm = _load("tvm")
+    _load("tvm.tirx.compilation_pipeline").register_tir_pipeline(_PIPELINE, _pipeline)
     lifted = {name: _lifted(f).with_attr("global_symbol", symbol_of(name)) for name, f in functions.items()}
     module = tvm.IRModule({tvm.ir.GlobalVar(symbol_of(name)): f for name, f in lifted.items()})
     with tvm.transform.PassContext(config={"tirx.disable_assert": True}):
@@ -187,23 +189,21 @@ def _source(functions: Mapping[str, Any]) -> str:
 
 def _lifted(function: Any) -> Any:
     """A kernel that gets the buffers it allocates as parameters."""
-    from tvm.s_tir import SBlock, SBlockRealize  # pyright: ignore[reportMissingImports]
-    from tvm.tirx import PrimFunc  # pyright: ignore[reportMissingImports]
+    s_tir, prim_func = _load("tvm.s_tir"), _load("tvm.tirx").PrimFunc
 
     realize, buffers = function.body, _allocated(function)
     old = realize.block
-    block = SBlock(
+    block = s_tir.SBlock(
         old.iter_vars, old.reads, old.writes, old.name_hint, old.body, old.init, [], old.match_buffers, old.annotations
     )
-    body = SBlockRealize(realize.iter_values, realize.predicate, block)
-    return PrimFunc([*function.params, *buffers], body, function.ret_type, function.attrs)
+    body = s_tir.SBlockRealize(realize.iter_values, realize.predicate, block)
+    return prim_func([*function.params, *buffers], body, function.ret_type, function.attrs)
 
 
 def _pipeline() -> Any:
     """TVM's lowering of kernels to C, with ``_raw_pointers`` in the place of its packed interface."""
-    import tvm  # pyright: ignore[reportMissingImports]
-    from tvm.s_tir import transform as blocks  # pyright: ignore[reportMissingImports]
-    from tvm.tirx import transform as passes  # pyright: ignore[reportMissingImports]
+    sequence = _load("tvm.ir.transform").Sequential
+    blocks, passes = _load("tvm.s_tir.transform"), _load("tvm.tirx.transform")
 
     steps = [
         blocks.CanonicalizeLoop(),
@@ -230,28 +230,24 @@ def _pipeline() -> Any:
     def finish() -> Any:
         names, literals = (passes.prim_func_pass(f, opt_level=0) for f in (_functions_by_name, _exact_literals))
         last = [passes.LowerTVMBuiltin(), names, passes.LowerIntrin(), literals]
-        return tvm.ir.transform.Sequential(last)
+        return sequence(last)
 
-    return tvm.ir.transform.Sequential(steps), finish, finish
+    return sequence(steps), finish, finish
 
 
 def _raw_pointers(function: Any, _module: Any, _context: Any) -> Any:
     """Buffers as parameters become typed pointers, which ``DeclBuffer`` gives their shapes back."""
-    import tvm  # pyright: ignore[reportMissingImports]
-    from tvm.ir import PointerType, PrimType  # pyright: ignore[reportMissingImports]
-    from tvm.tirx import DeclBuffer, PrimFunc, SeqStmt  # pyright: ignore[reportMissingImports]
+    ir, tirx = _load("tvm.ir"), _load("tvm.tirx")
 
-    pointers = [tvm.tirx.Var(b.name, PointerType(PrimType(str(b.dtype)))) for b in function.params]
-    views = [DeclBuffer(b, data=pointer) for b, pointer in zip(function.params, pointers, strict=True)]
-    body = SeqStmt([*views, function.body])
-    return PrimFunc(pointers, body, function.ret_type, function.attrs).with_attr("calling_conv", 0)
+    pointers = [tirx.Var(b.name, ir.PointerType(ir.PrimType(str(b.dtype)))) for b in function.params]
+    views = [tirx.DeclBuffer(b, data=pointer) for b, pointer in zip(function.params, pointers, strict=True)]
+    body = tirx.SeqStmt([*views, function.body])
+    return tirx.PrimFunc(pointers, body, function.ret_type, function.attrs).with_attr("calling_conv", 0)
 
 
 def _functions_by_name(function: Any, _module: Any, _context: Any) -> Any:
     """Intrinsics that TVM does not lower for C, in single precision, become calls of libm's functions."""
-    import tvm_ffi  # pyright: ignore[reportMissingImports]
-    from tvm.ir import Call  # pyright: ignore[reportMissingImports]
-    from tvm.tirx import call_pure_extern  # pyright: ignore[reportMissingImports]
+    call_pure_extern = _load("tvm.tirx").call_pure_extern
 
     def named(call: Any) -> Any:
         name = str(getattr(call.op, "name", "")).removeprefix("tirx.")
@@ -259,18 +255,22 @@ def _functions_by_name(function: Any, _module: Any, _context: Any) -> Any:
             return call
         return call_pure_extern("float32", f"{name}f", *call.args)
 
-    return function.with_body(tvm_ffi.structural_map(function.body, (Call, named), order="post"))
+    return _mapped(function, _load("tvm.ir").Call, named)
 
 
 def _exact_literals(function: Any, _module: Any, _context: Any) -> Any:
     """Float literals become calls of LITERAL with their bits."""
-    import tvm_ffi  # pyright: ignore[reportMissingImports]
-    from tvm.tirx import FloatImm, IntImm, call_pure_extern  # pyright: ignore[reportMissingImports]
+    tirx = _load("tvm.tirx")
 
     def exact(literal: Any) -> Any:
         if str(literal.ty) != "float32":
             return literal
         (bits,) = struct.unpack("<I", struct.pack("<f", np.float32(literal.value)))
-        return call_pure_extern("float32", LITERAL, IntImm("int64", bits))
+        return tirx.call_pure_extern("float32", LITERAL, tirx.IntImm("int64", bits))
 
-    return function.with_body(tvm_ffi.structural_map(function.body, (FloatImm, exact), order="post"))
+    return _mapped(function, tirx.FloatImm, exact)
+
+
+def _mapped(function: Any, kind: Any, change: Callable[[Any], Any]) -> Any:
+    """A function with all expressions of a kind changed."""
+    return function.with_body(_load("tvm_ffi").structural_map(function.body, (kind, change), order="post"))

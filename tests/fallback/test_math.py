@@ -6,6 +6,7 @@ import ctypes
 import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from htvm_ir.fallback.kernels import MATH
 
 Floats = NDArray[np.float32]
 
-FUNCTIONS: dict[str, tuple[Callable[[float], float], float, tuple[float, float]]] = {
+FUNCTIONS: dict[str, tuple[Callable[[NDArray[np.float64]], Any], float, tuple[float, float]]] = {
     "expf": (np.exp, 2, (-87.0, 88.7)),
     "exp2f": (np.exp2, 2, (-125.0, 127.9)),
     "logf": (np.log, 2, (1e-37, 1e37)),

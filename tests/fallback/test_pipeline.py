@@ -25,7 +25,7 @@ SIZE = 4 * 5 * 6
 
 def neighbours(symbol: str, net: onnx.ModelProto) -> Kernel:
     """Each element's sum with its neighbour, scaled: with a constant and a workspace, of whatever types."""
-    of = {onnx.TensorProto.FLOAT: "float", onnx.TensorProto.INT8: "int8_t"}
+    of: dict[int, str] = {onnx.TensorProto.FLOAT: "float", onnx.TensorProto.INT8: "int8_t"}
     source, result = (of[v.type.tensor_type.elem_type] for v in (net.graph.input[0], net.graph.output[0]))
     text = f"""
 static void {symbol}(const {source} *x, const float *factors, {result} *y, int8_t *workspace) {{

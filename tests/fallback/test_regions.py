@@ -96,7 +96,7 @@ def test_an_integer_net_takes_a_region_up_to_its_clip() -> None:
         node("Mul", "c t", "r"),
         node("Softmax", "r", "y", axis=1),
     ]
-    constants = {
+    constants: dict[str, Any] = {
         **GELU,
         "s": np.float32(0.03125),
         "lo": np.float32(-128),
