@@ -23,7 +23,10 @@ if TYPE_CHECKING:
 LITERAL = "HTVM_FLOAT"
 """Stands in the C for a float literal, with its bits as the argument: TVM prints 7 digits."""
 
-_FUNCTIONS = frozenset({"fabs", "floor", "ceil", "trunc", "round", "nearbyint", "log2", "log10", "exp2"})
+_SAME = ("fabs", "floor", "ceil", "trunc", "nearbyint", "log2", "log10", "exp2")
+_FUNCTIONS = {**{name: f"{name}f" for name in _SAME}, "round": "nearbyintf"}
+"""C functions of TVM's intrinsics in single precision. ONNX rounds halves to even wherever it says "round"
+(Round, QuantizeLinear); TVM's C would round them away from zero."""
 
 _PIPELINE = "htvm_raw_pointers"
 
@@ -246,14 +249,14 @@ def _raw_pointers(function: Any, _module: Any, _context: Any) -> Any:
 
 
 def _functions_by_name(function: Any, _module: Any, _context: Any) -> Any:
-    """Intrinsics that TVM does not lower for C, in single precision, become calls of libm's functions."""
+    """Intrinsics that TVM does not lower for C, or not as ONNX means them, become calls of libm's functions."""
     call_pure_extern = _load("tvm.tirx").call_pure_extern
 
     def named(call: Any) -> Any:
         name = str(getattr(call.op, "name", "")).removeprefix("tirx.")
         if name not in _FUNCTIONS or str(call.ty) != "float32":
             return call
-        return call_pure_extern("float32", f"{name}f", *call.args)
+        return call_pure_extern("float32", _FUNCTIONS[name], *call.args)
 
     return _mapped(function, _load("tvm.ir").Call, named)
 

@@ -88,9 +88,12 @@ def quantise(source: str, result: str) -> list[onnx.NodeProto]:
 
 
 def convolution(source: str, result: str, channels: int, seed: int) -> tuple[list[onnx.NodeProto], dict[str, Array]]:
-    """A quantised 3x3 convolution between ``channels`` and as many, and its constants."""
+    """A quantised 3x3 convolution between ``channels`` and as many, and its constants.
+
+    The scale is such that no sum is half way between two results, where onnxruntime's float32 may err.
+    """
     weights = np.random.default_rng(seed).integers(-127, 128, (channels, channels, 3, 3)).astype(np.int8)
-    constants: dict[str, Array] = {f"{result}.w": weights, f"{result}.ws": np.asarray(0.002, np.float32)}
+    constants: dict[str, Array] = {f"{result}.w": weights, f"{result}.ws": np.asarray(0.00237, np.float32)}
     constants[f"{result}.wz"] = np.asarray(0, np.int8)
     nodes = [
         node("DequantizeLinear", f"{result}.w {result}.ws {result}.wz", f"{result}.wf"),

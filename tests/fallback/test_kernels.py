@@ -116,6 +116,15 @@ def test_integers_at_the_edges() -> None:
     assert np.array_equal(run(net, inputs, expected), expected)
 
 
+@pytest.mark.parametrize("kind", ["Round", "QuantizeLinear"])
+def test_halves_are_rounded_to_even(kind: str) -> None:
+    nodes = [node("Round", "x", "y") if kind == "Round" else node("QuantizeLinear", "x s z", "y")]
+    net = model(nodes, {"s": np.float32(0.25), "z": np.int8(1)}, inputs={"x": (1, 64)})
+    inputs = {"x": np.arange(-32, 32, dtype=np.float32).reshape(1, 64) / np.float32(2 if kind == "Round" else 8)}
+    (expected,) = onnxruntime(net, inputs)
+    assert np.array_equal(run(net, inputs, expected), expected)
+
+
 def test_what_tvm_cannot_is_one_line() -> None:
     net = model([node("NonZero", "x", "y")], inputs={"x": (1, 4)})
     compile_kernel = compiler("tvm")

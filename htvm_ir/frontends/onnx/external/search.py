@@ -36,7 +36,7 @@ def import_with(
     """
     reasons = dict(_float_edges(graph)) if io == "float" else {}
     if reasons and compiler is None:
-        raise HtvmError(f"--io float needs TVM for the float edges{hint and f'; {hint}'}")
+        raise HtvmError(f"--io float: htvm_ir leaves float edges to others; {hint or 'choose --fallback tvm'}")
     first: HtvmError | None = None
     while True:
         part = cut(graph, reasons)
