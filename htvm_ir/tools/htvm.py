@@ -214,6 +214,9 @@ class _Version(argparse.Action):
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
         from importlib.metadata import version
 
-        names = ("htvm-ir", "xdsl", "onnx", "numpy", "ortools", "ziglang", "unicorn")
+        from htvm_ir.fallback import is_installed
+
+        names = ["htvm-ir", "xdsl", "onnx", "numpy", "ortools", "ziglang", "unicorn"]
+        names += ["apache-tvm"] if is_installed() else []
         print("\n".join(f"{name} {version(name)}" for name in names))
         parser.exit(0)
