@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from benchmarks.figure import Figure
@@ -16,7 +16,9 @@ from benchmarks.measured import diana_networks
 from htvm_ir import zoo
 
 HTVM = (sys.executable, "-m", "htvm_ir.tools")
-CHAINS = (100, 1000)
+CHAINS = (100, 200, 500, 1000)
+LONG = 500
+"""Chains of so many layers are compiled only once."""
 CHAIN_TARGET = "diana,shared_bytes=16m"
 """The weights of a thousand layers are more than DIANA's L2 holds."""
 
@@ -31,15 +33,16 @@ def figures(runs: int = 3) -> list[Figure]:
             found.append(Figure(f"htvm compile {name}, warm", warm([model], runs), "s", 1.0))
         deep = _written("resnet50", place)
         found.append(Figure("htvm compile a ResNet of 50 layers, 224x224, cold", cold([deep], runs), "s", 20.0))
-        chains: list[float] = []
-        for length in CHAINS:
-            model = _written(f"chain,layers={length}", place)
-            chains.append(cold([model, "--target", CHAIN_TARGET], 1 if length == max(CHAINS) else runs))
-            bar = 60.0 if length == max(CHAINS) else None
-            found.append(Figure(f"htvm compile a chain of {length} layers, cold", chains[-1], "s", bar))
-        growth = chains[1] / chains[0]
-        found.append(Figure("time of 1000 layers / time of 100 layers", growth, "x", CHAINS[1] / CHAINS[0]))
-    return found
+        chains = {n: cold([_chain(n, place), "--target", CHAIN_TARGET], 1 if n >= LONG else runs) for n in CHAINS}
+    return found + chain_figures(chains)
+
+
+def chain_figures(seconds: Mapping[int, float]) -> list[Figure]:
+    """From seconds by number of layers: each length has its share of a minute for a thousand layers."""
+    least, most = min(seconds), max(seconds)
+    found = [Figure(f"htvm compile a chain of {n} layers, cold", t, "s", 0.06 * n) for n, t in seconds.items()]
+    growth = seconds[most] / seconds[least]
+    return [*found, Figure(f"time of {most} layers / time of {least} layers", growth, "x", most / least)]
 
 
 def cold(arguments: Sequence[str], runs: int) -> float:
@@ -63,6 +66,11 @@ def _seconds(arguments: Sequence[str], cache: str) -> float:
         started = time.perf_counter()
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL, env={**os.environ, "HTVM_CACHE": cache})
         return time.perf_counter() - started
+
+
+def _chain(layers: int, folder: Path) -> str:
+    """A chain of small layers as a file."""
+    return _written(f"chain,layers={layers}", folder)
 
 
 def _written(network: str, folder: Path) -> str:

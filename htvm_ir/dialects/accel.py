@@ -178,6 +178,13 @@ class JobTokenType(ParametrizedAttribute, TypeAttribute):
     name = "accel.token"
 
 
+@irdl_attr_definition
+class PreparedType(ParametrizedAttribute, TypeAttribute):
+    """What the CPU has made ready for a job."""
+
+    name = "accel.prepared"
+
+
 def with_layout(type_: TensorType[Attribute], layout: LayoutAttr | None) -> TensorType[Attribute]:
     """The same tensor type, stored in another layout (None = row-major)."""
     encoding = NoneAttr() if layout is None else layout
@@ -334,47 +341,12 @@ class ConvertLayoutOp(IRDLOperation):
             raise VerifyException("a layout conversion keeps shape and element type")
 
 
-@irdl_op_definition
-class LaunchOp(IRDLOperation):
-    """Starts a job on an engine: operand buffers in its local memory, packed constants, job fields.
+class _JobOp(IRDLOperation):
+    """What ops about a job share: its engine, which of the engine's kernels it is, and its numbers."""
 
-    The outcome is defined after ``accel.await`` of the token.
-    """
-
-    name = "accel.launch"
-    inputs = var_operand_def(MemRefType)
-    constants = opt_operand_def(MemRefType)
-    output = operand_def(MemRefType)
     engine = prop_def(FlatSymbolRefAttrConstr)
     kernel = prop_def(StringAttr)
     job = prop_def(DictionaryAttr)
-    token = result_def(JobTokenType())
-    irdl_options = (AttrSizedOperandSegments(as_property=True),)
-    traits = traits_def(MemoryReadEffect(), MemoryWriteEffect())
-    assembly_format = (
-        "$engine $kernel `ins` `(` $inputs `:` type($inputs) `)`"
-        " (`constants` `(` $constants^ `:` type($constants) `)`)?"
-        " `outs` `(` $output `:` type($output) `)` `job` $job attr-dict"
-    )
-
-    def __init__(
-        self,
-        engine: str,
-        kernel: str,
-        inputs: Sequence[SSAValue],
-        constants: SSAValue | None,
-        output: SSAValue,
-        job: Mapping[str, int],
-    ):
-        super().__init__(
-            operands=[inputs, constants, output],
-            properties={
-                "engine": SymbolRefAttr(engine),
-                "kernel": StringAttr(kernel),
-                "job": DictionaryAttr({name: integer(value) for name, value in job.items()}),
-            },
-            result_types=[JobTokenType()],
-        )
 
     @property
     def engine_name(self) -> str:
@@ -390,6 +362,79 @@ class LaunchOp(IRDLOperation):
         for name, value in self.job.data.items():
             if not (isinstance(value, IntegerAttr) and isinstance(value.type, IntegerType)):
                 raise VerifyException(f"job field '{name}' must be an integer, got {value}")
+
+
+def _job_properties(engine: str, kernel: str, job: Mapping[str, int]) -> dict[str, Attribute]:
+    return {
+        "engine": SymbolRefAttr(engine),
+        "kernel": StringAttr(kernel),
+        "job": DictionaryAttr({name: integer(value) for name, value in job.items()}),
+    }
+
+
+@irdl_op_definition
+class PrepareOp(_JobOp):
+    """Makes ready, on the CPU, what a job needs of it besides its operands; the engine may be at work meanwhile.
+
+    Takes the operands' addresses and not what they hold. Until the launch, nothing else is prepared for the engine.
+    """
+
+    name = "accel.prepare"
+    inputs = var_operand_def(MemRefType)
+    output = operand_def(MemRefType)
+    prepared = result_def(PreparedType())
+    irdl_options = (AttrSizedOperandSegments(as_property=True),)
+    traits = traits_def(MemoryWriteEffect())
+    assembly_format = (
+        "$engine $kernel `ins` `(` $inputs `:` type($inputs) `)` `outs` `(` $output `:` type($output) `)`"
+        " `job` $job attr-dict"
+    )
+
+    def __init__(self, engine: str, kernel: str, inputs: Sequence[SSAValue], output: SSAValue, job: Mapping[str, int]):
+        super().__init__(
+            operands=[inputs, output],
+            properties=_job_properties(engine, kernel, job),
+            result_types=[PreparedType()],
+        )
+
+
+@irdl_op_definition
+class LaunchOp(_JobOp):
+    """Starts a job on an engine: operand buffers in its local memory, packed constants, job fields.
+
+    ``prepared``: where the engine asks for it, what the CPU has made ready. The outcome is defined after
+    ``accel.await`` of the token.
+    """
+
+    name = "accel.launch"
+    inputs = var_operand_def(MemRefType)
+    constants = opt_operand_def(MemRefType)
+    output = operand_def(MemRefType)
+    prepared = opt_operand_def(PreparedType())
+    token = result_def(JobTokenType())
+    irdl_options = (AttrSizedOperandSegments(as_property=True),)
+    traits = traits_def(MemoryReadEffect(), MemoryWriteEffect())
+    assembly_format = (
+        "$engine $kernel `ins` `(` $inputs `:` type($inputs) `)`"
+        " (`constants` `(` $constants^ `:` type($constants) `)`)?"
+        " `outs` `(` $output `:` type($output) `)` (`prepared` `(` $prepared^ `)`)? `job` $job attr-dict"
+    )
+
+    def __init__(
+        self,
+        engine: str,
+        kernel: str,
+        inputs: Sequence[SSAValue],
+        constants: SSAValue | None,
+        output: SSAValue,
+        job: Mapping[str, int],
+        prepared: SSAValue | None = None,
+    ):
+        super().__init__(
+            operands=[inputs, constants, output, prepared],
+            properties=_job_properties(engine, kernel, job),
+            result_types=[JobTokenType()],
+        )
 
 
 @irdl_op_definition
@@ -412,6 +457,6 @@ def kernels(module: Operation) -> list[DispatchOp]:
 
 Accel = Dialect(
     "accel",
-    [DispatchOp, YieldOp, ConvertLayoutOp, ExternalOp, LaunchOp, AwaitOp],
-    [TargetAttr, LayoutAttr, JobTokenType],
+    [DispatchOp, YieldOp, ConvertLayoutOp, ExternalOp, PrepareOp, LaunchOp, AwaitOp],
+    [TargetAttr, LayoutAttr, JobTokenType, PreparedType],
 )

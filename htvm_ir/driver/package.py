@@ -8,9 +8,7 @@ from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from xdsl.context import Context
-from xdsl.dialects import get_all_dialects
-from xdsl.parser import Parser
+from xdsl.ir import Attribute, TypeAttribute
 from xdsl.printer import Printer
 
 from htvm_ir.driver.compile import Compiled
@@ -18,7 +16,6 @@ from htvm_ir.driver.folder import REPORT, report_text
 from htvm_ir.driver.report import SCHEMA
 from htvm_ir.errors import HtvmError
 from htvm_ir.passes.workloads import module_target
-from htvm_ir.universe import HTVM_UNIVERSE
 
 if TYPE_CHECKING:
     from xdsl.dialects.builtin import ModuleOp
@@ -104,8 +101,25 @@ def package_files(compiled: Compiled, module_name: str) -> dict[str, str]:
 
 def _text(module: ModuleOp) -> str:
     text = StringIO()
-    Printer(text).print_op(module)
+    _ModulePrinter(text).print_op(module)
     return text.getvalue() + "\n"
+
+
+class _ModulePrinter(Printer):
+    """Spells each type once: a module has few, and names them again and again."""
+
+    def __init__(self, stream: StringIO):
+        super().__init__(stream)
+        self._texts: dict[int, tuple[Attribute, str]] = {}
+
+    def print_attribute(self, attribute: Attribute) -> None:
+        if not isinstance(attribute, TypeAttribute):
+            super().print_attribute(attribute)
+            return
+        known = self._texts.get(id(attribute))
+        if known is None:
+            known = self._texts[id(attribute)] = attribute, str(attribute)  # kept, so that its identity stays its own
+        self.print_string(known[1])
 
 
 def _runtime(soc: Soc) -> Iterator[tuple[str, Path]]:
@@ -139,6 +153,12 @@ def load_package(folder: Path) -> tuple[Compiled, str]:
 
 
 def _parse(path: Path) -> ModuleOp:
+    from xdsl.context import Context
+    from xdsl.dialects import get_all_dialects
+    from xdsl.parser import Parser
+
+    from htvm_ir.universe import HTVM_UNIVERSE
+
     context = Context()
     for name, factory in (get_all_dialects() | HTVM_UNIVERSE.all_dialects).items():
         context.register_dialect(name, factory)

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from importlib.util import find_spec
+from typing import TYPE_CHECKING
 
 from htvm_ir.errors import HtvmError
-from htvm_ir.frontends.onnx.external.kernel import Compiler
+
+if TYPE_CHECKING:
+    from htvm_ir.frontends.onnx.external.kernel import Compiler
 
 INSTALL = "pip install 'htvm-ir[tvm]'"
 """What makes ``--fallback=tvm`` possible."""

@@ -58,10 +58,17 @@ class AccelFunctions(InterpreterFunctions):
     ) -> PythonValues:
         return args
 
+    @impl(accel.PrepareOp)
+    def run_prepare(self, interpreter: Interpreter, op: accel.PrepareOp, args: tuple[Any, ...]) -> PythonValues:
+        return (self.machine.prepare(op.engine_name, (op.kernel.data, op.job)),)
+
     @impl(accel.LaunchOp)
     def run_launch(self, interpreter: Interpreter, op: accel.LaunchOp, args: tuple[Any, ...]) -> PythonValues:
         engine = self.machine.engine(op.engine_name)
         job = Job(op.kernel.data, op.fields)
+        if op.prepared is not None:
+            self.machine.use_prepared(op.engine_name, args[-1], (op.kernel.data, op.job))
+            args = args[:-1]
         operands = [bytes_of(buffer) for buffer in args]
         inputs, output = operands[: len(op.inputs)], operands[-1]
         constants = operands[-2] if op.constants is not None else np.empty(0, np.uint8)

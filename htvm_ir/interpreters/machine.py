@@ -77,6 +77,7 @@ class Machine:
     globals: dict[str, Array] = field(default_factory=dict[str, Array])
     _arenas: dict[str, Bytes] = field(default_factory=dict[str, Bytes])
     _in_flight: set[Token] = field(default_factory=set[Token])
+    _prepared: dict[str, tuple[object]] = field(default_factory=dict[str, tuple[object]])
 
     def engine(self, name: str) -> Engine:
         """The engine that runs the jobs of ``name``.
@@ -93,6 +94,19 @@ class Machine:
             if engine.name == name:
                 return engine
         raise InterpretationError(f"target '{self.target.name}' has no engine '{name}'")
+
+    def prepare(self, engine: str, job: object) -> object:
+        """Make a job ready for an engine, which has room for one: InterpretationError if another is not started yet."""
+        if engine in self._prepared:
+            raise InterpretationError(f"@{engine} is prepared twice before a launch")
+        self._prepared[engine] = (job,)
+        return self._prepared[engine]
+
+    def use_prepared(self, engine: str, prepared: object, job: object) -> None:
+        """Start what was made ready; InterpretationError if that is something else."""
+        found = self._prepared.pop(engine, None)
+        if found is None or found is not prepared or found != (job,):
+            raise InterpretationError(f"a job of @{engine} is not the one that was prepared")
 
     def start(self, started_by: str, effect: Callable[[], None], reads: Sequence[Array], writes: Array) -> Token:
         """Start a transfer or job that uses these buffers.

@@ -18,6 +18,7 @@ from htvm_ir.dialects.attributes import integers, values
 from htvm_ir.errors import HtvmError
 from htvm_ir.passes.mappings import check_mapping
 from htvm_ir.passes.plan_tiles import check_plan, chosen
+from htvm_ir.passes.tiling_problems import problem_of
 from htvm_ir.passes.workloads import activations, dispatch_workload, module_target, window_attr
 from htvm_ir.targets.target import Target
 from htvm_ir.targets.workload import Window, Windows, Workload, dimensions, windows
@@ -45,7 +46,7 @@ def apply_plan(dispatch: DispatchOp, plan: tiled.PlanAttr, target: Target) -> ti
     workload = dispatch_workload(dispatch)
     kernel, engine = dispatch.kernel.data, target.engine(dispatch.engine_name)
     if (reason := check_mapping(engine, dispatch, workload.mapping)) is None:
-        problem = engine.problem(workload, target)
+        problem = problem_of(engine, workload, target)
         reason = check_plan(problem, chosen(problem, plan))
     if reason is not None:
         raise HtvmError(f"the plan of kernel '{kernel}' cannot be obeyed: {reason}")

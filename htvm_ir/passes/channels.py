@@ -128,8 +128,8 @@ class Channels:
     def _tie(self, left: Array, right: Array) -> None:
         """Make one unit of those at the same place."""
         count, differ = len(self._parents), left != right
-        for pair in np.unique((left * count + right)[differ]):
-            a, b = sorted(self._root(unit) for unit in divmod(int(pair), count))
+        for pair in sorted({*(left * count + right)[differ].tolist()}):
+            a, b = sorted(self._root(unit) for unit in divmod(pair, count))
             self._parents[b] = a
 
     def _root(self, unit: int) -> int:

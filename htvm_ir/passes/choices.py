@@ -98,30 +98,43 @@ def candidates(
             found.append(_candidate(f"{len(found)}", op, requant, target, seconds, price or prices))
             if not usual_layouts:
                 _add_ways(found[-1], target, seconds)
+    network = _Network.of(found)
     for candidate in found:
-        costs = _host_cycles(candidate, found, target)
+        costs = _host_cycles(candidate, network, target)
         candidate.cycles[CPU] = min(costs.values())
         candidate.surcharges.update({layout: cycles - candidate.cycles[CPU] for layout, cycles in costs.items()})
     return found
 
 
-def _host_cycles(candidate: Candidate, found: Sequence[Candidate], target: Target) -> dict[Layout, int]:
+@dataclass(frozen=True)
+class _Network:
+    """The candidates by the tensor they leave, and by their op."""
+
+    owner: dict[SSAValue, Candidate]
+    by_op: dict[Operation, Candidate]
+
+    @staticmethod
+    def of(found: Sequence[Candidate]) -> _Network:
+        return _Network({c.result: c for c in found}, {c.op: c for c in found})
+
+
+def _host_cycles(candidate: Candidate, network: _Network, target: Target) -> dict[Layout, int]:
     """Predicted cycles on the CPU by the layout of the first input: those it may be written in, else the likely one."""
-    first, *others = _likely_layouts(candidate, found)
+    first, *others = _likely_layouts(candidate, network)
     inputs = computed_inputs(candidate.op)
-    source = next((c for c in found if inputs and c.result is inputs[0]), None)
+    source = network.owner.get(inputs[0]) if inputs else None
     layouts = [first] if source is None or not source.layouts else list(_writers(source))
     return {layout: target.host.cycles(candidate.workload, [layout, *others]) for layout in layouts}
 
 
-def _likely_layouts(candidate: Candidate, found: Sequence[Candidate]) -> list[Layout]:
+def _likely_layouts(candidate: Candidate, network: _Network) -> list[Layout]:
     """The layouts of an op's inputs and result on the CPU, if its neighbours run on the first engine they can."""
-    owner = {c.result: c for c in found}
+    owner = network.owner
     layouts: list[Layout] = []
     for value in computed_inputs(candidate.op):
         written = list(owner[value].layouts.values()) if value in owner else []
         layouts.append(written[0][-1] if written else _row_major(value))
-    wanted = next(iter(_readers(candidate.result, found)), _row_major(candidate.result))
+    wanted = next(iter(_readers(candidate.result, network)), _row_major(candidate.result))
     return [*layouts, wanted]
 
 
@@ -178,16 +191,16 @@ def kernels(found: Sequence[Candidate]) -> list[Kernel]:
 
 def joints(found: Sequence[Candidate], function: FuncOp, target: Target) -> list[Joint]:
     """The costs between kernels: conversions on the CPU, and kernels there that cannot be part of another."""
-    owner = {c.result: c for c in found}
+    network = _Network.of(found)
     result: list[Joint] = []
     for guest, host in hosts(found).items():
         elsewhere = frozenset((host.name, engine) for engine in host.cycles if engine != CPU)
         result.append(Joint(guest.cycles[CPU], (frozenset({(guest.name, CPU)}), elsewhere)))
     for candidate in found:
-        result += _surcharges(candidate, owner)
+        result += _surcharges(candidate, network.owner)
     foreign = [r for op in function.body.block.ops if isinstance(op, DispatchOp) for r in op.results_]
-    for value in (*function.body.block.args, *foreign, *owner):
-        result += _conversions(value, owner.get(value), found, target)
+    for value in (*function.body.block.args, *foreign, *network.owner):
+        result += _conversions(value, network, target)
     return result
 
 
@@ -206,17 +219,16 @@ def hosts(found: Sequence[Candidate]) -> dict[Candidate, Candidate]:
     The CPU stores no tensor between an op and what touches each of its elements once, nor between an op and the
     widening of its operands for it alone.
     """
-    owner = {c.result: c for c in found}
-    by_op = {c.op: c for c in found}
+    network = _Network.of(found)
     result: dict[Candidate, Candidate] = {}
     for candidate in found:
         if widens_for_user(candidate.op):
             use = candidate.result.get_user_of_unique_use()
             assert use is not None
-            result[candidate] = by_op[use]
+            result[candidate] = network.by_op[use]
             continue
         followed = _followed(candidate.op)
-        source = None if followed is None else owner.get(followed)
+        source = None if followed is None else network.owner.get(followed)
         if source is not None and source.result.has_one_use() and not widens_for_user(source.op):
             result[candidate] = source
     return result
@@ -251,11 +263,9 @@ def groups(found: Sequence[Candidate], engines: Mapping[str, str]) -> dict[Candi
     return {candidate: members[candidate] for candidate in found if candidate in members}
 
 
-def _conversions(
-    value: SSAValue, source: Candidate | None, found: Sequence[Candidate], target: Target
-) -> Iterator[Joint]:
+def _conversions(value: SSAValue, network: _Network, target: Target) -> Iterator[Joint]:
     """What converting a tensor costs: from the caller's layout, between engines, and back to the caller."""
-    rows, wanted = _row_major(value), _readers(value, found)
+    source, rows, wanted = network.owner.get(value), _row_major(value), _readers(value, network)
 
     def cycles(before: Layout, after: Layout) -> int:
         return target.host.cycles(_copy(value), (before, after))
@@ -284,12 +294,11 @@ def _writers(source: Candidate) -> dict[Layout, frozenset[Choice]]:
     return {layout: frozenset(writers) for layout, writers in written.items()}
 
 
-def _readers(value: SSAValue, found: Sequence[Candidate]) -> dict[Layout, frozenset[Choice]]:
+def _readers(value: SSAValue, network: _Network) -> dict[Layout, frozenset[Choice]]:
     """The layouts a tensor is wanted in, and by whom."""
     wanted: dict[Layout, set[Choice]] = {}
-    by_op = {c.op: c for c in found}
     for use in value.uses:
-        for choice, layout in _layouts(use, by_op.get(use.operation)):
+        for choice, layout in _layouts(use, network.by_op.get(use.operation)):
             wanted.setdefault(layout, set()).add(choice)
     return {layout: frozenset(readers) for layout, readers in wanted.items()}
 

@@ -30,7 +30,7 @@ from xdsl.ir import Attribute, Operation, SSAValue
 from xdsl.passes import ModulePass
 from xdsl.rewriter import InsertPoint, Rewriter
 
-from htvm_ir.dialects.accel import AwaitOp, LaunchOp
+from htvm_ir.dialects.accel import AwaitOp, LaunchOp, PrepareOp
 from htvm_ir.dialects.attributes import values
 from htvm_ir.dialects.dma import StartOp, WaitOp
 from htvm_ir.dialects.tiled import NestOp
@@ -195,7 +195,12 @@ class _Lowering:
         output = self._in_place(-1, where, part) if stays else slots[-1].advance()
         job = self.engine.job(part)
         constants = self._constants(packed, local, tile)
-        launch = LaunchOp(self.engine.name, job.kernel, inputs, constants, output, job.fields)
+        prepared = None
+        if self.engine.preparation(job) is not None:
+            prepare = PrepareOp(self.engine.name, job.kernel, inputs, output, job.fields)
+            self._insert(prepare)
+            prepared = prepare.prepared
+        launch = LaunchOp(self.engine.name, job.kernel, inputs, constants, output, job.fields, prepared)
         self._insert(launch)
         self._insert(AwaitOp(launch.token))
         if not stays:

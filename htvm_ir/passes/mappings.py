@@ -6,12 +6,12 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from htvm_ir.dialects.accel import DispatchOp
+from htvm_ir.passes.tiling_problems import problem_of, solved
 from htvm_ir.passes.workloads import block_layouts, block_workload, dispatch_workload
 from htvm_ir.targets.layout import Layout
 from htvm_ir.targets.target import Engine, Target
 from htvm_ir.targets.workload import Workload
 from htvm_ir.tiling.problem import Infeasible, Solution, infeasible
-from htvm_ir.tiling.solve import solve
 
 Layouts = tuple[Layout, ...]
 """Of the inputs, then of the output."""
@@ -83,7 +83,7 @@ def best_variant(
     found: list[tuple[float, Workload, Solution]] = []
     lacking: list[Infeasible] = []
     for variant in candidates:
-        solution = solve(engine.problem(variant, target), seconds)
+        solution = solved(engine, variant, target, seconds)
         if isinstance(solution, Infeasible):
             lacking.append(solution)
         else:
@@ -102,5 +102,5 @@ def constants_cost(engine: Engine, workload: Workload, target: Target) -> float:
 
 def lacking(engine: Engine, workload: Workload, target: Target) -> Infeasible:
     """By how much the smallest tile exceeds a memory under the most frugal mapping of the usual layouts."""
-    reasons = (infeasible(engine.problem(variant, target)) for variant in usual_variants(engine, workload))
+    reasons = (infeasible(problem_of(engine, variant, target)) for variant in usual_variants(engine, workload))
     return min(reasons, key=lambda reason: reason.missing)

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
-from numpy.typing import NDArray
 from xdsl.dialects.builtin import ModuleOp
 from xdsl.ir import Operation
 
 from htvm_ir.passes.choices import candidates, joints, kernels, prices
+from htvm_ir.passes.tiling_problems import key_of
 from htvm_ir.passes.workloads import ANCHORS, following_requant, main_function, workload_of
 from htvm_ir.schedule.assign import assign
 from htvm_ir.targets.target import Target
@@ -54,16 +53,3 @@ def workloads_of(ops: Sequence[Operation]) -> Iterator[Workload]:
         if op not in fused:
             yield workload_of(op, requant)
         fused.add(requant)
-
-
-def key_of(workload: Workload) -> object:
-    """What decides who takes a workload at which cost: of weights how large they are, of a bias whether it is 0."""
-    constants = ("weights", "bias")
-    fields = tuple(value for name, value in vars(workload).items() if name not in constants)
-    bias = None if workload.bias is None else bool(workload.bias.any())
-    return (*fields, bias, None if workload.weights is None else _size_of(workload.weights))
-
-
-def _size_of(weights: NDArray[Any]) -> tuple[object, ...]:
-    """Shape, type, and the bits of the least and of the greatest weight."""
-    return weights.shape, str(weights.dtype), *(int(end).bit_length() for end in (weights.min(), weights.max()))

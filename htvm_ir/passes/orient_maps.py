@@ -12,7 +12,8 @@ from xdsl.passes import ModulePass
 from htvm_ir.dialects.accel import CPU
 from htvm_ir.dialects.attributes import integer
 from htvm_ir.passes.fold_constants import remove_dead
-from htvm_ir.passes.network_prices import Prices, key_of, workloads_of
+from htvm_ir.passes.network_prices import Prices, workloads_of
+from htvm_ir.passes.tiling_problems import key_of
 from htvm_ir.passes.turn_region import Region, regions, turn_region, turns_inputs_only
 from htvm_ir.passes.turns import COLUMNS, Turn
 from htvm_ir.passes.workloads import ANCHORS, following_requant, main_function, module_target, workload_of

@@ -19,7 +19,7 @@ from xdsl.ir import Block, BlockArgument, Operation, Region, SSAValue
 from xdsl.passes import ModulePass
 from xdsl.rewriter import InsertPoint, Rewriter
 
-from htvm_ir.dialects.accel import LaunchOp
+from htvm_ir.dialects.accel import LaunchOp, PrepareOp
 from htvm_ir.dialects.attributes import integer
 from htvm_ir.dialects.dma import StartOp
 from htvm_ir.memory.plan import plan
@@ -30,6 +30,9 @@ from htvm_ir.passes.steps import Part, main_parts, steps
 from htvm_ir.passes.workloads import KERNEL, main_function, module_target
 from htvm_ir.schedule.overlap import Schedule, Step, runs, schedule, simulate
 from htvm_ir.targets.target import Memory, Target
+
+STARTS = StartOp | PrepareOp | LaunchOp
+"""Ops whose token another one needs."""
 
 HIDDEN = "accel.hidden"
 """Module attribute: for each kernel the predicted cycles of its jobs in which the CPU did something else."""
@@ -173,8 +176,8 @@ def _needed(ops: Sequence[Operation], function: FuncOp, is_last: bool) -> list[S
 
 
 def _left(ops: Sequence[Operation]) -> list[SSAValue]:
-    """The tokens of what is in flight after some ops."""
-    tokens = [op.token for op in ops if isinstance(op, StartOp | LaunchOp)]
+    """The tokens of what is in flight, or made ready, after some ops."""
+    tokens = [op.prepared if isinstance(op, PrepareOp) else op.token for op in ops if isinstance(op, STARTS)]
     return [token for token in tokens if not any(use.operation in ops for use in token.uses)]
 
 

@@ -39,13 +39,15 @@ NUMERICS: dict[str, tuple[str, ...]] = {"exact": (), "pow2": (), "analog": (APPR
 (``pow2`` has changed it before the import)."""
 
 
-TILERS = ("optimal", "dory", "none")
-"""Who plans, the default first: the cost model's optimum; HTVM's rules of thumb, layer by layer; the same without its
-heuristics. The latter two are the baseline (`htvm_ir.tiling.dory`)."""
+TILERS = ("optimal", "dory", "htvm", "none")
+"""Who plans, the default first: the cost model's optimum; HTVM's rules of thumb, layer by layer; these, and what HTVM
+gives to the CPU stays there; those without heuristics. The latter three are the baseline (`htvm_ir.tiling.dory`)."""
 
-OPTIMAL_ONLY = frozenset({"orient-maps", "plan-residency", "plan-overlap", "pipeline-dma", "overlap-kernels"})
-"""Passes of ``PIPELINE`` that the baseline goes without: what they gain is what HTVM does not do (it overlaps
-nothing, and every layer reads its input from L2 and writes its output to L2)."""
+OPTIMAL_ONLY = frozenset(
+    {"fold-dead-channels", "orient-maps", "plan-residency", "plan-overlap", "pipeline-dma", "overlap-kernels"}
+)
+"""Passes of ``PIPELINE`` that the baseline goes without: what they gain is what HTVM does not do (it computes channels
+that are constant, overlaps nothing, and every layer reads its input from L2 and writes its output to L2)."""
 
 
 OVERLAP = frozenset({"plan-overlap", "chunk-host", "overlap-kernels"})
@@ -83,6 +85,7 @@ def pipeline(numerics: str = "exact", tiler: str = "optimal", overlap: bool = Tr
     """The names of all passes, in order."""
     place = PIPELINE.index("orient-maps")
     left_out = frozenset[str]() if tiler == "optimal" else OPTIMAL_ONLY
+    left_out |= {"legalize-convs"} if tiler == "htvm" else frozenset()
     left_out |= frozenset() if overlap else OVERLAP
     return tuple(n for n in (*PIPELINE[:place], *NUMERICS[numerics], *PIPELINE[place:]) if n not in left_out)
 

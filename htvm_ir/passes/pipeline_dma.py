@@ -23,7 +23,7 @@ from xdsl.passes import ModulePass
 from xdsl.rewriter import InsertPoint, Rewriter
 from xdsl.traits import IsTerminator, is_side_effect_free
 
-from htvm_ir.dialects.accel import AwaitOp, LaunchOp
+from htvm_ir.dialects.accel import AwaitOp, LaunchOp, PrepareOp
 from htvm_ir.dialects.dma import StartOp, WaitOp
 from htvm_ir.passes.workloads import module_target
 
@@ -88,7 +88,7 @@ def effects(op: Operation) -> Effects | None:
             return Effects(frozenset(map(root, read)), frozenset({root(op.output)}))
         case WaitOp() | AwaitOp():
             return effects(op.token.owner) if isinstance(op.token.owner, Operation) else None
-        case AllocOp() | GetGlobalOp():
+        case AllocOp() | GetGlobalOp() | PrepareOp():
             return Effects()
         case _:
             return Effects() if is_side_effect_free(op) else None

@@ -70,7 +70,7 @@ def _wanted(kernel: str, engine: Engine, workload: Workload, target: Target, til
     if seen is None:
         raise HtvmError(f"--tiler={tiler}: HTVM has no rules for the {engine.name} engine of {target.name}")
     layer, budget = seen
-    found = tile(layer, budget, heuristics=tiler == "dory")
+    found = tile(layer, budget, heuristics=tiler != "none")
     if found is None:
         raise HtvmError(f"kernel '{kernel}': HTVM's tiler finds no tile {_room(layer, budget)}; use --tiler=optimal")
     if layer.kind == "add":  # as many bytes, but of whole channels

@@ -20,6 +20,7 @@ from htvm_ir.dialects.accel import CPU, DispatchOp, YieldOp, kernels
 from htvm_ir.dialects.tiled import PlanAttr
 from htvm_ir.passes.chunks import CHANNELS, ROWS, chunk_body, chunk_step, set_chunks
 from htvm_ir.passes.plan_tiles import check_plan, latency
+from htvm_ir.passes.tiling_problems import problem_of
 from htvm_ir.passes.workloads import block_workload, dispatch_workload, kernel_target, layout_of, module_target
 from htvm_ir.schedule.overlap import Step, schedule
 from htvm_ir.targets.target import Engine, Target
@@ -72,7 +73,7 @@ class _Tiled:
     @property
     def problem(self) -> Problem:
         """The tiling problem, with the memory that other tensors leave."""
-        return self.engine.problem(self.workload, self.target)
+        return problem_of(self.engine, self.workload, self.target)
 
     @property
     def plan(self) -> PlanAttr:

@@ -23,6 +23,7 @@ from htvm_ir.memory.plan import plan
 from htvm_ir.memory.problem import Buffer
 from htvm_ir.passes.mappings import best_variant, constants_cost, fitting_variants
 from htvm_ir.passes.plan_tiles import check_plan, chosen, latency, point
+from htvm_ir.passes.tiling_problems import problem_of
 from htvm_ir.passes.workloads import (
     RESIDENT,
     ROOM,
@@ -31,7 +32,7 @@ from htvm_ir.passes.workloads import (
     module_target,
     with_room,
 )
-from htvm_ir.schedule.residency import Kernel, Option, Residency, Tensor, plan_residency
+from htvm_ir.schedule.residency import Kernel, Option, Residency, Tensor, held, plan_residency
 from htvm_ir.targets.target import Engine, Memory, Target
 from htvm_ir.targets.workload import Workload
 from htvm_ir.tiling.problem import Infeasible, Problem
@@ -67,7 +68,7 @@ def _engine(dispatch: DispatchOp, target: Target) -> Engine:
 
 @dataclass(frozen=True, eq=False)
 class _User:
-    """A kernel of an engine: its workload, the tensors of its operands, and which may stay.
+    """A kernel of an engine: its workload, the fitting variants of it, the tensors of its operands, and which may stay.
 
     most, least: bytes of each operand as a whole under the mapping that wants most, or least, for it.
     """
@@ -75,6 +76,7 @@ class _User:
     dispatch: DispatchOp
     engine: Engine
     workload: Workload
+    variants: tuple[Workload, ...]
     operands: tuple[SSAValue, ...]
     may_stay: frozenset[int]
     most: tuple[int, ...]
@@ -85,9 +87,10 @@ class _User:
         engine, workload = _engine(dispatch, target), dispatch_workload(dispatch)
         inputs = [dispatch.inputs[argument.index] for argument in activations(dispatch)]
         operands = (*inputs, *dispatch.results_)
-        sizes = list(zip(*map(engine.local_bytes, fitting_variants(engine, dispatch)), strict=True))
+        variants = tuple(fitting_variants(engine, dispatch))
+        sizes = list(zip(*map(engine.local_bytes, variants), strict=True))
         most, least = tuple(map(max, sizes)), tuple(map(min, sizes))
-        return _User(dispatch, engine, workload, operands, engine.may_stay(workload), most, least)
+        return _User(dispatch, engine, workload, variants, operands, engine.may_stay(workload), most, least)
 
     def indices(self, value: SSAValue) -> frozenset[int]:
         """The operands that are this tensor."""
@@ -102,17 +105,17 @@ class _User:
         workload = replace(self.workload, resident=resident)
         written = self.dispatch.plan
         if isinstance(written, PlanAttr):
-            problem = self.engine.problem(workload, target)
+            problem = problem_of(self.engine, workload, target)
             sizes = chosen(problem, written)
             legal = check_plan(problem, sizes) is None
             return (_used(problem, self.engine, sizes), latency(problem, sizes)) if legal else None
-        fitting = [replace(v, resident=resident) for v in fitting_variants(self.engine, self.dispatch)]
+        fitting = [replace(v, resident=resident) for v in self.variants]
         best = best_variant(self.engine, fitting, target, seconds)
         if isinstance(best, Infeasible):
             return None
         variant, solution = best
         cost = solution.latency + round(constants_cost(self.engine, variant, target))
-        return _used(self.engine.problem(variant, target), self.engine, solution.sizes), cost
+        return _used(problem_of(self.engine, variant, target), self.engine, solution.sizes), cost
 
 
 def _used(problem: Problem, engine: Engine, sizes: Mapping[str, int]) -> int:
@@ -129,7 +132,9 @@ class _Planner:
         self.users = [_User.of(dispatch, target) for dispatch in dispatches]
         self.unlimited: set[tuple[_User, Option]] = set()
         self.values = {f"{n}": value for n, value in enumerate(self._candidates())}
-        self.tensors = [self._tensor(name, value) for name, value in self.values.items()]
+        self.tensors = self._tensors()
+        self.named = {tensor.name: tensor for tensor in self.tensors}
+        self.held = held(self.tensors, len(self.users))
 
     def run(self) -> None:
         """Solve, without the longest-lived tensor if what was chosen cannot be placed, and set the attributes."""
@@ -154,16 +159,23 @@ class _Planner:
                 if all(u is not None and u.indices(value) <= u.may_stay for u in around):
                     yield value
 
-    def _tensor(self, name: str, value: SSAValue) -> Tensor:
-        """Its bytes are the most that any of its kernels wants."""
-        places = [(n, index) for n, user in enumerate(self.users) for index in user.indices(value)]
-        size = max(self.users[n].most[index] for n, index in places)
-        return Tensor(name, self._aligned(size), places[0][0], places[-1][0])
+    def _tensors(self) -> list[Tensor]:
+        """The candidates; the bytes of each are the most that any of its kernels wants."""
+        places: dict[SSAValue, list[tuple[int, int]]] = {value: [] for value in self.values.values()}
+        for number, user in enumerate(self.users):
+            for index, value in enumerate(user.operands):
+                if value in places:
+                    places[value].append((number, index))
+        found: list[Tensor] = []
+        for name, value in self.values.items():
+            size = max(self.users[number].most[index] for number, index in places[value])
+            found.append(Tensor(name, self._aligned(size), places[value][0][0], places[value][-1][0]))
+        return found
 
     def _kernel(self, number: int, user: _User) -> Kernel:
         """A kernel's options: every set of resident operands, with every amount of memory that others may leave."""
-        mine = [t for t in self.tensors if user.indices(self.values[t.name])]
-        others = [t.size for t in self.tensors if t.held(number) and t not in mine]
+        mine = [t for t in self.held[number] if user.indices(self.values[t.name])]
+        others = [t.size for t in self.held[number] if t not in mine]
         sets = [frozenset(chosen) for count in range(len(mine) + 1) for chosen in combinations(mine, count)]
         options = [option for chosen in sets for option in self._options(user, chosen, _levels(others))]
         nothing = Option(frozenset(), 0, 0)  # a plan written by hand that is not legal: apply-plan will say why
@@ -205,7 +217,7 @@ class _Planner:
 
     def _set(self, user: _User, option: Option) -> None:
         """Write down one kernel's part; its room if its tiling was chosen for less than all the memory."""
-        mine = [t for t in self.tensors if t.name in option.resident]
+        mine = [self.named[name] for name in option.resident]
         resident = self._resident(user, mine)
         attributes = user.dispatch.attributes
         if resident:

@@ -11,7 +11,7 @@ from xdsl.dialects.func import CallOp, FuncOp, ReturnOp
 from xdsl.dialects.memref import AllocOp, SubviewOp
 from xdsl.ir import BlockArgument, Operation, SSAValue
 
-from htvm_ir.dialects.accel import AwaitOp, DispatchOp, LaunchOp
+from htvm_ir.dialects.accel import AwaitOp, DispatchOp, LaunchOp, PrepareOp
 from htvm_ir.dialects.dma import StartOp, WaitOp, transfer_shape
 from htvm_ir.passes.pipeline_dma import effects, root
 from htvm_ir.passes.workloads import block_workload, layout_of
@@ -46,15 +46,16 @@ class Access:
 
 @dataclass
 class Part:
-    """Some transfers and jobs of a kernel, or all that a kernel of the CPU does (no ops).
-
-    leaves: whether a job goes on after it.
-    """
+    """Some transfers and jobs of a kernel, what is prepared for its first job, or all that the CPU does (no ops)."""
 
     call: CallOp
     function: FuncOp
     ops: list[Operation] = field(default_factory=list[Operation])
-    leaves: bool = False
+
+    @property
+    def prepares(self) -> bool:
+        """Whether this is what comes before everything else and waits for nothing."""
+        return all(isinstance(op, PrepareOp) for op in self.ops) and bool(self.ops)
 
 
 def main_parts(main: FuncOp, functions: Mapping[str, FuncOp]) -> list[Part]:
@@ -64,27 +65,37 @@ def main_parts(main: FuncOp, functions: Mapping[str, FuncOp]) -> list[Part]:
 
 
 def _parts(call: CallOp, function: FuncOp) -> list[Part]:
-    """Cut a kernel behind its launches, and before a next tile's loads if nothing is in flight there."""
+    """Cut a kernel behind its launches, and before a next tile's loads if nothing is in flight there.
+
+    What is to be prepared for the first job, which waits for nothing, comes first.
+    """
     body = [op for op in function.body.block.ops if not isinstance(op, ReturnOp)]
     if any(effects(op) is None for op in body):
         return [Part(call, function)]
     found = [Part(call, function)]
     flying: set[SSAValue] = set()
-    for op in body:
-        if not isinstance(op, StartOp | WaitOp | LaunchOp | AwaitOp):
-            continue
+    cuts = [op for op in body if isinstance(op, StartOp | WaitOp | PrepareOp | LaunchOp | AwaitOp)]
+    if (early := _prepared_first(cuts)) is not None:
+        cuts.remove(early)
+        found = [Part(call, function, [early]), Part(call, function)]
+    for op in cuts:
         awaited = any(isinstance(before, AwaitOp) for before in found[-1].ops)
         if awaited and not flying and (isinstance(op, LaunchOp) or _is_load(op)):
             found.append(Part(call, function))
         found[-1].ops.append(op)
         if isinstance(op, StartOp | LaunchOp):
             flying.add(op.token)
-        else:
+        elif isinstance(op, WaitOp | AwaitOp):
             flying.discard(op.token)
         if isinstance(op, LaunchOp):
-            found[-1].leaves = True
             found.append(Part(call, function))
     return found
+
+
+def _prepared_first(ops: Sequence[Operation]) -> PrepareOp | None:
+    """What is prepared for the first job."""
+    first = next((op for op in ops if isinstance(op, PrepareOp | LaunchOp)), None)
+    return first if isinstance(first, PrepareOp) else None
 
 
 def _is_load(op: Operation) -> bool:
@@ -95,11 +106,13 @@ def steps(parts: Sequence[Part], target: Target) -> list[Step]:
     """What the scheduler is to know of the parts: cycles as predicted, and what must come first."""
     numbers = {call: number for number, call in enumerate(dict.fromkeys(part.call for part in parts))}
     after = _dependences(parts)
+    for number, earlier in _not_before(parts):
+        after[number].add(earlier)
     units = {part.function: _units(part.function) for part in parts}
     found: list[Step] = []
     for number, part in enumerate(parts):
         host, job = _cycles(part, target)
-        held = units[part.function] if part.ops else frozenset[str]()
+        held = units[part.function] if part.ops and not part.prepares else frozenset[str]()
         found.append(Step(numbers[part.call], host, job, held, frozenset(after[number])))
     return found
 
@@ -116,12 +129,15 @@ def _cycles(part: Part, target: Target) -> tuple[int, int]:
     if not part.ops:
         return sum(host_cycles(op, target) for op in part.function.body.block.ops if isinstance(op, DispatchOp)), 0
     host = sum(transfer_cycles(op, target) for op in part.ops if isinstance(op, StartOp))
-    launches = [op for op in part.ops if isinstance(op, LaunchOp)]
     detached = 0
-    for op in launches:
-        engine, job = target.engine(op.engine_name), Job(op.kernel.data, op.fields)
-        detached = engine.detached(job)
-        host += engine.cycles(job) - detached
+    for op in part.ops:
+        if isinstance(op, PrepareOp | LaunchOp):
+            engine, job = target.engine(op.engine_name), Job(op.kernel.data, op.fields)
+            if isinstance(op, PrepareOp):
+                host += engine.preparation(job) or 0
+            else:
+                detached = engine.detached(job)
+                host += engine.cycles(job) - detached
     return host, detached
 
 
@@ -151,6 +167,27 @@ def _dependences(parts: Sequence[Part]) -> list[set[int]]:
                 after[access.begin].add(other.end)
         earlier[access.buffer].append(access)
     return after
+
+
+def _not_before(parts: Sequence[Part]) -> Iterator[tuple[int, int]]:
+    """What is prepared, and the launches it comes after: there is room for one job of an engine, so that of the last
+    kernel that prepares any; and that of the kernel before the last, which bounds what can be prepared at a time.
+    """
+    launches: dict[str, dict[CallOp, int]] = {}
+    prepares: dict[str, CallOp] = {}
+    for number, part in enumerate(parts):
+        for op in part.ops:
+            if not isinstance(op, PrepareOp | LaunchOp):
+                continue
+            earlier = launches.setdefault(op.engine_name, {})
+            if part.prepares:
+                before = [*earlier.values()][-2:-1]
+                before += [earlier[prepares[op.engine_name]]] if op.engine_name in prepares else []
+                yield from ((number, launch) for launch in before)
+            if isinstance(op, PrepareOp):
+                prepares[op.engine_name] = part.call
+            else:
+                earlier[part.call] = number
 
 
 def _accesses(parts: Sequence[Part]) -> Iterator[Access]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
 from xdsl.dialects.arith import ConstantOp
@@ -103,7 +104,13 @@ def main_function(module: ModuleOp) -> FuncOp:
 def tensor_of(type_: Attribute) -> Tensor:
     """Shape and element type in plain data."""
     assert isinstance(type_, TensorType | MemRefType)
-    return Tensor(tuple(type_.get_shape()), str(type_.element_type))
+    return Tensor(tuple(type_.get_shape()), _name(type_.element_type))
+
+
+@cache
+def _name(element: Attribute) -> str:
+    """An element type as it is printed."""
+    return str(element)
 
 
 def layout_attr(layout: Layout) -> accel.LayoutAttr | None:

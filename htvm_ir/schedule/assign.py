@@ -1,7 +1,8 @@
 """Which engine runs which kernel, for a whole network at once.
 
 A kernel has a cost on each engine that can run it. Costs that depend on several kernels (a tensor that one engine
-writes and another reads in a different byte order) are joint costs. The sum of all is minimised by CP-SAT.
+writes and another reads in a different byte order) are joint costs. The sum of all is minimised by eliminating one
+kernel after the other; where too many of them depend on each other, by CP-SAT.
 """
 
 from __future__ import annotations
@@ -11,8 +12,12 @@ from dataclasses import dataclass
 from itertools import product
 from typing import TypeAlias
 
+import numpy as np
+from numpy.typing import NDArray
+
 from htvm_ir.cpsat import Model, Variable
 from htvm_ir.errors import HtvmError
+from htvm_ir.schedule.eliminate import Cost, is_large, least
 
 Choice: TypeAlias = tuple[str, str]
 """A kernel and an engine."""
@@ -75,9 +80,42 @@ def assign(kernels: Sequence[Kernel], joints: Sequence[Joint], seconds: float = 
     for kernel in kernels:
         if not kernel.cycles:
             raise HtvmError(f"kernel '{kernel.name}': no engine can run it")
+    return _eliminated(kernels, joints) or _searched(kernels, joints, seconds)
+
+
+def _eliminated(kernels: Sequence[Kernel], joints: Sequence[Joint]) -> Assignment | None:
+    """The best assignment by elimination; None if too many kernels depend on each other."""
+    sizes = {kernel.name: len(kernel.cycles) for kernel in kernels}
+    number = {kernel.name: n for n, kernel in enumerate(kernels)}
+    costs = [Cost((n,), np.array([*kernel.cycles.values()], np.int64)) for n, kernel in enumerate(kernels)]
+    for joint in joints:
+        names = sorted({name for group in joint.groups for name, _ in group}, key=number.__getitem__)
+        if is_large([sizes[name] for name in names]):
+            return None
+        costs.append(Cost(tuple(number[name] for name in names), _table(joint, {n: kernels[number[n]] for n in names})))
+    values = least([*sizes.values()], costs)
+    if values is None:
+        return None
+    engines = {kernel.name: [*kernel.cycles][value] for kernel, value in zip(kernels, values, strict=True)}
+    return Assignment(engines, total(kernels, joints, engines), True)
+
+
+def _table(joint: Joint, scope: Mapping[str, Kernel]) -> NDArray[np.int64]:
+    """A joint cost for all choices of the kernels it depends on, an axis for each."""
+    paid = np.ones([len(kernel.cycles) for kernel in scope.values()], np.bool_)
+    for group in joint.groups:
+        made = np.zeros_like(paid)
+        for name, engine in group:
+            if engine in scope[name].cycles:
+                axis, value = [*scope].index(name), [*scope[name].cycles].index(engine)
+                made[(slice(None),) * axis + (value,)] = True
+        paid &= made
+    return paid * np.int64(joint.cycles)
+
+
+def _searched(kernels: Sequence[Kernel], joints: Sequence[Joint], seconds: float) -> Assignment:
+    """The best assignment that CP-SAT finds."""
     start = greedy(kernels)
-    if all(len(kernel.cycles) == 1 for kernel in kernels):
-        return Assignment(start, total(kernels, joints, start), True)
     model = Model()
     literals = _literals(model, kernels, start)
     terms = [(k.cycles[engine], literals[k.name, engine]) for k in kernels for engine in k.cycles]

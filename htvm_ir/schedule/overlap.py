@@ -7,6 +7,7 @@ of the job belong to that kernel. So the schedule is an order of the steps, and 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from copy import copy
 from dataclasses import dataclass, field, replace
 from itertools import pairwise, permutations, product
 
@@ -99,6 +100,20 @@ class _Run:
             if not self._missing[later]:
                 self._open.add(later)
 
+    def copy(self) -> _Run:
+        """The same state, to go on with apart."""
+        other = copy(self)
+        other.order, other.waits, other._missing = self.order[:], self.waits[:], self._missing[:]
+        other._job_ends, other._held, other._open = dict(self._job_ends), dict(self._held), set(self._open)
+        return other
+
+    def bound(self, tails: Sequence[int]) -> int:
+        """Cycles that every way to go on ends after: the CPU's work that is left, the longest chain, jobs in flight."""
+        taken = set(self.order)
+        host = sum(step.host for number, step in enumerate(self.steps) if number not in taken)
+        chains = (self.clock + self.wait(number) + tails[number] for number in self._open)
+        return max(self.clock + host, *self._job_ends.values(), *chains, 0)
+
     def _free(self, step: Step) -> bool:
         return all(self._held.get(unit, step.kernel) == step.kernel for unit in step.units)
 
@@ -114,9 +129,9 @@ def simulate(steps: Sequence[Step], order: Sequence[int], call: int = 0) -> Sche
 
 
 def schedule(steps: Sequence[Step], call: int = 0) -> Schedule:
-    """Return the best order of several rules and the given one, which must be legal; deterministic.
+    """Return the best order of several rules, a search and the given one, which must be legal; deterministic.
 
-    Where all that comes later needs all that came before, each side has a rule of its own.
+    Where all that comes later needs all that came before, each side has an order of its own.
 
     Raises:
         ValueError: the order of ``steps`` is none that can be taken.
@@ -150,16 +165,17 @@ def _cuts(steps: Sequence[Step]) -> list[int]:
 
 
 def _best(steps: Sequence[Step], call: int) -> Schedule:
-    """Return the best order of several rules and the given one."""
+    """Return the best order of several rules, the search and the given one."""
     best = simulate(steps, range(len(steps)), call)
     assert best is not None
     if best.proven or len(steps) == 1:
         return best
-    for rule, tails in product((_eager, _urgent, _onwards, _patient), (_tails(steps), _loads(steps))):
-        found = _listed(steps, call, rule, tails)
-        if found is not None and found.cycles < best.cycles:
-            best = found
-    return best
+    tails = _tails(steps)
+    orders = [_listed(steps, call, rule, t) for rule, t in product(RULES, (tails, _loads(steps)))]
+    best = min([best, *(found for found in orders if found is not None)], key=lambda found: found.cycles)
+    if best.proven or len(steps) > SEARCHED:
+        return best
+    return _searched(steps, call, tails, best.cycles) or best
 
 
 def brute_force(steps: Sequence[Step], call: int = 0) -> Schedule:
@@ -200,6 +216,34 @@ def _onwards(run: _Run, number: int, tails: Sequence[int]) -> tuple[int, ...]:
 def _patient(run: _Run, number: int, tails: Sequence[int]) -> tuple[int, ...]:
     """What more depends on comes first, even if it has to be waited for."""
     return (run.wait(number) - tails[number], run.turn(number), number)
+
+
+RULES: tuple[Rule, ...] = (_eager, _urgent, _onwards, _patient)
+
+WIDTH = 16
+"""Orders that the search keeps at a time (model choice: twice as many find nothing better on the zoo's networks)."""
+
+SEARCHED = 256
+"""Most steps for which there is a search; the rules are left for longer sections, so that time stays linear."""
+
+
+def _searched(steps: Sequence[Step], call: int, tails: Sequence[int], limit: int) -> Schedule | None:
+    """Return the best order of a beam search: of all ways to go on, those of the least bound are kept.
+
+    Of orders of the same steps only the best is. None if it finds none of less than ``limit`` cycles.
+    """
+    runs = [_Run(steps, call)]
+    for _ in steps:
+        found: dict[frozenset[int], tuple[tuple[int, int, Order], _Run]] = {}
+        for before, number in [(run, number) for run in runs for number in run.ready()]:
+            longer = before.copy()
+            longer.take(number)
+            key, rank = frozenset(longer.order), (longer.bound(tails), longer.clock, tuple(longer.order))
+            if rank[0] < limit and (key not in found or rank < found[key][0]):
+                found[key] = (rank, longer)
+        runs = [run for _, run in sorted(found.values(), key=lambda pair: pair[0])[:WIDTH]]
+    orders = (Schedule(tuple(run.order), run.clock, tuple(run.waits), lower_bound(steps)) for run in runs)
+    return min(orders, key=lambda order: order.cycles, default=None)
 
 
 def _listed(steps: Sequence[Step], call: int, rule: Rule, tails: Sequence[int]) -> Schedule | None:

@@ -23,10 +23,6 @@ class Tensor:
     first: int
     last: int
 
-    def held(self, kernel: int) -> bool:
-        """Return whether it takes room while a kernel runs."""
-        return self.first <= kernel <= self.last
-
 
 @dataclass(frozen=True)
 class Option:
@@ -58,8 +54,8 @@ class Residency:
 def evaluate(kernels: Sequence[Kernel], tensors: Sequence[Tensor], capacity: int, chosen: Set[str]) -> Residency | None:
     """Return the best options if exactly `chosen` stay; None if some kernel has too little room."""
     options = [
-        _best(kernel, chosen, capacity - sum(t.size for t in held if t.name in chosen))
-        for kernel, held in zip(kernels, _held(tensors, len(kernels)), strict=True)
+        _best(kernel, chosen, capacity - sum(t.size for t in here if t.name in chosen))
+        for kernel, here in zip(kernels, held(tensors, len(kernels)), strict=True)
     ]
     found = [option for option in options if option is not None]
     if len(found) < len(kernels):
@@ -74,13 +70,13 @@ def _best(kernel: Kernel, chosen: Set[str], room: int) -> Option | None:
     return min(fitting, key=lambda option: (option.cycles, option.size), default=None)
 
 
-def _held(tensors: Sequence[Tensor], kernels: int) -> list[list[Tensor]]:
+def held(tensors: Sequence[Tensor], kernels: int) -> list[list[Tensor]]:
     """Return the tensors that each kernel holds if all stay."""
-    held: list[list[Tensor]] = [[] for _ in range(kernels)]
+    places: list[list[Tensor]] = [[] for _ in range(kernels)]
     for tensor in tensors:
         for index in range(tensor.first, tensor.last + 1):
-            held[index].append(tensor)
-    return held
+            places[index].append(tensor)
+    return places
 
 
 def brute_force(kernels: Sequence[Kernel], tensors: Sequence[Tensor], capacity: int) -> Residency:
@@ -108,9 +104,9 @@ def plan_residency(
     for name, literal in stays.items():
         model.hint(literal, int(name in start.tensors))
     costs: list[tuple[int, Variable]] = []
-    for kernel, held in zip(kernels, _held(tensors, len(kernels)), strict=True):
+    for kernel, here in zip(kernels, held(tensors, len(kernels)), strict=True):
         taken = list(zip(kernel.options, _literals(model, kernel, stays), strict=True))
-        room = [*((t.size, stays[t.name]) for t in held), *((option.size, literal) for option, literal in taken)]
+        room = [*((t.size, stays[t.name]) for t in here), *((option.size, literal) for option, literal in taken)]
         model.linear(room, -LARGEST, capacity)
         costs += [(option.cycles, literal) for option, literal in taken]
     model.minimise(costs)
@@ -124,9 +120,9 @@ def plan_residency(
 def greedy(kernels: Sequence[Kernel], tensors: Sequence[Tensor], capacity: int) -> Residency:
     """Return what is left when, of all tensors, the largest at each kernel without room are given up."""
     chosen = {tensor.name for tensor in tensors}
-    held = _held(tensors, len(kernels))
+    places = held(tensors, len(kernels))
     while (found := evaluate(kernels, tensors, capacity, chosen)) is None:
-        for kernel, mine in zip(kernels, held, strict=True):
+        for kernel, mine in zip(kernels, places, strict=True):
             stays = [t for t in mine if t.name in chosen]
             while stays and _best(kernel, chosen, capacity - sum(t.size for t in stays)) is None:
                 lost = max(stays, key=lambda t: (t.size, t.last - t.first, t.name))

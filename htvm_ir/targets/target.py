@@ -178,7 +178,10 @@ class Engine(ABC):
 
     @abstractmethod
     def problem(self, workload: Workload, target: Target) -> Problem:
-        """The tiling problem: legal tiles, bytes in each memory, predicted cycles; its choices are of BUFFERS."""
+        """The tiling problem: legal tiles, bytes in each memory, predicted cycles; its choices are of BUFFERS.
+
+        It follows from the workload, of constants from their shapes and sizes only, and from memories and channels.
+        """
 
     def baseline(self, workload: Workload, target: Target) -> tuple[dory.Layer, dory.Budget] | None:
         """The workload and the memories as HTVM's tiler sees them; None: it has no rules for this engine."""
@@ -209,6 +212,18 @@ class Engine(ABC):
     @abstractmethod
     def cycles(self, job: Job) -> int:
         """Cycles the engine is busy with a job, its constants' stream included."""
+
+    def preparation(self, job: Job) -> int | None:
+        """Cycles of what the CPU does for a job before its start, and can do while the engine works; None: nothing.
+
+        They are not part of :meth:`cycles`. What is prepared has room for one job.
+        """
+        del job
+        return None
+
+    def prepare(self, job: Job, inputs: Sequence[int], output: int) -> Call:
+        """The C call that does so, with the operand addresses of :meth:`call`; asked for if there is anything to do."""
+        raise NotImplementedError(f"the {self.name} engine prepares nothing for {job.kernel}")
 
     def detached(self, job: Job) -> int:
         """Of these, cycles for which it goes on after the call that starts it: all, unless the CPU has to drive it."""

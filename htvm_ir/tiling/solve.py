@@ -1,4 +1,4 @@
-"""The exact tiling solver: prune, then enumerate what is left or hand it to CP-SAT."""
+"""The exact tiling solver: try all tiles; of too many prune the hopeless ones, and hand what is left to CP-SAT."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ ENUMERATE_UP_TO = 256
 """Tiles that are quicker to try one by one than to load CP-SAT for (model choice)."""
 
 EVALUATE_UP_TO = 100_000
-"""Tiles that are quicker to try as arrays; what is left after pruning is mostly less (model choice)."""
+"""Tiles that are quicker to try as arrays, even before hopeless ones are removed (model choice)."""
 
 
 def solve(
@@ -52,6 +52,10 @@ def solve(
 def _solve(problem: Problem, seconds: float, hint: Hint | None, enumerate_up_to: int) -> Solution | Infeasible:
     """`solve`, once for layers that pose the same problem."""
     started = time.monotonic()
+    if problem.pipeline is None and enumerate_up_to and candidate_count(problem) <= EVALUATE_UP_TO:
+        found = evaluate_all(problem, seconds)
+        if found is not None:
+            return found
     hopeful = prune(problem)
     if hopeful is None:
         return infeasible(problem)

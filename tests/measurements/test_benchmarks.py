@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from benchmarks import groups, history, measured
+from benchmarks.compile_time import chain_figures
 from benchmarks.figure import Figure, geometric_mean
 from benchmarks.peers import HTVM
 from benchmarks.record import facts, page
@@ -122,3 +123,8 @@ def test_the_page_says_when_the_machine_was_busy(monkeypatch: pytest.MonkeyPatch
     assert "load average 99.0 at the start, so times are those of a busy machine" in text
     assert "Not measured here" not in text and "Written by `python -m benchmarks.record` on" in text
     assert "| targets | told | 1.000 |  |  |" in text
+
+
+def test_chains_have_a_bar_each_and_one_for_their_growth():
+    found = chain_figures({100: 4.0, 1000: 50.0})
+    assert [(figure.bar, figure.ok) for figure in found] == [(6.0, True), (60.0, True), (10.0, False)]

@@ -147,14 +147,17 @@ def reshape(draw: Draw, builder: Builder, x: Traced, rank: int) -> Traced:
 
 
 def space_to_depth(draw: Draw, builder: Builder, x: Traced) -> Traced:
-    """With zeros on any side."""
+    """With zeros on any side; the result may be turned."""
     _, _, height, width = x.array.shape
     block = draw(st.tuples(st.integers(1, 3), st.integers(1, 3)))
     before = draw(st.tuples(st.integers(0, 2), st.integers(0, 2)))
     after = [-(size + low) % step for size, low, step in zip((height, width), before, block, strict=True)]
     pads = [before[0], before[1], after[0], after[1]]
     op = graph.SpaceToDepthOp(x.value, block, pads)
-    return builder.add(op, arithmetic.space_to_depth(x.array, block, pads))
+    cells = builder.add(op, arithmetic.space_to_depth(x.array, block, pads))
+    if not draw(st.booleans()):
+        return cells
+    return builder.add(graph.TransposeOp(cells.value, (0, 1, 3, 2)), cells.array.swapaxes(2, 3))
 
 
 def image(draw: Draw) -> Array:

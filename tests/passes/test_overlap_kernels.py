@@ -10,13 +10,16 @@ from lowering import RUNS, caught, lowered, reference, use_target
 from networks import SAME, Net, apply, inputs_of, overlapping, random_network, small_diana
 from xdsl.dialects.builtin import DictionaryAttr, ModuleOp
 from xdsl.dialects.func import CallOp
+from xdsl.dialects.memref import AllocOp
 from xdsl.ir import BlockArgument
 from xdsl.rewriter import InsertPoint, Rewriter
 
 from htvm_ir.dialects import graph
-from htvm_ir.dialects.accel import AwaitOp
+from htvm_ir.dialects.accel import CPU, AwaitOp, PreparedType, kernels
+from htvm_ir.dialects.tiled import PlanAttr
 from htvm_ir.interpreters.run import run
 from htvm_ir.passes.overlap_kernels import HIDDEN, OverlapKernels
+from htvm_ir.passes.pipeline import PIPELINE, pass_class
 from htvm_ir.passes.plan_memory import PlanMemory
 from htvm_ir.passes.workloads import main_function
 
@@ -51,6 +54,57 @@ def test_a_chain_stays_as_it_is() -> None:
     module = lowered(net.module(x), "pipeline-dma")
     before = str(module)
     assert str(apply(module, OverlapKernels())) == before
+
+
+def blocks() -> ModuleOp:
+    """Depthwise and pointwise layers in turn: the array runs lists of jobs for the former."""
+    net = Net((1, 32, 8, 8))
+    x = net.arguments[0]
+    for _ in range(3):
+        x = net.conv(x, 32, (3, 3), pads=SAME, groups=32)
+        x = net.conv(x, 32, (1, 1))
+    return net.module(x)
+
+
+def test_lists_are_made_while_the_layer_before_computes() -> None:
+    module = lowered(blocks(), "overlap-kernels")
+    order = calls(module)
+    first, second = (f"digital_conv2d_{n}" for n in (1, 2))
+    assert order.index(f"{first}_part1") < order.index(f"{second}_part1") < order.index(f"{first}_part2")
+    inputs, expected = reference(blocks())
+    assert not caught(apply(module, PlanMemory()), inputs, expected)
+
+
+def test_nothing_is_prepared_between_the_tiles_of_a_kernel_that_prepares_each() -> None:
+    net = Net((1, 32, 8, 16))
+    x = net.arguments[0]
+    for kernel in ((3, 3), (5, 5), (3, 3)):
+        x = net.conv(x, 32, kernel, pads=(kernel[0] // 2,) * 4, groups=32)
+    module = net.module(x)
+    inputs, expected = reference(module)
+    lowered(module, "plan-residency")
+    for dispatch in kernels(module):
+        if dispatch.engine_name != CPU:
+            dispatch.plan = PlanAttr({"k": 16, "y": 8}, (1, 1), mapping="blocks8")
+    for name in PIPELINE[PIPELINE.index("plan-tiles") :]:
+        if name != "lower-host":
+            apply(module, pass_class(name)())
+    assert not caught(module, inputs, expected)
+
+
+def test_a_second_job_prepared_too_early_is_caught() -> None:
+    """There is room for one: its list would be written over that of the first."""
+    module = lowered(blocks(), "overlap-kernels")
+    inputs, expected = reference(blocks())
+    prepared = [op for op in main_function(module).body.block.ops if isinstance(op, CallOp) and op.results]
+    parts = [op for op in prepared if isinstance(op.results[0].type, PreparedType)]
+    assert len(parts) > 1
+    first, last = parts[0], parts[-1]
+    early = [*(value.owner for value in last.arguments if isinstance(value.owner, AllocOp)), last]
+    for op in early:
+        op.detach()
+    Rewriter.insert_op(early, InsertPoint.after(first))
+    assert caught(apply(module, PlanMemory()), inputs, expected)
 
 
 def test_a_second_run_changes_nothing() -> None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from unittest.mock import patch
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from htvm_ir.errors import HtvmError
+from htvm_ir.schedule import eliminate
 from htvm_ir.schedule.assign import Joint, Kernel, assign, brute_force, greedy, total
 
 ENGINES = ("a", "b", "cpu")
@@ -62,6 +65,28 @@ def test_equals_brute_force(data: st.DataObject):
     assert best.proven
     assert best.cycles == total(kernels, joints, best.engines) == brute_force(kernels, joints).cycles
     assert best == assign(kernels, joints)
+
+
+@settings(deadline=None, max_examples=20)
+@given(data=st.data())
+def test_cp_sat_finds_the_same_where_tables_would_be_too_large(data: st.DataObject):
+    names = [f"k{n}" for n in range(5)]
+    kernels = [Kernel(name, {e: data.draw(st.integers(0, 30)) for e in ENGINES}) for name in names]
+    choice = st.tuples(st.sampled_from(names), st.sampled_from(ENGINES))
+    groups = st.lists(st.frozensets(choice, max_size=3), max_size=3)
+    joints = [Joint(data.draw(st.integers(0, 30)), tuple(data.draw(groups))) for _ in range(4)]
+    with patch.object(eliminate, "LARGEST_TABLE", 2):
+        searched = assign(kernels, joints)
+    assert searched.proven
+    assert searched.cycles == assign(kernels, joints).cycles
+
+
+def test_many_readers_of_one_tensor_are_left_to_cp_sat():
+    kernels = [Kernel(f"k{n}", {"a": 1, "b": 2}) for n in range(40)]
+    joints = [Joint(30, (frozenset({("k0", "a")}), frozenset((f"k{n}", "a") for n in range(1, 40))))]
+    best = assign(kernels, joints)
+    assert best.proven
+    assert (best.cycles, best.engines["k0"]) == (41, "b")
 
 
 def test_a_large_network_is_proven_quickly():

@@ -6,7 +6,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from htvm_ir.schedule.overlap import Step, brute_force, lower_bound, runs, schedule, simulate
+from htvm_ir.schedule.overlap import (
+    RULES,
+    Step,
+    _listed,  # pyright: ignore[reportPrivateUsage]
+    _loads,  # pyright: ignore[reportPrivateUsage]
+    _tails,  # pyright: ignore[reportPrivateUsage]
+    brute_force,
+    lower_bound,
+    runs,
+    schedule,
+    simulate,
+)
 
 A, B = frozenset("a"), frozenset("b")
 
@@ -23,6 +34,8 @@ def networks(draw: st.DrawFn) -> list[Step]:
         if not units:
             steps.append(Step(kernel, host, after=after))
             continue
+        if draw(st.booleans()):
+            steps.append(Step(kernel, draw(st.integers(1, 9))))
         for tile in range(draw(st.integers(1, 2))):
             steps += [Step(kernel, host, job, units, after if tile == 0 else frozenset()), Step(kernel, 1, units=units)]
     return steps
@@ -76,6 +89,19 @@ def test_a_unit_is_free_only_after_its_kernel_has_waited() -> None:
     steps = [Step(0, 1, 5, A), Step(0, 1, units=A), Step(1, 1, 5, A), Step(1, 1, units=A)]
     assert simulate(steps, (0, 2, 1, 3)) is None
     assert simulate(steps, (2, 3, 0, 1)) is not None
+
+
+def test_the_search_finds_what_no_rule_does() -> None:
+    """Chunks of the CPU and the tiles of an engine that need them: a short job is better started between two chunks."""
+    chunks = [Step(n, 14) for n in range(5)]
+    tiles = [
+        step
+        for n in range(5)
+        for step in (Step(9, 3, 10, A, frozenset(range(max(0, n - 1), min(n + 2, 5)))), Step(9, 0, units=A))
+    ]
+    steps = [*chunks, *tiles]
+    rules = [_listed(steps, 2, rule, tails) for rule in RULES for tails in (_tails(steps), _loads(steps))]
+    assert schedule(steps, 2).cycles < min(found.cycles for found in rules if found is not None)
 
 
 def test_steps_that_cannot_be_taken_are_refused() -> None:

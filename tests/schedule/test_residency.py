@@ -26,7 +26,7 @@ def chain(sizes: list[int], tiles: int = 10) -> tuple[list[Kernel], list[Tensor]
     tensors = [Tensor(f"t{n}", size, n, n + 1) for n, size in enumerate(sizes)]
     kernels: list[Kernel] = []
     for n in range(len(sizes) + 1):
-        names = [t.name for t in tensors if t.held(n)]
+        names = [t.name for t in tensors if t.first <= n <= t.last]
         sets = [frozenset(name for bit, name in enumerate(names) if mask >> bit & 1) for mask in range(1 << len(names))]
         kernels.append(Kernel(frozenset(names), tuple(Option(s, tiles, 100 - 10 * len(s)) for s in sets)))
     return kernels, tensors
@@ -88,7 +88,8 @@ def test_equals_brute_force(problem: tuple[list[Kernel], list[Tensor], int]):
     for index, (kernel, option) in enumerate(zip(kernels, found.options, strict=True)):
         assert option in kernel.options
         assert option.resident == found.tensors & kernel.operands
-        assert option.size + sum(t.size for t in tensors if t.name in found.tensors and t.held(index)) <= capacity
+        stay = [t for t in tensors if t.name in found.tensors]
+        assert option.size + sum(t.size for t in stay if t.first <= index <= t.last) <= capacity
     assert greedy(kernels, tensors, capacity).cycles >= best.cycles
 
 

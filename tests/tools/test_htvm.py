@@ -240,7 +240,7 @@ def test_plan_is_obeyed(folder: Path, ran: dict[str, Any]) -> None:
     assert found["check"]["layer_mismatches"] == 0
 
 
-@pytest.mark.parametrize("tiler", ["optimal", "dory", "none"])
+@pytest.mark.parametrize("tiler", ["optimal", "dory", "htvm", "none"])
 def test_tiler(tiler: str, folder: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     found = report("compile", folder / "net.onnx", "--tiler", tiler, "-o", out)

@@ -48,7 +48,7 @@ builtin.module attributes {accel.target = #accel.target<"diana" engines ["digita
 
   %t = accel.launch @digital "conv2d" ins(%i : memref<64xi8, "L1">) constants(%c : memref<96xi8, "L2">) outs(%o : memref<32xi8, "L1">) job {c = 3 : i64, k = 16 : i64}
   // CHECK-NEXT: %[[t:.*]] = accel.launch @digital "conv2d" ins(%[[i]] : memref<64xi8, "L1">) constants(%[[c]] : memref<96xi8, "L2">) outs(%[[o]] : memref<32xi8, "L1">) job {c = 3 : i64, k = 16 : i64}
-  // GENERIC: "accel.launch"(%{{.*}}, %{{.*}}, %{{.*}}) <{engine = @digital, kernel = "conv2d", job = {c = 3 : i64, k = 16 : i64}, operandSegmentSizes = array<i32: 1, 1, 1>}> : (memref<64xi8, "L1">, memref<96xi8, "L2">, memref<32xi8, "L1">) -> !accel.token
+  // GENERIC: "accel.launch"(%{{.*}}, %{{.*}}, %{{.*}}) <{engine = @digital, kernel = "conv2d", job = {c = 3 : i64, k = 16 : i64}, operandSegmentSizes = array<i32: 1, 1, 1, 0>}> : (memref<64xi8, "L1">, memref<96xi8, "L2">, memref<32xi8, "L1">) -> !accel.token
 
   accel.await %t
   // CHECK-NEXT: accel.await %[[t]]
@@ -58,4 +58,14 @@ builtin.module attributes {accel.target = #accel.target<"diana" engines ["digita
 
   accel.await %u {keep}
   // CHECK-NEXT: accel.await %[[u]] {keep}
+
+  %p = accel.prepare @digital "blocks" ins(%i : memref<64xi8, "L1">) outs(%o : memref<32xi8, "L1">) job {lanes = 8 : i64}
+  // CHECK-NEXT: %[[p:.*]] = accel.prepare @digital "blocks" ins(%[[i]] : memref<64xi8, "L1">) outs(%[[o]] : memref<32xi8, "L1">) job {lanes = 8 : i64}
+  // GENERIC: "accel.prepare"({{.*}}) <{{.*}}> : (memref<64xi8, "L1">, memref<32xi8, "L1">) -> !accel.prepared
+
+  %v = accel.launch @digital "blocks" ins(%i : memref<64xi8, "L1">) outs(%o : memref<32xi8, "L1">) prepared(%p) job {lanes = 8 : i64}
+  // CHECK-NEXT: %[[v:.*]] = accel.launch @digital "blocks" ins(%[[i]] : memref<64xi8, "L1">) outs(%[[o]] : memref<32xi8, "L1">) prepared(%[[p]]) job {lanes = 8 : i64}
+
+  accel.await %v
+  // CHECK-NEXT: accel.await %[[v]]
 }

@@ -12,10 +12,10 @@ from xdsl.ir import Attribute, Operation, SSAValue
 from htvm_ir.backend.c.scope import CFile
 from htvm_ir.backend.c.tokens import origin
 from htvm_ir.backend.c.types import element_bytes, memref_type
-from htvm_ir.dialects.accel import AwaitOp, LaunchOp
+from htvm_ir.dialects.accel import AwaitOp, LaunchOp, PrepareOp
 from htvm_ir.dialects.dma import MAX_DIMENSIONS, StartOp, WaitOp, transfer_shape
 from htvm_ir.errors import HtvmError
-from htvm_ir.targets.target import Channel, Data, Engine, Job
+from htvm_ir.targets.target import Call, Channel, Data, Engine, Job
 
 
 class Values(Protocol):
@@ -108,7 +108,7 @@ def _started_since(start: StartOp, wait: WaitOp) -> int:
     return count
 
 
-def _engine(values: Values, op: LaunchOp) -> Engine:
+def _engine(values: Values, op: LaunchOp | PrepareOp) -> Engine:
     target = values.file.target
     known = [engine.name for engine in target.engines]
     if op.engine_name not in known:
@@ -116,7 +116,7 @@ def _engine(values: Values, op: LaunchOp) -> Engine:
     return target.engine(op.engine_name)
 
 
-def _addresses(values: Values, op: LaunchOp, buffers: Sequence[SSAValue]) -> list[int]:
+def _addresses(values: Values, op: LaunchOp | PrepareOp, buffers: Sequence[SSAValue]) -> list[int]:
     addresses = [values.address(buffer) for buffer in buffers]
     known = [address for address in addresses if address is not None]
     if len(known) != len(addresses):
@@ -130,7 +130,19 @@ def launch(values: Values, op: LaunchOp) -> str:
     constants = "NULL" if op.constants is None else _pointer(values, op.constants)
     job = Job(op.kernel.data, op.fields)
     *inputs, output = _addresses(values, op, [*op.inputs, op.output])
-    call = engine.call(job, inputs, output, constants)
+    return _call(values, engine.call(job, inputs, output, constants))
+
+
+def prepare(values: Values, op: PrepareOp) -> str:
+    """The call that makes ready what a job needs of the CPU."""
+    engine, job = _engine(values, op), Job(op.kernel.data, op.fields)
+    if engine.preparation(job) is None:
+        raise values.fail(op, f"engine '{op.engine_name}' has nothing to prepare for '{op.kernel.data}'")
+    *inputs, output = _addresses(values, op, [*op.inputs, op.output])
+    return _call(values, engine.prepare(job, inputs, output))
+
+
+def _call(values: Values, call: Call) -> str:
     arguments = [
         values.file.table_name(argument, f"{values.function}_job") if isinstance(argument, Data) else str(argument)
         for argument in call.arguments

@@ -380,6 +380,10 @@ class FunctionPrinter:
         self.line(engines.transfer_done(self, op))
 
     @print_op.register
+    def _(self, op: accel.PrepareOp) -> None:
+        self.line(engines.prepare(self, op))
+
+    @print_op.register
     def _(self, op: accel.LaunchOp) -> None:
         self.line(engines.launch(self, op))
 

@@ -6,13 +6,13 @@ from xdsl.dialects.builtin import ModuleOp
 from xdsl.dialects.func import CallOp, FuncOp, ReturnOp
 from xdsl.ir import BlockArgument, Operation, SSAValue
 
-from htvm_ir.dialects.accel import JobTokenType
+from htvm_ir.dialects.accel import JobTokenType, PreparedType
 from htvm_ir.dialects.dma import TokenType
 
 
 def is_token(value: SSAValue) -> bool:
-    """Whether a value stands for something in flight; it has no form in C."""
-    return isinstance(value.type, JobTokenType | TokenType)
+    """Whether a value stands for something in flight or made ready; it has no form in C."""
+    return isinstance(value.type, JobTokenType | PreparedType | TokenType)
 
 
 def origin(token: SSAValue, module: ModuleOp) -> Operation | None:

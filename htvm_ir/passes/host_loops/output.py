@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from xdsl.ir import Operation, SSAValue
 
 from htvm_ir.dialects import accel, graph
+from htvm_ir.dialects.attributes import values
 from htvm_ir.passes.host_loops import windows
 from htvm_ir.passes.host_loops.arithmetic import Value
 from htvm_ir.passes.host_loops.buffers import WORD, Buffer
@@ -23,6 +24,9 @@ AXES = {1: ("i",), 2: ("n", "k"), 3: ("n", "k", "x"), 4: ("n", "k", "y", "x")}
 
 CHANNELS, ROWS, COLUMNS = 1, 2, 3
 """Axes of a map."""
+
+SWAPPED = (0, 1, 3, 2)
+"""The permutation that exchanges rows and columns."""
 
 FEW = 16
 """Channels that may have code of their own."""
@@ -130,8 +134,7 @@ class OutputLoops:
     @property
     def _knows_channels(self) -> bool:
         """Whether to write out what happens for each channel: which pixels go into it."""
-        producer, _ = _producer(self.value)
-        return isinstance(producer, graph.SpaceToDepthOp) and self.output.shape[CHANNELS] <= FEW
+        return _blocks(self.value) is not None and self.output.shape[CHANNELS] <= FEW
 
     def _name(self, axis: int) -> str:
         names = AXES.get(len(self.output.shape))
@@ -147,15 +150,23 @@ def _producer(value: SSAValue) -> tuple[Operation | SSAValue, list[Operation]]:
     return value.owner if isinstance(value.owner, Operation) else value, passed
 
 
+def _blocks(value: SSAValue) -> tuple[windows.Window, windows.Window] | None:
+    """Blocks whose pixels become channels, along the rows and the columns of the value, which may be turned."""
+    producer, _ = _producer(value)
+    if isinstance(producer, graph.TransposeOp) and tuple(values(producer.permutation)) == SWAPPED:
+        blocks = _blocks(producer.input)
+        return blocks and (blocks[1], blocks[0])
+    return windows.blocks_of(producer) if isinstance(producer, graph.SpaceToDepthOp) else None
+
+
 def _cuts(value: SSAValue) -> dict[int, tuple[int, ...]]:
     """Where to cut the loops over rows and columns so that what is read in their middle parts is no padding.
 
     There the loop over a window's columns has a known length, and the C compiler unrolls it; and no pixel that moves
     into a channel has to be tested.
     """
-    producer, _ = _producer(value)
-    if isinstance(producer, graph.SpaceToDepthOp):
-        (top, bottom), (left, right) = (window.interior for window in windows.blocks_of(producer))
+    if (blocks := _blocks(value)) is not None:
+        (top, bottom), (left, right) = (window.interior for window in blocks)
         # Groups of columns begin at multiples of their size.
         found = {ROWS: (top, bottom), COLUMNS: (-(-left // WORD) * WORD, right // WORD * WORD)}
     else:
@@ -181,7 +192,8 @@ def _unroll(kernel: Kernel, output: Buffer, value: SSAValue) -> int:
     producer, passed = _producer(value)
     groups = [output.layout.xor + 1, *(b.layout.xor + 1 for b in kernel.buffers.values())]
     is_stored = isinstance(producer, SSAValue) and passed
-    return max(groups) if is_stored or isinstance(producer, (*ELEMENTWISE, graph.SpaceToDepthOp)) else 1
+    moves = _blocks(value) is not None
+    return max(groups) if is_stored or moves or isinstance(producer, ELEMENTWISE) else 1
 
 
 def _across(kernel: Kernel, output: Buffer, value: SSAValue) -> WordSource | None:

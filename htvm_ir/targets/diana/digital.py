@@ -17,6 +17,8 @@ from htvm_ir.targets.diana.tiles import (
     ConvProblem,
     add_problem,
     dense_problem,
+    list_software,
+    rows_software,
     slot_bytes,
     stored_bytes,
 )
@@ -107,6 +109,18 @@ class Digital(Engine):
             compute = sum(costs.compute_cycles(entry, self.parameters) for entry in trigger.jobs)
             yield costs.weight_stream_cycles(trigger.size, self.parameters) + compute
 
+    def preparation(self, job: Job) -> int | None:
+        rows = job["oy"] if job.fields.get("pitch") else 0
+        if job.kernel == "blocks":
+            return list_software(job["lanes"], rows)
+        return rows_software(rows) if rows else None
+
+    def prepare(self, job: Job, inputs: Sequence[int], output: int) -> Call:
+        entry = Data(self._instruction(job, inputs, output).words(), self.constants)
+        if job.kernel == "blocks":
+            return Call("diana_digital_prepare_blocks", (entry, job["channels"], job["pitch"]))
+        return Call("diana_digital_prepare_rows", (entry, job["pitch"]))
+
     def detached(self, job: Job) -> int:
         *_, last = self._trigger_cycles(job)
         return last
@@ -136,7 +150,7 @@ class Digital(Engine):
             case "blocks":
                 return Call("diana_digital_blocks", (alone, constants, job["channels"], job["pitch"]))
             case "conv2d" if job["pitch"]:
-                return Call("diana_digital_rows", (alone, constants, costs.weight_bytes(entry), job["pitch"]))
+                return Call("diana_digital_rows", (constants, costs.weight_bytes(entry)))
             case kernel:
                 return Call(_FUNCTIONS[kernel], (words, constants, costs.weight_bytes(entry)))
 

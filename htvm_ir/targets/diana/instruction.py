@@ -6,7 +6,7 @@ Field order and the values of each mode are those of dory-hal's `encoders_instru
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from enum import IntEnum
 
 INSTRUCTION_WORDS = 32
@@ -163,8 +163,8 @@ class DigitalInstruction:
 
     def words(self) -> tuple[int, ...]:
         """The 32 words as the core fetches them."""
-        fields: tuple[int, ...] = astuple(self)
-        return tuple(int(f) for f in fields) + (0,) * (INSTRUCTION_WORDS - len(fields))
+        fields = tuple(map(int, vars(self).values()))  # a dataclass sets them in order
+        return fields + (0,) * (INSTRUCTION_WORDS - len(fields))
 
     @property
     def stride(self) -> int:

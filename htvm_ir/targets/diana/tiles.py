@@ -32,16 +32,16 @@ DEPTHWISE_SOFTWARE = 258
 """A depthwise job, whose program is copied to be patched, in addition to its channels."""
 CHANNEL_SOFTWARE = 21
 """Each channel of a depthwise job."""
-BLOCKS_SOFTWARE = 104
+BLOCKS_SOFTWARE = 118
 BLOCK_SOFTWARE = 88
 BLOCK_ROWS_SOFTWARE = 65
 BLOCK_ROW_SOFTWARE = 79
 """A depthwise job in diagonal blocks; each block of its list: one for all rows, or for some rows, and each of them."""
 TRIGGER_SOFTWARE = 6
 """Each trigger of such a job; the list of the next is made while the core works."""
-LIST_SOFTWARE = 112
+LIST_SOFTWARE = 83
 LIST_ROW_SOFTWARE = 80
-"""An ordinary convolution whose rows are entries of a list, and each of them."""
+"""The list of an ordinary convolution whose rows are its entries, and each of them; the rest is as for other jobs."""
 
 
 def plane_bytes(tensor: Tensor) -> int:
@@ -157,6 +157,11 @@ def list_software(lanes: int, rows: int) -> int:
     return LANES // lanes * (BLOCK_ROWS_SOFTWARE + rows * BLOCK_ROW_SOFTWARE if rows else BLOCK_SOFTWARE)
 
 
+def rows_software(rows: int) -> int:
+    """The CPU's cycles to make the list of an ordinary convolution with a job for each row."""
+    return LIST_SOFTWARE + rows * LIST_ROW_SOFTWARE
+
+
 class ConvProblem:
     """Convolutions and depthwise convolutions: tiles over output channels and output rows."""
 
@@ -267,7 +272,7 @@ class ConvProblem:
         blocks = -(-self.k // LANES)
         streamed = -(-packing.conv_block_bytes(self.c, *self.workload.kernel) * blocks // self.p.weight_bytes_per_cycle)
         rows = self.mapping.row_pitch(self.workload)
-        software = LIST_SOFTWARE + LIST_ROW_SOFTWARE * self.oy if rows else JOB_SOFTWARE
+        software = JOB_SOFTWARE + (rows_software(self.oy) if rows else 0)
         jobs = Product(software + self.p.weight_start, (Factor("k", self.k_tiles), Factor("y", self.y_tiles)))
         streams = Product(streamed, (Factor("y", self.y_tiles),))
         once = self._block_cycles(self.c) * blocks + _kernel_software(self.workload)

@@ -19,7 +19,7 @@ from htvm_ir.targets.diana.digital import OX_LAYOUT, VECTOR_LAYOUT, Digital
 from htvm_ir.targets.diana.instruction import STOP, DigitalInstruction, Mode
 from htvm_ir.targets.diana.parameters import DIANA
 from htvm_ir.targets.diana.target import diana
-from htvm_ir.targets.target import Data
+from htvm_ir.targets.target import Call, Data
 from htvm_ir.targets.workload import Requant, Tensor, Tile, Workload, dimensions, tile_workload, tiles, windows
 
 Array = NDArray[Any]
@@ -327,6 +327,7 @@ def test_diagonal_blocks():
     call = ENGINE.call(job, [0], 8192, "weights")
     program, *rest = call.arguments
     assert (call.function, rest) == ("diana_digital_blocks", ["weights", 35, 0])
+    assert ENGINE.prepare(job, [0], 8192) == Call("diana_digital_prepare_blocks", (program, 35, 0))
     assert isinstance(program, Data)
     entry = decode(program)
     assert (entry.c, entry.k, entry.weights, entry.input, entry.output) == (8, 1, 0, 0, 8192)
@@ -367,6 +368,8 @@ def test_programs_decode_to_valid_jobs(workload: Workload):
     job = ENGINE.job(workload)
     inputs = [1024 * (1 + i) for i in range(len(workload.inputs))]
     call = ENGINE.call(job, inputs, 8192, "weights")
+    if ENGINE.preparation(job) is not None:  # then the entry is what a list is made of
+        call = ENGINE.prepare(job, inputs, 8192)
     program = call.arguments[0]
     assert isinstance(program, Data)
     entry = decode(program)

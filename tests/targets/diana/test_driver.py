@@ -25,17 +25,23 @@ Int = npt.NDArray[np.int64]
 PLANES = Layout((0, 1, 2), (1, 1, 16), xor=3)
 VECTOR = Layout((0,), (16,), xor=3)
 L1_OUTPUT = 131072
+WORKING = "/* the core works */"
+"""Where the code of a case may prepare the next one."""
 
 
 @dataclass
 class Case:
-    """C statements, the arrays they use, and what they must leave in the array `<name>_out`."""
+    """C statements, the arrays they use, and what they must leave in the array `<name>_out`.
+
+    prepare: what must come before the code, and may while the core works on the case before.
+    """
 
     name: str
     code: str
     arrays: dict[str, bytes]
     layout: Layout
     expected: Int
+    prepare: str = ""
 
     @property
     def stored(self) -> int:
@@ -120,8 +126,10 @@ def blocks_case(
     case.arrays["weights"] = packing.pack_diagonal(weights, bias, lanes)
     entry, pitch = to_compact(case, entry) if rows else (entry, 0)
     case.arrays["program"] = words(replace(entry, c=lanes))
-    start = f"diana_digital_blocks((const uint32_t *){case.name}_program, {case.name}_weights, {c}, {pitch})"
-    case.code = move_in(case, "in", 0) + start + "; diana_digital_wait();\n" + move_out(case)
+    entry_words = f"(const uint32_t *){case.name}_program"
+    case.prepare = f"diana_digital_prepare_blocks({entry_words}, {c}, {pitch});\n"
+    start = f"diana_digital_blocks({entry_words}, {case.name}_weights, {c}, {pitch});"
+    case.code = move_in(case, "in", 0) + start + WORKING + "diana_digital_wait();\n" + move_out(case)
     return case
 
 
@@ -133,8 +141,9 @@ def rows_case(c: int, k: int, f: int, h: int, w: int, stride: int = 1) -> Case:
     instruction = DigitalInstruction.from_words(np.frombuffer(case.arrays["program"], "<u4").tolist()[:32])
     entry, pitch = to_compact(case, instruction)
     case.arrays["program"] = words(entry)
-    start = f"diana_digital_rows((const uint32_t *){case.name}_program, {case.name}_weights, {len(image)}, {pitch})"
-    case.code = move_in(case, "in", 0) + start + "; diana_digital_wait();\n" + move_out(case)
+    case.prepare = f"diana_digital_prepare_rows((const uint32_t *){case.name}_program, {pitch});\n"
+    start = f"diana_digital_rows({case.name}_weights, {len(image)});"
+    case.code = move_in(case, "in", 0) + start + WORKING + "diana_digital_wait();\n" + move_out(case)
     return case
 
 
@@ -261,6 +270,7 @@ CASES = [
     blocks_case(21, 4, 5, 11, 9, stride=2, rows=True),
     rows_case(5, 20, 3, 7, 6),
     rows_case(16, 33, 5, 9, 19, stride=2),
+    blocks_case(20, 16, 3, 4, 7),
     dense_case(64, 16, (16,)),
     dense_case(640, 128, (96, 32)),
     add_case(),
@@ -283,6 +293,16 @@ FAULTS = {
 FAULT_ENTRY = DigitalInstruction.add(left=0, right=64, output=128, c=4, shift=0)
 
 
+def all_cases() -> str:
+    """The code of all cases; what prepares one comes as early as it may."""
+    code, prepared = "", False
+    for case, following in zip(CASES, [*CASES[1:], None], strict=True):
+        code += "" if prepared else case.prepare
+        prepared = following is not None and WORKING in case.code
+        code += case.code.replace(WORKING, following.prepare if following is not None else "")
+    return code
+
+
 def source() -> str:
     """The whole test program."""
     arrays = [
@@ -292,7 +312,7 @@ def source() -> str:
     ]
     arrays += [f"uint8_t {case.name}_out[{case.stored}] DIANA_L2_SHARED_BSS;" for case in CASES]
     fault_words = ", ".join(f"{word}u" for word in program([FAULT_ENTRY]))
-    steps = ["".join(case.code for case in CASES), *(code for code, _ in FAULTS.values())]
+    steps = [all_cases(), *(code for code, _ in FAULTS.values())]
     bodies = "".join(f"case {n}: {code} break;\n" for n, code in enumerate(steps))
     return "\n".join(
         (

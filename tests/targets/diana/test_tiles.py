@@ -94,7 +94,7 @@ def software(function: FuncOp) -> int:
         elif isinstance(op, LaunchOp) and op.kernel.data == "blocks":
             cycles += blocks_software(op)
         elif isinstance(op, LaunchOp) and op.fields.get("pitch"):
-            cycles += tiles.LIST_SOFTWARE + op.fields["oy"] * tiles.LIST_ROW_SOFTWARE
+            cycles += tiles.JOB_SOFTWARE + tiles.rows_software(op.fields["oy"])
         elif isinstance(op, LaunchOp):
             cycles += tiles.SUM_SOFTWARE if op.kernel.data == "add" else tiles.JOB_SOFTWARE
     return cycles

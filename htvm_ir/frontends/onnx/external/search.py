@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 
 from xdsl.dialects.builtin import ModuleOp
 
@@ -17,18 +18,22 @@ _INTEGER = frozenset({"QuantizeLinear", "Conv", "Gemm", "MatMul", "Floor", "Clip
 """Operators at the edges that are no conversion to or from real numbers: they stay in the integer part."""
 
 
-def import_with(
-    compiler: Compiler | None,
-    graph: Graph,
-    convert: Callable[[Graph], ModuleOp],
-    cut: Callable[[Graph, Mapping[str, str]], Graph],
-    io: str,
-    hint: str,
-) -> ModuleOp:
-    """The module of a graph, with regions of nodes that cannot be converted cut out for ``compiler``.
+@dataclass(frozen=True)
+class Importer:
+    """The importer of a convention.
 
     convert: a graph without or with regions to its module. cut: nodes by their first result, with reasons, to a graph
-    with regions. io: ``float`` = the real numbers of inputs and outputs are computed in the network. hint: what to
+    with regions.
+    """
+
+    convert: Callable[[Graph], ModuleOp]
+    cut: Callable[[Graph, Mapping[str, str]], Graph]
+
+
+def import_with(compiler: Compiler | None, graph: Graph, importer: Importer, io: str, hint: str) -> ModuleOp:
+    """The module of a graph, with regions of nodes that cannot be converted cut out for ``compiler``.
+
+    io: ``float`` = the real numbers of inputs and outputs are computed in the network. hint: what to
     install, for the errors of operators that are not known here.
 
     Raises:
@@ -39,11 +44,11 @@ def import_with(
         raise HtvmError(f"--io float: htvm_ir leaves float edges to others; {hint or 'choose --fallback tvm'}")
     first: HtvmError | None = None
     while True:
-        part = cut(graph, reasons)
+        part = importer.cut(graph, reasons)
         if reasons and all(node.domain == DOMAIN for node in part.nodes):
             raise first or HtvmError("nothing of the network is quantised")
         try:
-            return convert(part)
+            return importer.convert(part)
         except NodeError as error:
             if compiler is None:
                 raise HtvmError(f"{error}{f'; {hint}' if error.unknown and hint else ''}") from None

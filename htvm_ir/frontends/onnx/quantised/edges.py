@@ -11,12 +11,13 @@ from htvm_ir.errors import HtvmError
 from htvm_ir.frontends.onnx.emit import ROUNDING, TAIL, Edge
 from htvm_ir.frontends.onnx.external.regions import is_external
 from htvm_ir.frontends.onnx.graph import Input, Node, NodeError
+from htvm_ir.frontends.onnx.marks import BYTES
 from htvm_ir.frontends.onnx.quantised.net import QuantisedNet, ui8
 from htvm_ir.frontends.onnx.quantised.requantise import accumulators
 from htvm_ir.frontends.onnx.quantised.tensors import Accumulated, Affine, Floats, Format, Integers, Table, Tail
 
 _MOVES = ("Reshape", "Transpose", "Flatten", "Squeeze", "Unsqueeze", "Identity", "Pad", "Slice")
-ELEMENTS = {"INT8": i8, "UINT8": ui8}
+ELEMENTS = dict(zip(BYTES, (i8, ui8), strict=True))
 """Element types of integer inputs."""
 
 

@@ -36,8 +36,10 @@ static const uint32_t plain_config[CONFIG] DIANA_L2_SHARED_CONST = {0};
 static uint32_t channel_program[PROGRAM_WORDS] DIANA_L2_SHARED = {
     [INSTRUCTION_WORDS + WORD_STOP] = 1};
 
-/* Jobs made at run time, and a stop entry each. */
+/* Jobs made at run time, and a stop entry each. The core works on at most one of the two lists; the other is free. */
 static uint32_t job_lists[2][LIST_WORDS] __attribute__((section(".l2_shared_bss.jobs"), aligned(32)));
+static uint32_t free_list;     /* index of the list that is free, or prepared */
+static uint32_t *prepared_end; /* behind the last job of the list that is prepared */
 
 static inline void set(uint32_t offset, uint32_t value)
 {
@@ -237,16 +239,6 @@ static inline void end_list(uint32_t *end)
     }
 }
 
-void diana_digital_rows(const uint32_t *entry, const void *weights, uint32_t weight_bytes, uint32_t pitch)
-{
-    end_list(append(job_lists[0], entry, 0, entry[WORD_INPUT], entry[WORD_OUTPUT], pitch));
-    prepare(conv_config, job_lists[0]);
-    set(IM_WORDS, LIST_WORDS);
-    set(WT_CONV_ADDR, address_of(weights));
-    set(WT_CONV_WORDS, weight_bytes / 4);
-    start();
-}
-
 /* Make the list of 16 channels, the first of which has its maps at `input` and `output`. Returns its end. */
 static uint32_t *make_blocks(uint32_t *list, const uint32_t *entry, uint32_t input, uint32_t output, uint32_t pitch)
 {
@@ -274,26 +266,47 @@ static void cut_blocks(uint32_t *job, uint32_t lanes, uint32_t rows, uint32_t ch
     end_list(job);
 }
 
-/* There are two lists: while the core works on one, the other is made ready. */
+void diana_digital_prepare_rows(const uint32_t *entry, uint32_t pitch)
+{
+    end_list(append(job_lists[free_list], entry, 0, entry[WORD_INPUT], entry[WORD_OUTPUT], pitch));
+}
+
+void diana_digital_rows(const void *weights, uint32_t weight_bytes)
+{
+    prepare(conv_config, job_lists[free_list]);
+    set(IM_WORDS, LIST_WORDS);
+    set(WT_CONV_ADDR, address_of(weights));
+    set(WT_CONV_WORDS, weight_bytes / 4);
+    start();
+    free_list ^= 1;
+}
+
+void diana_digital_prepare_blocks(const uint32_t *entry, uint32_t channels, uint32_t pitch)
+{
+    uint32_t *const list = job_lists[free_list];
+
+    prepared_end = make_blocks(list, entry, entry[WORD_INPUT], entry[WORD_OUTPUT], pitch);
+    if (channels < LANES) {
+        cut_blocks(list, entry[WORD_C], pitch == 0 ? 1 : entry[WORD_OY], channels);
+    }
+}
+
+/* While the core works on one list, the other is made ready. */
 void diana_digital_blocks(const uint32_t *entry, const void *weights, uint32_t channels, uint32_t pitch)
 {
     const uint32_t lanes = entry[WORD_C];
-    const uint32_t rows = pitch == 0 ? 1 : entry[WORD_OY];
     const uint32_t in_step = LANES * entry[WORD_IN_PLANE];
     const uint32_t out_step = LANES * entry[WORD_OUT_PLANE];
     const uint32_t bytes = LANES * (lanes * entry[WORD_FX] * entry[WORD_FY] + 4);
     uint32_t weight = address_of(weights);
-    uint32_t *list = job_lists[0];
-    uint32_t *other = job_lists[1];
-    uint32_t *end = make_blocks(list, entry, entry[WORD_INPUT], entry[WORD_OUTPUT], pitch);
+    uint32_t *list = job_lists[free_list];
+    uint32_t *other = job_lists[free_list ^ 1];
+    uint32_t *end = prepared_end;
     uint32_t *other_end = other;
 
     prepare(conv_config, list);
     set(IM_WORDS, LIST_WORDS);
     set(WT_CONV_WORDS, (bytes + LANES - lanes) / 4);
-    if (channels < LANES) {
-        cut_blocks(list, lanes, rows, channels);
-    }
     for (;;) {
         uint32_t *const used = list;
         uint32_t *const used_end = end;
@@ -302,6 +315,7 @@ void diana_digital_blocks(const uint32_t *entry, const void *weights, uint32_t c
         set(WT_CONV_ADDR, weight);
         start();
         if (channels <= LANES) {
+            free_list = other == job_lists[1];
             return;
         }
         channels -= LANES;
@@ -315,7 +329,7 @@ void diana_digital_blocks(const uint32_t *entry, const void *weights, uint32_t c
             }
         }
         if (channels < LANES) {
-            cut_blocks(other, lanes, rows, channels);
+            cut_blocks(other, lanes, pitch == 0 ? 1 : entry[WORD_OY], channels);
         }
         list = other;
         end = other_end;

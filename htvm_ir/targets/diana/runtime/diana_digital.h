@@ -42,14 +42,20 @@ void diana_digital_dense(const uint32_t *program, const void *weights, uint32_t 
 void diana_digital_depthwise(const uint32_t *program, const void *weights, uint32_t channels,
                              uint32_t kernel_elements, uint32_t in_plane, uint32_t out_plane);
 
-/* Start a convolution as one job for each output row. `entry` is the instruction (32 words) of all rows; they are
- * written `pitch` bytes apart, the last one last. */
-void diana_digital_rows(const uint32_t *entry, const void *weights, uint32_t weight_bytes, uint32_t pitch);
+/* Some jobs need a list that the CPU makes before. That is what the functions called prepare do; they may be called
+ * while the core works. Each list is for the next call of the function of its kind; there is room for one at a time.
+ *
+ * A convolution with one job for each output row: `entry` is the instruction (32 words) of all rows, which are written
+ * `pitch` bytes apart, the last one last. `weight_bytes` as above. */
+void diana_digital_prepare_rows(const uint32_t *entry, uint32_t pitch);
+void diana_digital_rows(const void *weights, uint32_t weight_bytes);
 
-/* Run a depthwise convolution in diagonal blocks, one trigger for each 16 channels, and leave the last in flight.
+/* A depthwise convolution in diagonal blocks, one trigger for each 16 channels, the last of which is left in flight.
  * `entry` is the one instruction (32 words) of the job of the first channels, as many as its input channels: 4, 8 or
  * 16. Each trigger streams the weights of 16 channels. There is at least one channel. The last job also overwrites the
- * planes behind the last channel: it writes 16. With a `pitch` other than 0, rows are jobs as above. */
+ * planes behind the last channel: it writes 16. With a `pitch` other than 0, rows are jobs as above. All arguments that
+ * the two functions share are the same. */
+void diana_digital_prepare_blocks(const uint32_t *entry, uint32_t channels, uint32_t pitch);
 void diana_digital_blocks(const uint32_t *entry, const void *weights, uint32_t channels, uint32_t pitch);
 
 /* Start an element-wise sum. */
