@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -55,8 +56,9 @@ def test_run_compares_real_numbers_with_a_reference(
     inputs = samples(net, 4)
     outputs = dict(zip(("y", "z2"), onnxruntime(net, inputs), strict=True))
     good, bad = str(tmp_path / "good.npz"), str(tmp_path / "bad.npz")
-    np.savez(good, **inputs, **outputs)
-    np.savez(bad, **inputs, **{**outputs, "y": outputs["y"] + np.float32(1e-3)})
+    arrays: dict[str, Any] = {**inputs, **outputs}
+    np.savez(good, **arrays)
+    np.savez(bad, **(arrays | {"y": arrays["y"] + np.float32(1e-3)}))
     command = ["run", model, "--target", "npu", "--io", "float", "--no-cache", "--check", "--input"]
     assert main([*command, good]) == 0
     assert main([*command, bad]) == 1
