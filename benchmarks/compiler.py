@@ -55,7 +55,7 @@ def inference(model: str, runs: int) -> tuple[float, dict[str, Any]]:
     samples = load_samples("random:0", inputs, outputs, 1)
     report = execute(compiled, "default", samples).report
     times: list[float] = []
-    with Board.build(compiled.target, compiled.files, "default", inputs, outputs) as board:
+    with Board.build(compiled.target, compiled.files, compiled.report["interface"], inputs, outputs) as board:
         for _ in range(runs + 1):
             started = time.perf_counter()
             board.run(samples.inputs)

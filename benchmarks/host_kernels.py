@@ -18,7 +18,8 @@ from xdsl.dialects.func import FuncOp, ReturnOp
 from xdsl.ir import Block, Operation, Region, SSAValue
 from xdsl.rewriter import Rewriter
 
-from htvm_ir.backend.c.package import render
+from htvm_ir.backend.c.interface import Interface
+from htvm_ir.backend.c.package import render_package
 from htvm_ir.dialects import graph
 from htvm_ir.dialects.accel import CPU, kernels
 from htvm_ir.driver.edges import edges
@@ -192,7 +193,8 @@ def run(module: ModuleOp) -> dict[str, int]:
     """Cycles of each kernel of a lowered module but the first, which starts with the program."""
     inputs, outputs = edges(module)
     random, ends = np.random.default_rng(0), list[tuple[str, int]]()
-    with Board.build(module_target(module), render(module, "default"), "default", inputs, outputs) as board:
+    package = render_package(module, "default", Interface())
+    with Board.build(module_target(module), package.files, package.interface, inputs, outputs) as board:
         for function in module.ops:
             if isinstance(function, FuncOp) and function.sym_name.data != "main":
                 board.watch(function.sym_name.data)

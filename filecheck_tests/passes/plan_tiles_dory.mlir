@@ -2,7 +2,7 @@
 // RUN: not htvm-opt %s --split-input-file -p 'plan-tiles{tiler=none}' 2>&1 | filecheck %s --check-prefix NONE
 // RUN: not htvm-opt %s --split-input-file -p 'plan-tiles{tiler=best}' 2>&1 | filecheck %s --check-prefix BEST
 
-// BEST: htvm-opt: error: no tiler 'best'; choose from optimal, dory, none
+// BEST: htvm-opt: error: no tiler 'best'; choose from optimal, dory, htvm, none
 
 // DORY cuts 64x26x64 out of the input and 96x24x64 out of the output; without heuristics 107x23x64 has the most bytes, to
 // which 112 channels are nearest, and then 22 rows, as 23 do not fit. The outer loop is that of the channels.

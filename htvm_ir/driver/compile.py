@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from htvm_ir.backend.c.interface import Interface
+
 if TYPE_CHECKING:
     import onnx
     from xdsl.dialects.builtin import ModuleOp
@@ -34,6 +36,7 @@ class Options:
     calibration_samples: use only so many of it.
     fallback: who compiles what is not implemented: ``tvm``, ``none``, or None = TVM where it is installed.
     io: whether float inputs and outputs are left to the caller as integers, or computed by the fallback (``float``).
+    interface: how the caller meets the network in C.
     """
 
     target: str = "diana"
@@ -50,6 +53,7 @@ class Options:
     calibration_samples: int | None = None
     fallback: str | None = None
     io: Edges = "integer"
+    interface: Interface = field(default_factory=Interface)
 
 
 @dataclass
@@ -110,7 +114,7 @@ def compile_model(
     Raises:
         HtvmError: anything the user can mend.
     """
-    from htvm_ir.backend.c.package import render
+    from htvm_ir.backend.c.package import render_package
     from htvm_ir.driver.edges import edges
     from htvm_ir.driver.plans import Plans
     from htvm_ir.driver.report import Recorder
@@ -119,6 +123,7 @@ def compile_model(
     from htvm_ir.passes.workloads import module_target
 
     options = options or Options()
+    options.interface.check()
     started = time.perf_counter()
     engines = ("none",) if options.engines == () else options.engines
     quantized = _quantized(model, options)
@@ -140,19 +145,20 @@ def compile_model(
 
     passes = list(default_passes(options.solver_seconds, options.numerics, options.tiler, options.overlap))
     run_passes(module, passes, after, verify=False)
-    files = render(module, options.module_name)
+    rendered = render_package(module, options.module_name, options.interface)
     report = recorder.report(model, module)
     inputs, outputs = edges(module)
     report["numerics"] = options.numerics
     report["tiler"] = options.tiler
     report["inputs"] = [edge.as_json() for edge in inputs]
     report["outputs"] = [edge.as_json() for edge in outputs]
+    report["interface"] = rendered.interface
     if quantized is not None:
         report["quantization"] = quantized.report
     report["compile_seconds"] = round(time.perf_counter() - started, 3)
     if snapshot.module is None or not report["approximated"]:
-        return Compiled(target, source, module, files, report, quantized=quantized)
-    return Compiled(target, snapshot.module, module, files, report, exact=source)
+        return Compiled(target, source, module, rendered.files, report, quantized=quantized)
+    return Compiled(target, snapshot.module, module, rendered.files, report, exact=source)
 
 
 class _Snapshot:

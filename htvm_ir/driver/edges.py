@@ -68,6 +68,11 @@ class Edge:
         """Whether it holds real numbers."""
         return self.dtype.kind == "f"
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the caller's buffer."""
+        return int(np.prod(self.shape)) * self.dtype.itemsize
+
     def quantize(self, values: Array) -> Array:
         """Float values as what the network computes with, integers: divided in float32, rounded, clipped."""
         if self.is_float:

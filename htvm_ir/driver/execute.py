@@ -16,7 +16,7 @@ from xdsl.dialects.func import CallOp, FuncOp
 from xdsl.ir import BlockArgument, Operation, SSAValue
 from xdsl.utils.hints import isa
 
-from htvm_ir.backend.c.package import arena_symbol
+from htvm_ir.backend.c.interface import arena_symbol
 from htvm_ir.dialects.attributes import Integers, values
 from htvm_ir.dialects.graph import NAME
 from htvm_ir.driver.edges import Array, edges
@@ -121,7 +121,8 @@ def execute(
     verdict = _Verdict(compiled, samples, check, OutputError() if compiled.exact or parameters else None)
     reference, counts = verdict.meaning, verdict.counts
     counts.tolerance = tolerance
-    with Board.build(compiled.target, compiled.files, module_name, inputs, outputs, compiler, parameters) as board:
+    interface = compiled.report["interface"] | {"module": module_name}
+    with Board.build(compiled.target, compiled.files, interface, inputs, outputs, compiler, parameters) as board:
         comparer = _LayerCheck(compiled.module, board, counts)
         for kernel in comparer.kernels:
             board.watch(kernel, comparer.see if check_layers else None)

@@ -1,8 +1,7 @@
-"""The bare-metal program that calls a compiled network once, and the virtual SoC it runs on."""
+"""A compiled network with a program that calls it, on the virtual SoC."""
 
 from __future__ import annotations
 
-import re
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from htvm_ir.backend.c.package import arena_symbol
+from htvm_ir.backend.c.interface import arena_symbol
+from htvm_ir.driver.main_program import in_arena, main_source
 from htvm_ir.errors import HtvmError
 
 if TYPE_CHECKING:
@@ -22,64 +22,6 @@ if TYPE_CHECKING:
     from htvm_ir.targets.target import Target
 
 Array = NDArray[Any]
-
-MAIN = """\
-#include <stdint.h>
-#include "tvmgen_{module}.h"
-{headers}
-{buffers}
-int main(void);
-int main(void)
-{{
-  struct tvmgen_{module}_inputs inputs = {inputs};
-  struct tvmgen_{module}_outputs outputs = {outputs};
-  return (int)tvmgen_{module}_run(&inputs, &outputs);
-}}
-"""
-
-
-def main_source(module: str, header: str, target: Target, inputs: Sequence[Edge], outputs: Sequence[Edge]) -> str:
-    """The C of ``main``: static buffers, or the room the network has for them, and one call."""
-    mapped = in_arena(inputs, outputs)
-    section = target.memory(target.host_memory).arena_section
-    fields = {kind: _fields(header, f"tvmgen_{module}_{kind}") for kind in ("inputs", "outputs")}
-    buffers = [
-        f"_Alignas(4) uint8_t htvm_{kind}_{index}[{_bytes(edge)}] {section};"
-        for kind, edges in (("inputs", inputs), ("outputs", outputs))
-        for index, edge in enumerate(edges)
-        if not mapped
-    ]
-
-    def initialisers(kind: str) -> str:
-        if mapped:
-            return f"tvmgen_{module}_map_{kind}()"
-        members = ", ".join(f".{name} = htvm_{kind}_{i}" for i, name in enumerate(fields[kind]))
-        return f"{{ {members} }}"
-
-    return MAIN.format(
-        module=module,
-        headers="\n".join(f'#include "{name}"' for name in target.headers),
-        buffers="\n".join(buffers),
-        inputs=initialisers("inputs"),
-        outputs=initialisers("outputs"),
-    )
-
-
-def in_arena(inputs: Sequence[Edge], outputs: Sequence[Edge]) -> bool:
-    """Whether the network has room in its arena for the caller's buffers, because there is none beside it."""
-    return all(edge.offset is not None for edge in (*inputs, *outputs))
-
-
-def _fields(header: str, struct: str) -> list[str]:
-    """The members of a struct of the generated header, in order."""
-    body = re.search(rf"struct {struct} {{(.*?)}};", header, re.DOTALL)
-    if body is None:
-        raise HtvmError(f"the generated header has no struct {struct}")
-    return re.findall(r"void\s*\*\s*(\w+)\s*;", body.group(1))
-
-
-def _bytes(edge: Edge) -> int:
-    return int(np.prod(edge.shape)) * edge.dtype.itemsize
 
 
 def _write(files: dict[str, str], root: Path) -> list[Path]:
@@ -116,13 +58,15 @@ class Board:
     def build(
         target: Target,
         files: dict[str, str],
-        module: str,
+        interface: Mapping[str, Any],
         inputs: Sequence[Edge],
         outputs: Sequence[Edge],
         compiler: str | None = None,
         parameters: Mapping[str, Any] | None = None,
     ) -> Board:
         """Compile and load a package; ``parameters`` change the virtual SoC's devices.
+
+        interface: that object of the report.
 
         Raises:
             HtvmError: the target has no virtual SoC or no such parameter, or the C compiler fails.
@@ -139,8 +83,7 @@ class Board:
         folder = tempfile.TemporaryDirectory(prefix="htvm-")
         root = Path(folder.name)
         try:
-            header = files[f"include/tvmgen_{module}.h"]
-            sources = {**files, "src/main.c": main_source(module, header, target, inputs, outputs)}
+            sources = {**files, "src/main.c": main_source(interface, target, inputs, outputs)}
             paths = _write(sources, root)
             generated = [path for path in paths if path.parent.name == "src"]
             elf = build(soc, generated, [root / "include"], root / "network.elf", compiler=compiler)
@@ -148,7 +91,7 @@ class Board:
         except BaseException:
             folder.cleanup()
             raise
-        return Board(target, module, inputs, outputs, folder, machine, elf)
+        return Board(target, interface["module"], inputs, outputs, folder, machine, elf)
 
     def __enter__(self) -> Board:
         return self
@@ -184,7 +127,7 @@ class Board:
         if result.exit_code != 0:
             raise HtvmError(f"the program ended with code {result.exit_code}, expected 0")
         outputs = [
-            np.frombuffer(self.machine.read(self._address("outputs", index, edge), _bytes(edge)), edge.dtype).reshape(
+            np.frombuffer(self.machine.read(self._address("outputs", index, edge), edge.nbytes), edge.dtype).reshape(
                 edge.shape
             )
             for index, edge in enumerate(self.outputs)

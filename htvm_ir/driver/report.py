@@ -6,6 +6,7 @@ from math import prod
 from typing import Any
 
 from xdsl.dialects.builtin import DictionaryAttr, IntegerAttr, MemRefType, ModuleOp, StringAttr
+from xdsl.dialects.func import FuncOp
 from xdsl.dialects.memref import GlobalOp
 from xdsl.ir import Attribute
 
@@ -28,6 +29,9 @@ from htvm_ir.targets.workload import Workload
 
 SCHEMA = 1
 
+NO_BOUNDS = {"compute_bound": 0, "transfer_bound": 0, "bound": 0}
+"""Of a kernel of the CPU: what its jobs and its transfers take alone, and the larger of the two."""
+
 
 def layer_name(dispatch: DispatchOp) -> str:
     """The ONNX name of the tensor a kernel computes, else the kernel's own."""
@@ -43,7 +47,7 @@ class Recorder:
         self.layers: list[dict[str, Any]] = []
         self._network_macs = 0
         self.approximated: list[str] = []
-        self._bounds = {"compute_bound": 0, "transfer_bound": 0}
+        self._bounds: dict[str, dict[str, int]] = {}
 
     def after(self, name: str, module: ModuleOp) -> None:
         """Called after each pass."""
@@ -54,14 +58,16 @@ class Recorder:
         if name in ("plan-tiles", "plan-overlap"):
             self.layers = [self._layer(dispatch) for dispatch in kernels(module)]
         if name == "explicit-dma":
-            self._bounds = self._count(module)
+            self._bounds = {op.sym_name.data: self._count(op) for op in module.ops if isinstance(op, FuncOp)}
 
     def report(self, model: str, module: ModuleOp) -> dict[str, Any]:
         """The JSON object of interface version 1; seconds and code size are filled in by the caller."""
         hidden = _numbers(module, HIDDEN)
         for layer in self.layers:
             layer["hidden"] = hidden.get(layer["kernel"], 0)
+            layer.update(self._bounds.get(layer["kernel"], NO_BOUNDS))
         predicted = sum(layer["cycles"] - layer["hidden"] for layer in self.layers)
+        bounds = {name: sum(layer[name] for layer in self.layers) for name in NO_BOUNDS}
         constants = _constant_bytes(module)
         arena, bound = _numbers(module, ARENA), _numbers(module, BOUND)
         executed = sum(layer["macs"] for layer in self.layers)
@@ -75,7 +81,7 @@ class Recorder:
             "macs": {"network": self._network_macs, "executed": executed},
             "approximated": self.approximated,
             "orientation": orientation(module),
-            "cycles": {"predicted": predicted, **self._bounds},
+            "cycles": {"predicted": predicted, **bounds},
             "memory": {
                 m.name: {"used": used[m.name], "size": m.size, "fits": used[m.name] <= m.size}
                 for m in self.target.memories
@@ -116,10 +122,10 @@ class Recorder:
         layouts = [layout_of(value.type) for value in (*dispatch.inputs, *dispatch.results_)]
         return self.target.host.cycles(workload, layouts)
 
-    def _count(self, module: ModuleOp) -> dict[str, int]:
-        """Cycles the engines compute and cycles the channels move data, each alone."""
+    def _count(self, function: FuncOp) -> dict[str, int]:
+        """Cycles the engines compute for a kernel and cycles the channels move its data, each alone."""
         compute = transfer = 0
-        for op in module.walk():
+        for op in function.walk():
             if isinstance(op, LaunchOp):
                 compute += self.target.engine(op.engine_name).cycles(Job(op.kernel.data, op.fields))
             elif isinstance(op, StartOp):
@@ -127,7 +133,7 @@ class Recorder:
                 ends = [transfer_shape(v.type) for v in op.operands if isinstance(v.type, MemRefType)]
                 loops = max(ends, key=len)
                 transfer += channel.cycles(loops[-1][0], prod(count for count, _ in loops[:-1]))
-        return {"compute_bound": compute, "transfer_bound": transfer}
+        return {"compute_bound": compute, "transfer_bound": transfer, "bound": max(compute, transfer)}
 
 
 def _external(dispatch: DispatchOp) -> str | None:

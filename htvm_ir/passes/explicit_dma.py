@@ -310,8 +310,8 @@ def _whole_workload(nest: NestOp, types: Sequence[TensorType[Attribute]]) -> Wor
     whole = replace(whole, resident=frozenset(resident_bytes(nest)))
     if tile.kind != "conv2d" or weights is None:
         return whole
-    if tile.groups > 1:
-        whole = replace(whole, groups=inputs[0].shape[1] // int(weights.shape[1]))
+    # A tile of one channel of a depthwise convolution is an ordinary one: only the weights tell.
+    whole = replace(whole, groups=inputs[0].shape[1] // int(weights.shape[1]))
     rows = window_of(nest.windows.data[0])[2]
     if rows.dimension is None:
         return whole

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from xdsl.context import Context
-from xdsl.dialects.builtin import DictionaryAttr, FunctionType, MemRefType, ModuleOp, StringAttr
+from xdsl.dialects.builtin import DictionaryAttr, FunctionType, IntegerAttr, MemRefType, ModuleOp, StringAttr
 from xdsl.dialects.func import CallOp, FuncOp, ReturnOp
 from xdsl.dialects.memref import AllocOp, GetGlobalOp, SubviewOp
 from xdsl.ir import Block, BlockArgument, Operation, Region, SSAValue
@@ -58,7 +58,7 @@ class OverlapKernels(ModulePass):
         if before is None or best.cycles >= before.cycles or not _fits(op, parts, best, target, self.seconds):
             return
         op.attributes[HIDDEN] = _hidden(parts, before, best)
-        _Rewriting(parts, given, main).run(best.order)
+        Rewriting(parts, given, main).run(best.order)
 
 
 def _hidden(parts: Sequence[Part], before: Schedule, after: Schedule) -> DictionaryAttr:
@@ -95,8 +95,19 @@ def _buffers(parts: Sequence[Part], best: Schedule, memory: Memory) -> list[Buff
     ]
 
 
-class _Rewriting:
-    """The new ``@main``."""
+def add_hidden(module: ModuleOp, kernel: str, cycles: int) -> None:
+    """Note that the CPU need not wait for some more (or fewer) cycles of a kernel."""
+    found = module.attributes.get(HIDDEN)
+    hidden = dict(found.data) if isinstance(found, DictionaryAttr) else {}
+    before = hidden.get(kernel)
+    total = cycles + (before.value.data if isinstance(before, IntegerAttr) else 0)
+    if total:
+        hidden[kernel] = integer(total)
+        module.attributes[HIDDEN] = DictionaryAttr(hidden)
+
+
+class Rewriting:
+    """The new ``@main``, and functions for the pieces of kernels that are not left whole."""
 
     def __init__(self, parts: Sequence[Part], given: Sequence[Step], main: FuncOp):
         self.parts, self.steps = parts, given

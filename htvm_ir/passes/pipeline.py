@@ -27,6 +27,7 @@ PIPELINE = (
     "pipeline-dma",  # dma: overlap them where the hardware can
     "chunk-host",  # main: a call for each chunk of the CPU's kernels
     "overlap-kernels",  # main: steps of kernels in an order in which CPU and engines work side by side
+    "overlap-transfers",  # main: the first loads of a kernel beside the last jobs of the one before it
     "lower-host",  # scf: loops for what the CPU computes
     "plan-memory",  # an address for every buffer
 )
@@ -44,14 +45,22 @@ TILERS = ("optimal", "dory", "htvm", "none")
 gives to the CPU stays there; those without heuristics. The latter three are the baseline (`htvm_ir.tiling.dory`)."""
 
 OPTIMAL_ONLY = frozenset(
-    {"fold-dead-channels", "orient-maps", "plan-residency", "plan-overlap", "pipeline-dma", "overlap-kernels"}
+    {
+        "fold-dead-channels",
+        "orient-maps",
+        "plan-residency",
+        "plan-overlap",
+        "pipeline-dma",
+        "overlap-kernels",
+        "overlap-transfers",
+    }
 )
 """Passes of ``PIPELINE`` that the baseline goes without: what they gain is what HTVM does not do (it computes channels
 that are constant, overlaps nothing, and every layer reads its input from L2 and writes its output to L2)."""
 
 
-OVERLAP = frozenset({"plan-overlap", "chunk-host", "overlap-kernels"})
-"""Passes that let the CPU and the engines work side by side."""
+OVERLAP = frozenset({"plan-overlap", "chunk-host", "overlap-kernels", "overlap-transfers"})
+"""Passes that let kernels overlap, of the CPU or of engines."""
 
 
 def pass_class(name: str) -> type[ModulePass]:

@@ -59,10 +59,10 @@ def pipeline(block: Block, channels: Mapping[str, bool]) -> None:
         if isinstance(wait := start.token.get_user_of_unique_use(), WaitOp):
             _sink(wait, start, queued)
     for start, queued in transfers:
-        if _is_load(start):
+        if is_load(start):
             _hoist(start, queued)
     for start, queued in reversed(transfers):
-        if queued and not _is_load(start):
+        if queued and not is_load(start):
             _defer(start)
 
 
@@ -104,7 +104,7 @@ def root(buffer: SSAValue) -> SSAValue:
     return buffer
 
 
-def _is_load(start: StartOp) -> bool:
+def is_load(start: StartOp) -> bool:
     """Whether the transfer fills a buffer of this function, not one of the caller's."""
     return isinstance(root(start.destination).owner, AllocOp)
 
@@ -114,7 +114,7 @@ def _sink(wait: WaitOp, start: StartOp, queued: bool) -> None:
     last: Operation = wait
     while (following := last.next_op) is not None:
         taken = isinstance(following, StartOp) and _same_channel(start, following)
-        next_transfer = taken and not queued and not _is_load(start)
+        next_transfer = taken and not queued and not is_load(start)
         in_order = taken and queued  # a queue does one after the other, so the two may use one buffer
         needs = following.has_trait(IsTerminator) or (_depends(start, following) and not in_order)
         if next_transfer or needs:

@@ -103,7 +103,7 @@ def _buffers(timeline: Timeline, memory: Memory) -> Buffers:
     for function in timeline.functions:
         for op in function.body.block.ops:
             if isinstance(op, AllocOp) and in_memory(op.memref.type, memory):
-                span = timeline.span(op.memref) or timeline.at(op)
+                span = timeline.span(op.memref, inside=not memory.host) or timeline.at(op)
                 buffers[op] = _buffer(f"{function.sym_name.data}.{len(buffers)}", op.memref, memory, span)
     return buffers
 

@@ -8,12 +8,12 @@ from math import prod
 
 from xdsl.dialects.builtin import MemRefType
 from xdsl.dialects.func import CallOp, FuncOp, ReturnOp
-from xdsl.dialects.memref import AllocOp, SubviewOp
+from xdsl.dialects.memref import SubviewOp
 from xdsl.ir import BlockArgument, Operation, SSAValue
 
 from htvm_ir.dialects.accel import AwaitOp, DispatchOp, LaunchOp, PrepareOp
 from htvm_ir.dialects.dma import StartOp, WaitOp, transfer_shape
-from htvm_ir.passes.pipeline_dma import effects, root
+from htvm_ir.passes.pipeline_dma import effects, is_load, root
 from htvm_ir.passes.workloads import block_workload, layout_of
 from htvm_ir.schedule.overlap import Step
 from htvm_ir.targets.target import Job, Target
@@ -80,7 +80,7 @@ def _parts(call: CallOp, function: FuncOp) -> list[Part]:
         found = [Part(call, function, [early]), Part(call, function)]
     for op in cuts:
         awaited = any(isinstance(before, AwaitOp) for before in found[-1].ops)
-        if awaited and not flying and (isinstance(op, LaunchOp) or _is_load(op)):
+        if awaited and not flying and (isinstance(op, LaunchOp) or (isinstance(op, StartOp) and is_load(op))):
             found.append(Part(call, function))
         found[-1].ops.append(op)
         if isinstance(op, StartOp | LaunchOp):
@@ -98,14 +98,10 @@ def _prepared_first(ops: Sequence[Operation]) -> PrepareOp | None:
     return first if isinstance(first, PrepareOp) else None
 
 
-def _is_load(op: Operation) -> bool:
-    return isinstance(op, StartOp) and isinstance(root(op.destination).owner, AllocOp)
-
-
 def steps(parts: Sequence[Part], target: Target) -> list[Step]:
     """What the scheduler is to know of the parts: cycles as predicted, and what must come first."""
     numbers = {call: number for number, call in enumerate(dict.fromkeys(part.call for part in parts))}
-    after = _dependences(parts)
+    after = dependences(parts)
     for number, earlier in _not_before(parts):
         after[number].add(earlier)
     units = {part.function: _units(part.function) for part in parts}
@@ -156,8 +152,8 @@ def transfer_cycles(op: StartOp, target: Target) -> int:
     return channel.cycles(loops[-1][0], pieces) + channel.software * (pieces if channel.pieces else 1)
 
 
-def _dependences(parts: Sequence[Part]) -> list[set[int]]:
-    """For each part those of other kernels that must have ended before."""
+def dependences(parts: Sequence[Part]) -> list[set[int]]:
+    """For each part those of other kernels, by number, that must have ended before it begins."""
     after: list[set[int]] = [set() for _ in parts]
     earlier: dict[SSAValue, list[Access]] = {}
     for access in sorted(_accesses(parts), key=lambda access: access.begin):
@@ -200,7 +196,7 @@ def _accesses(parts: Sequence[Part]) -> Iterator[Access]:
             if isinstance(op, StartOp | LaunchOp):
                 started[op.token] = number
             elif isinstance(op, WaitOp | AwaitOp) and isinstance(op.token.owner, StartOp | LaunchOp):
-                reads, writes = _touched(op.token.owner)
+                reads, writes = touched(op.token.owner)
                 for value, write in (*((v, False) for v in reads), *((v, True) for v in writes)):
                     argument = root(value)
                     if isinstance(argument, BlockArgument):
@@ -208,7 +204,7 @@ def _accesses(parts: Sequence[Part]) -> Iterator[Access]:
                         yield Access(buffer, box, write, started[op.token], number)
 
 
-def _touched(op: StartOp | LaunchOp) -> tuple[Sequence[SSAValue], Sequence[SSAValue]]:
+def touched(op: StartOp | LaunchOp) -> tuple[Sequence[SSAValue], Sequence[SSAValue]]:
     """What a transfer or job reads and writes."""
     return ([op.source], [op.destination]) if isinstance(op, StartOp) else (op.inputs, [op.output])
 

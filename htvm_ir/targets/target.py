@@ -286,6 +286,7 @@ class Target:
     constant_price: cycles a byte of constants has to save, where ways to compute a layer differ in both.
     direct_edges: transfers may read and write the caller's buffers, which lie in ``host_memory`` and which no transfer
         overruns; otherwise only the CPU touches them.
+    prefetches: transfers of a kernel may go on beside the jobs of its neighbours, on channels with a queue.
     headers: C headers of the run-time library. soc: makes the virtual SoC, if there is one; keyword arguments replace
     ``parameters`` of its devices. parameters: numbers and switches that ``--target NAME,PARAMETER=VALUE`` changes (see
     ``registry.GROUP``), with their values.
@@ -301,6 +302,7 @@ class Target:
     engines: tuple[Engine, ...]
     host_memory: str
     direct_edges: bool = False
+    prefetches: bool = True
     host: Host = Host()
     constant_price: float = 0.0
     headers: tuple[str, ...] = ()

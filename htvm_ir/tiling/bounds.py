@@ -36,26 +36,35 @@ class Bounds:
 
     def _chains(self, order: Order) -> Iterator[tuple[str, Terms]]:
         software, store = self.pipeline.software, self.pipeline.store
-        call, start = Product(software.kernel + software.wait), Product(software.transfer)
-        edges = Product(software.kernel + 2 * software.transfer + software.wait)
-        jobs = [*self._jobs({}), *self._starts()]
-        stores, last_store = (self._tiles(store.cycles, tiles) for tiles in ({}, dict.fromkeys(order, LAST)))
-        serial = [*self._with(stores, store, 1, 0, 0), *self._with(last_store, store, 0, 1, 1)]
+        opening = software.kernel + (software.transfer if self.pipeline.loads else 0)
+        edges = Product(opening + (software.transfer + software.wait if store else 0))
+        stores, last_store = (self._stores(tiles) for tiles in ({}, dict.fromkeys(order, LAST)))
+        serial = [*self._buffered(store, stores, last_store), *self._starts()]
         first: Terms = []
-        transfers = [call, start, *stores]
+        transfers = [Product(opening), *stores]
         for load in self.pipeline.loads:
             all_loads, first_load = self._loads(load, load.cycles, order), self._first(load)
-            serial += [*self._with(all_loads, load, 1, 0, 0), *self._with(first_load, load, 0, 1, 1)]
+            serial += self._buffered(load, all_loads, first_load)
             first += first_load
             transfers += all_loads
             moves = max((number for number, name in enumerate(order) if name in load.moved_by), default=-1)
             tail = self._jobs(dict.fromkeys(order[: moves + 1], LAST))
             gaps = self._gaps(load, self._loads(replace(load, count=1), ((1, ()),), order))
             yield load.name, [edges, *all_loads, *gaps, *tail, *last_store]
-        yield "jobs", [edges, *jobs, *serial]
-        yield store.name, [edges, *first, *self._jobs(dict.fromkeys(order, FIRST)), *stores]
+        yield "jobs", [edges, *self._jobs({}), *serial]
+        if store is not None:
+            yield store.name, [edges, *first, *self._jobs(dict.fromkeys(order, FIRST)), *stores]
         yield "transfers", transfers
-        yield "cpu", [call, *self._cpu(order)]
+        yield "cpu", [Product(software.kernel), *self._cpu(order)]
+
+    def _stores(self, chosen: Mapping[str, slice]) -> Terms:
+        return [] if self.pipeline.store is None else self._tiles(self.pipeline.store.cycles, chosen)
+
+    def _buffered(self, operand: Operand | None, all_transfers: Terms, edge: Terms) -> Terms:
+        """The transfers no job runs beside: all with one buffer, the first load or the last store with more."""
+        if operand is None:
+            return []
+        return [*self._with(all_transfers, operand, 1, 0, 0), *self._with(edge, operand, 0, 1, 1)]
 
     def _jobs(self, chosen: Mapping[str, slice]) -> Terms:
         software = self.pipeline.software
@@ -64,6 +73,8 @@ class Bounds:
     def _starts(self) -> Terms:
         """Starts of stores between jobs: with three buffers they are beside the next job."""
         transfer, store = self.pipeline.software.transfer, self.pipeline.store
+        if store is None:
+            return []
         return self._with([*self._tiles(((transfer, ()),), {}), Product(-2 * transfer)], store, 1, 1, 0)
 
     def _first(self, load: Operand) -> Terms:
@@ -83,7 +94,8 @@ class Bounds:
 
     def _cpu(self, order: Order) -> Iterator[Product]:
         software = self.pipeline.software
-        yield from self._tiles(((software.job + software.wait + software.transfer, ()),), {})
+        store = software.transfer if self.pipeline.store else 0
+        yield from self._tiles(((software.job + software.wait + store, ()),), {})
         for load in self.pipeline.loads:
             yield from self._loads(load, ((software.transfer, ()),), order)
 

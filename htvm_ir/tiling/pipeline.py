@@ -52,10 +52,14 @@ class Software:
 
 @dataclass(frozen=True)
 class Pipeline:
-    """What a nest does for each tile. queue: transfers a channel takes before it has done the first."""
+    """What a nest does for each tile.
+
+    loads, store: without operands that stay in local memory. queue: transfers a channel takes before it has done the
+    first.
+    """
 
     loads: tuple[Operand, ...]
-    store: Operand
+    store: Operand | None
     job: tuple[Term, ...]
     software: Software
     queue: int
@@ -72,7 +76,8 @@ class Pipeline:
             return replace(parts, tables=tuple(parts.tables[i] for i in indices))
 
         loads = tuple(replace(load, cycles=cut(load.cycles)) for load in self.loads)
-        return replace(self, loads=loads, store=replace(self.store, cycles=cut(self.store.cycles)), job=cut(self.job))
+        store = None if self.store is None else replace(self.store, cycles=cut(self.store.cycles))
+        return replace(self, loads=loads, store=store, job=cut(self.job))
 
     def latency(self, point: Mapping[str, int], counts: Mapping[str, int], depths: Mapping[str, int]) -> int:
         """Cycles of the whole nest.
@@ -127,8 +132,10 @@ class _Run:
     ):
         self.software, self.now, self.port = pipeline.software, pipeline.software.kernel, 0
         self.jobs = [value(pipeline.job, point, tile) for tile in tiles]
-        self.stores = [value(pipeline.store.cycles, point, tile) for tile in tiles]
-        self.store_depth, self.store_channel = depths[pipeline.store.name], _Channel(pipeline.queue)
+        store = pipeline.store
+        self.stores = [] if store is None else [value(store.cycles, point, tile) for tile in tiles]
+        self.store_depth = len(tiles) if store is None else depths[store.name]
+        self.store_channel = _Channel(pipeline.queue)
         self.stored: list[int] = []
         self.plans = [
             (load.count, _Channel(pipeline.queue), list(_loads(load, point, tiles)), depths[load.name])
@@ -141,7 +148,7 @@ class _Run:
                 self.needed.setdefault(load.first, []).append(load)
 
     def cycles(self) -> int:
-        """The end of the last store."""
+        """The end of the last store, or job."""
         self._load(-1)
         for job, cycles in enumerate(self.jobs):
             self._wait_for_operands(job)
@@ -151,10 +158,10 @@ class _Run:
                 self._store(job - 1)
             self._load(job)
             self.now = max(self.now, end) + self.software.wait
-            if not self._is_deferred(job):
+            if self.stores and not self._is_deferred(job):
                 self._store(job)
             self._load_now(job)
-        return max(self.now, self.stored[-1]) + self.software.wait
+        return max(self.now, self.stored[-1]) + self.software.wait if self.stores else self.now
 
     def _wait_for_operands(self, job: int) -> None:
         if job >= self.store_depth:
@@ -164,7 +171,7 @@ class _Run:
 
     def _is_deferred(self, job: int) -> bool:
         """Whether a job's store is started behind the start of the next job: that needs no buffer but a free one."""
-        return 0 <= job < len(self.jobs) - 1 and (self.store_depth > 2 or self.store_depth - 1 > job)
+        return 0 <= job < len(self.stores) - 1 and (self.store_depth > 2 or self.store_depth - 1 > job)
 
     def _store(self, job: int) -> None:
         self.stored.append(self._transfer(self.store_channel, self.stores[job]))

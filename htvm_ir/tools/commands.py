@@ -8,20 +8,29 @@ import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from htvm_ir.backend.c.interface import Interface
+from htvm_ir.backend.c.names import identifier
 from htvm_ir.driver.compile import Compiled, Options, compile_model
 from htvm_ir.driver.plans import read_plan
 from htvm_ir.errors import HtvmError
 from htvm_ir.report import tables
 from htvm_ir.store import Store, default_folder, use
 
+if TYPE_CHECKING:
+    from htvm_ir.driver.cached import Package
+
+
+ARCHIVE = "the archive"
+"""What messages call the file of ``--format=mlf``."""
+
 
 def options_of(arguments: argparse.Namespace) -> Options:
     """The compiler's options from those of the command line.
 
     Raises:
-        HtvmError: a malformed range or plan file.
+        HtvmError: a malformed range, pool name or plan file.
     """
     engines = None if arguments.engines is None else tuple(filter(None, arguments.engines.split(",")))
     if engines == ("none",):
@@ -41,6 +50,12 @@ def options_of(arguments: argparse.Namespace) -> Options:
         calibration_samples=arguments.calibration_samples,
         fallback=arguments.fallback,
         io=arguments.io,
+        interface=Interface(
+            arguments.interface,
+            arguments.workspace,
+            arguments.device_hooks,
+            tuple(_pool_name(text) for text in arguments.pool_name),
+        ),
     )
 
 
@@ -51,13 +66,23 @@ def _range(text: str) -> tuple[str, tuple[int, int]]:
     return found[1], (int(found[2]), int(found[3]))
 
 
+def _pool_name(text: str) -> tuple[str, str]:
+    memory, _, name = text.partition("=")
+    if not memory or identifier(name) != name:
+        raise HtvmError(f"--pool-name {text}: expected MEMORY=NAME with a name that C allows, as in L2=sram")
+    return memory, name
+
+
 def compile(arguments: argparse.Namespace) -> int:
     """``htvm compile``."""
     from htvm_ir.driver.cached import compile_package
-    from htvm_ir.driver.folder import check_writable, report_text, write_package
+    from htvm_ir.driver.files import check_file
+    from htvm_ir.driver.folder import check_writable, report_text
 
     out = None if arguments.output is None else Path(arguments.output)
-    if out is not None:
+    if out is not None and arguments.format == "mlf":
+        check_file(out, ARCHIVE)
+    elif out is not None:
         check_writable(out)
     package = compile_package(
         arguments.model, options_of(arguments), _store(arguments), out is not None, _watch(arguments)
@@ -65,7 +90,7 @@ def compile(arguments: argparse.Namespace) -> int:
     if package.cached and arguments.verbose:
         print("as compiled before; --no-cache compiles anew", file=sys.stderr)
     if out is not None:
-        write_package(package.files, out)
+        _write(package, out, arguments.format)
     if arguments.json:
         print(report_text(package.report), end="")
         return 0
@@ -75,6 +100,19 @@ def compile(arguments: argparse.Namespace) -> int:
     if out is not None:
         print(f"written to {out}")
     return 0
+
+
+def _write(package: Package, out: Path, form: str) -> None:
+    """Write a package in the form the user wants."""
+    if form == "mlf":
+        from htvm_ir.driver.files import write_file
+        from htvm_ir.driver.mlf import export
+
+        write_file(out, export(package.files, package.report), ARCHIVE)
+    else:
+        from htvm_ir.driver.folder import write_package
+
+        write_package(package.files, out)
 
 
 def _print_conversion(report: dict[str, Any]) -> None:
@@ -158,6 +196,10 @@ def _refuse_compile_options(arguments: argparse.Namespace) -> None:
         "rounding": "onnx",
         "numerics": "exact",
         "calibration": None,
+        "interface": "c",
+        "workspace": "static",
+        "device_hooks": False,
+        "pool_name": [],
     }
     for name, default in defaults.items():
         if getattr(arguments, name) != default:
@@ -202,6 +244,16 @@ def bench(arguments: argparse.Namespace) -> int:
     from htvm_ir.tools.bench import bench as measure
 
     return measure(arguments)
+
+
+def inspect(arguments: argparse.Namespace) -> int:
+    """``htvm inspect``."""
+    from htvm_ir.driver.archive import read_archive
+    from htvm_ir.report import archives
+
+    facts = read_archive(Path(arguments.archive))
+    print(json.dumps(facts, indent=2) if arguments.json else archives.text(facts))
+    return 0
 
 
 def targets(arguments: argparse.Namespace) -> int:

@@ -33,6 +33,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         top.error("zoo NAME -o FILE writes a network; without both it lists them")
     if options.command in ("compile", "run", "explain") and (options.numerics == "pow2") != bool(options.calibration):
         top.error("--numerics=pow2 and --calibration X.npz go together")
+    if options.command == "compile" and options.format == "mlf" and options.output is None:
+        top.error("--format=mlf writes a file: give it with -o X.tar")
     try:
         from htvm_ir.tools import commands
 
@@ -77,7 +79,7 @@ def parser() -> Parser:
     explain = commands.add_parser("explain", help="every op: engine or CPU, and why")
     for command in (compile_, run, explain):
         _add_model_options(command)
-    compile_.add_argument("-o", "--output", metavar="DIR", help="folder for the package (none: only report)")
+    _add_output_options(compile_)
     _add_run_options(run)
 
     quantize = commands.add_parser("quantize", help="convert a float or QDQ model to DIANA's number format")
@@ -96,6 +98,7 @@ def parser() -> Parser:
     bench.add_argument("--figures", metavar="DIR", help="draw layers and a MODEL's time diagram as SVG instead")
     bench.add_argument("--json", action="store_true", help="print one JSON object")
 
+    _add_inspect(commands.add_parser("inspect", help="what is in an archive in TVM's Model Library Format"))
     targets = commands.add_parser("targets", help="what targets there are, or what one is made of")
     targets.add_argument("name", nargs="?", help="print this one's memories, engines and parameters")
     targets.add_argument("--json", action="store_true", help="print one JSON object")
@@ -161,9 +164,62 @@ def _add_model_options(command: argparse.ArgumentParser) -> None:
     command.add_argument("--plan", metavar="FILE", help="JSON: kernel or layer name -> tile sizes by dimension")
     command.add_argument("--solver-seconds", type=_seconds, metavar="S", help="limit of each solver run")
     command.add_argument("--no-cache", action="store_true", help="neither use nor keep results of earlier compilations")
-    command.add_argument("--module-name", type=_identifier, default="default", help="prefix in the C interface")
+    _add_interface_options(command)
     command.add_argument("--json", action="store_true", help="print one JSON object")
     command.add_argument("-v", "--verbose", action="store_true", help="show the passes and their times")
+
+
+def _add_interface_options(command: argparse.ArgumentParser) -> None:
+    group = command.add_argument_group("interface in C, as TVM's ahead-of-time executor has it")
+    group.add_argument(
+        "--module-name",
+        type=_identifier,
+        default="default",
+        metavar="M",
+        help="functions are tvmgen_M_...: give each network of an image another (default: default)",
+    )
+    group.add_argument(
+        "--interface",
+        default="c",
+        choices=("c", "packed"),
+        help="tvmgen_M_run takes structs of pointers (default), or TVMValues that hold DLTensors",
+    )
+    group.add_argument(
+        "--workspace",
+        default="static",
+        choices=("static", "backend", "pools"),
+        help="where buffers between kernels lie: in arrays of the package (default), in memory from "
+        "TVMBackendAllocWorkspace, or in pools that the caller gives",
+    )
+    group.add_argument(
+        "--pool-name",
+        action="append",
+        default=[],
+        metavar="MEMORY=NAME",
+        help="what the struct of pools calls the one in a memory (default: the memory's name in lower case)",
+    )
+    group.add_argument(
+        "--device-hooks",
+        action="store_true",
+        help="call the application's TVMDevice<Name>Activate, Open, Close and Deactivate where an engine is used",
+    )
+
+
+def _add_output_options(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "-o", "--output", metavar="OUT", help="folder, or with --format=mlf file, for the package (none: only report)"
+    )
+    command.add_argument(
+        "--format",
+        default="folder",
+        choices=("folder", "mlf"),
+        help="a folder with a Makefile (default), or a tar in TVM's Model Library Format",
+    )
+
+
+def _add_inspect(command: argparse.ArgumentParser) -> None:
+    command.add_argument("archive", metavar="X.tar", help="an archive of htvm compile --format=mlf, or of TVM")
+    command.add_argument("--json", action="store_true", help="print one JSON object")
 
 
 def _add_calibration_samples(command: argparse.ArgumentParser) -> None:

@@ -16,8 +16,9 @@ from xdsl.dialects.builtin import BytesAttr, DenseIntOrFPElementsAttr, MemRefTyp
 from xdsl.parser import Parser
 
 from htvm_ir.backend.c.arrays import global_text, numbers_text, words_text
+from htvm_ir.backend.c.interface import Interface
 from htvm_ir.backend.c.names import KEYWORDS, Names, identifier
-from htvm_ir.backend.c.package import render
+from htvm_ir.backend.c.package import render, render_package
 from htvm_ir.dialects.accel import Accel
 from htvm_ir.dialects.dma import Dma
 from htvm_ir.errors import HtvmError
@@ -51,7 +52,7 @@ def compilers() -> list[list[str]]:
 
 
 def compile_all(files: dict[str, str], folder: Path) -> None:
-    """Every compiler takes every file without a warning; C++ takes the header."""
+    """Every compiler takes every file without a warning; C++ takes the public headers."""
     for name, text in files.items():
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -62,8 +63,16 @@ def compile_all(files: dict[str, str], folder: Path) -> None:
             command = [*compiler, *FLAGS, *includes, "-c", str(source), "-o", str(folder / "out.o")]
             done = subprocess.run(command, capture_output=True, text=True, check=False)
             assert done.returncode == 0, done.stderr
+    application = folder / "application.cpp"
+    public = sorted(p.name for p in folder.glob("include/*.h") if not p.stem.endswith("_kernels"))
+    application.write_text("".join(f'#include "{name}"\n' for name in public))
+    command = [sys.executable, "-m", "ziglang", "cc", "-target", "riscv32-freestanding", *FLAGS[1:-1], *includes]
+    command += ["-x", "c++", "-c", str(application), "-o", str(folder / "out.o")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
 
 
+COPY = '@copy(%in: memref<2x4xi8, "L2">, %out: memref<2x4xi8>) attributes {accel.engine = "digital"} {'
 NETWORK = """
 "memref.global"() <{sym_name = "scale", type = memref<2x2xi32, "L2">, sym_visibility = "private", constant,
   initial_value = dense<[[-2147483648, 2147483647], [0, 1]]> : tensor<2x2xi32>}> : () -> ()
@@ -113,8 +122,25 @@ func.func private @copy(%in: memref<2x4xi8, "L2">, %out: memref<2x4xi8>) {
 """
 
 
-def test_compilers_accept_the_package_without_warnings(tmp_path: Path) -> None:
-    compile_all(render(parse(NETWORK)), tmp_path)
+FORMS = [
+    *(Interface("c", workspace, hooks) for workspace in ("static", "backend", "pools") for hooks in (False, True)),
+    Interface("packed"),
+    Interface("packed", "backend"),
+]
+
+
+@pytest.mark.parametrize("interface", FORMS)
+def test_compilers_accept_the_package_without_warnings(interface: Interface, tmp_path: Path) -> None:
+    on_engine = NETWORK.replace('@copy(%in: memref<2x4xi8, "L2">, %out: memref<2x4xi8>) {', COPY)
+    package = render_package(parse(on_engine), "default", interface)
+    assert set(package.interface["devices"]) == ({"diana_digital"} if interface.device_hooks else set())
+    alike = {"src/tvmgen_default_kernels.c"} if interface != Interface() else set[str]()
+    compile_all({name: text for name, text in package.files.items() if name not in alike}, tmp_path)
+
+
+def test_arguments_are_not_called_like_the_entry_functions_own_variables(tmp_path: Path) -> None:
+    module = parse(NETWORK.replace('"in.1"', '"args"').replace('"In/1"', '"arena_l2"'))
+    compile_all(render_package(module, "default", Interface("packed", "backend")).files, tmp_path)
 
 
 def test_header_names_are_sanitised_and_told_apart() -> None:

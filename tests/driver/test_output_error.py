@@ -121,4 +121,4 @@ def test_noise_changes_outputs_reproducibly_and_fails_no_check(mixed: Compiled):
 def test_a_parameter_no_device_has_is_refused(mixed: Compiled):
     inputs, outputs = edges(mixed.module)
     with pytest.raises(HtvmError, match="virtual SoC of target 'diana' has no parameter loudness"):
-        Board.build(mixed.target, mixed.files, "default", inputs, outputs, parameters={"loudness": 1})
+        Board.build(mixed.target, mixed.files, mixed.report["interface"], inputs, outputs, parameters={"loudness": 1})

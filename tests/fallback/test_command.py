@@ -10,7 +10,6 @@ import onnx
 import pytest
 from float_networks import onnxruntime, samples, two_regions
 
-from htvm_ir.fallback import is_installed
 from htvm_ir.tools.htvm import main
 
 
@@ -22,7 +21,6 @@ def model(tmp_path: Path) -> str:
     return str(path)
 
 
-@pytest.mark.skipif(is_installed(), reason="TVM is installed")
 def test_without_tvm_the_operator_and_the_extra_are_named(model: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["explain", model]) == 1
     told = capsys.readouterr().err

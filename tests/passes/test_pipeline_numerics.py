@@ -204,6 +204,7 @@ INTENTIONS: dict[str, Callable[[ModuleOp, Case], None]] = {
     "pipeline-dma": every_kernel_has_several_jobs,
     "chunk-host": no_chunk_is_left_to_cut,
     "overlap-kernels": every_job_is_awaited,
+    "overlap-transfers": every_job_is_awaited,
     "lower-host": no_kernel_is_left_to_lower,
     "plan-memory": every_buffer_has_an_address,
 }
@@ -405,6 +406,7 @@ MUTATIONS = [
     ("pipeline-dma", "double-buffered", a_wait_too_late),
     ("chunk-host", "residual", another_buffer),
     ("overlap-kernels", "convolutions", one_job_field),
+    ("overlap-transfers", "convolutions", one_job_field),
     ("lower-host", "residual", another_index),
     ("plan-memory", "narrow", one_address_for_two),
     ("plan-memory", "resident", what_stays_overlaps),

@@ -57,6 +57,20 @@ COMPILE_FIELDS: dict[str, Any] = {
     },
     "inputs": [{"name": str, "shape": list, "dtype": str, "scale": float, "zero_point": int, "range": list}],
     "outputs": [{"name": str, "shape": list, "dtype": str, "scale": float, "zero_point": int}],
+    "interface": {
+        "module": str,
+        "calls": str,
+        "workspace": str,
+        "device_hooks": bool,
+        "inputs": {"input": {"size": int, "dtype": str}},
+        "outputs": {"output": {"size": int, "dtype": str}},
+        "workspace_bytes": int,
+        "arenas": {"L2": int},
+        "pools": dict,
+        "devices": dict,
+        "constants_bytes": int,
+        "operators": list,
+    },
     "numerics": str,
     "tiler": str,
     "approximated": list,
@@ -324,6 +338,15 @@ def test_module_name(folder: Path) -> None:
     header = (named / "include" / "tvmgen_kws_1.h").read_text()
     assert "int32_t tvmgen_kws_1_run(" in header and "default" not in header.lower()
     assert report("run", named, "--check")["check"]["interpreter_mismatches"] == 0
+
+
+def test_a_folder_is_run_in_the_form_it_has(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    packed = folder / "packed"
+    form = ("--interface=packed", "--workspace=backend", "--module-name", "m")
+    htvm("compile", folder / "net.onnx", *form, "-o", packed)
+    assert report("run", packed, "--check")["check"]["interpreter_mismatches"] == 0
+    assert main(["run", str(packed), "--workspace=pools"]) == 1
+    assert "is compiled already, --workspace comes too late" in capsys.readouterr().err
 
 
 def test_compiling_again_replaces_only_what_it_writes(folder: Path) -> None:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import pairwise
+from itertools import pairwise, takewhile
 from typing import Protocol
 
-from xdsl.dialects.builtin import MemRefType
+from xdsl.dialects.builtin import MemRefType, ModuleOp
 from xdsl.ir import Attribute, Operation, SSAValue
 
 from htvm_ir.backend.c.scope import CFile
-from htvm_ir.backend.c.tokens import origin
+from htvm_ir.backend.c.tokens import followers, origin
 from htvm_ir.backend.c.types import element_bytes, memref_type
 from htvm_ir.dialects.accel import AwaitOp, LaunchOp, PrepareOp
 from htvm_ir.dialects.dma import MAX_DIMENSIONS, StartOp, WaitOp, transfer_shape
@@ -94,18 +94,13 @@ def transfer_done(values: Values, op: WaitOp) -> str:
     if not isinstance(start, StartOp):
         raise values.fail(op, "the token must come from a dma.start")
     channel = _channel(values, start)
-    return f"{channel.wait}({_started_since(start, op) if channel.queue > 1 else ''});"
+    return f"{channel.wait}({_started_since(start, op, values.file.module) if channel.queue > 1 else ''});"
 
 
-def _started_since(start: StartOp, wait: WaitOp) -> int:
-    """Transfers that a channel was given after one of them and before its wait; none if a function lies between."""
-    if start.parent is not wait.parent:
-        return 0
-    count, other = 0, start.next_op
-    while other is not None and other is not wait:
-        count += isinstance(other, StartOp) and other.channel == start.channel
-        other = other.next_op
-    return count
+def _started_since(start: StartOp, wait: WaitOp, module: ModuleOp) -> int:
+    """Transfers that a channel was given after one of them and before its wait."""
+    between = takewhile(lambda op: op is not wait, followers(start, module))
+    return sum(isinstance(op, StartOp) and op.channel == start.channel for op in between)
 
 
 def _engine(values: Values, op: LaunchOp | PrepareOp) -> Engine:

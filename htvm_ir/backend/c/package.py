@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 from xdsl.dialects.builtin import DictionaryAttr, IntegerAttr, MemRefType, ModuleOp, StringAttr
 from xdsl.dialects.func import FuncOp
 from xdsl.dialects.memref import ViewOp
 from xdsl.ir import Attribute
 
+from htvm_ir.backend.c.devices import ENGINE, KERNEL, devices_of, hooks_of
 from htvm_ir.backend.c.effects import written_arguments
-from htvm_ir.backend.c.header import interface_header, map_functions, one_line, run_function
-from htvm_ir.backend.c.names import Names, identifier
+from htvm_ir.backend.c.entry import declarations, entry_functions, network_head
+from htvm_ir.backend.c.header import PACKED_HEADER, interface_header, map_functions, one_line
+from htvm_ir.backend.c.interface import Frame, Interface, Pool, pools_of
+from htvm_ir.backend.c.names import Names
 from htvm_ir.backend.c.printer import WORD_TYPEDEF, FunctionPrinter
 from htvm_ir.backend.c.scope import CFile, module_target
-from htvm_ir.backend.c.signature import Boundary, Parameters, local_offset, parameters
+from htvm_ir.backend.c.signature import Boundary, Parameters, function_head, local_offset, parameters
 from htvm_ir.backend.c.tokens import is_token
 from htvm_ir.backend.c.types import memory_space, memref_type, shape_text
 from htvm_ir.dialects.graph import NAME
@@ -26,30 +31,41 @@ MAIN = "main"
 ARENA = "accel.arena"
 """Module attribute: bytes of the arena in each memory."""
 
-ENGINE = "accel.engine"
-"""Attribute of a kernel function: the engine it runs on."""
+HEADERS = Path(__file__).parent / "include"
+"""Headers that every package of a kind has alike."""
 
-KERNEL = "accel.kernel"
-"""Attribute of a function that does a part of a kernel."""
+
+@dataclass(frozen=True)
+class Rendered:
+    """A module in C: relative path -> text, and the facts of its interface (see ``Frame.facts``; none without main)."""
+
+    files: dict[str, str]
+    interface: dict[str, Any]
 
 
 def render(module: ModuleOp, module_name: str = "default") -> dict[str, str]:
-    """The C package of a module: relative path -> text.
+    """The C package of a module with the usual interface: relative path -> text; see ``render_package``."""
+    return render_package(module, module_name, Interface()).files
+
+
+def render_package(module: ModuleOp, module_name: str, interface: Interface) -> Rendered:
+    """The C package of a module.
 
     ``module_name`` is ``<mod>`` in ``tvmgen_<mod>_run``. A module without ``@main`` has kernels only.
 
     Raises:
-        HtvmError: an op without a C form, or a module that has not been through all passes.
+        HtvmError: an op without a C form, an interface that cannot be, or a module not yet through all passes.
     """
     if not re.fullmatch(r"[A-Za-z0-9_]+", module_name):
         raise HtvmError(f"module name '{module_name}' must be letters, digits and _ only")
-    return _Package(module, module_name).files()
+    return _Package(module, module_name, interface).render()
 
 
 @dataclass
 class _Package:
     module: ModuleOp
     name: str
+    interface: Interface
 
     def __post_init__(self) -> None:
         self.target: Target = module_target(self.module)
@@ -61,19 +77,28 @@ class _Package:
         names = Names(f"{self.prefix}_{name}" for name in own)
         self.functions = {f.sym_name.data: names.unique(f"{self.prefix}_{f.sym_name.data}") for f in self.kernels}
 
-    def files(self) -> dict[str, str]:
-        """All files by path."""
+    def render(self) -> Rendered:
+        """All files, and the facts."""
+        source, kernels = self._kernels_source()
         files = {
             f"include/{self.prefix}_kernels.h": self._kernels_header(),
-            f"src/{self.prefix}_kernels.c": self._kernels_source(),
+            f"src/{self.prefix}_kernels.c": source,
         }
-        if self.main is not None:
-            boundary = Boundary.of(self.main)
-            workspace = sum(self.arenas().values())
-            header = interface_header(self.name, self.title, boundary, workspace)
-            files[f"include/{self.prefix}.h"] = header
-            files[f"src/{self.prefix}.c"] = self._main_source(self.main, boundary)
-        return files
+        if self.main is None:
+            return Rendered(files, {})
+        frame = self._frame(self.main)
+        files[f"include/{self.prefix}.h"] = interface_header(frame)
+        if self.interface.calls == "packed":
+            files[f"include/{PACKED_HEADER}"] = (HEADERS / PACKED_HEADER).read_text()
+        files[f"src/{self.prefix}.c"], own = self._main_source(self.main, frame)
+        return Rendered(files, frame.facts(list(self.functions.values()), kernels + own))
+
+    def _frame(self, main: FuncOp) -> Frame:
+        pools = pools_of(self.interface, [(self.target.memory(name), size) for name, size in self.arenas().items()])
+        engines = frozenset(engine.name for engine in self.target.engines)
+        hooked = self.interface.device_hooks
+        devices = devices_of(main, self.module, self.target.name, engines) if hooked else ()
+        return Frame(self.name, self.title, Boundary.of(main), self.interface, pools, devices)
 
     @property
     def title(self) -> str:
@@ -89,17 +114,14 @@ class _Package:
         sizes = {name: v.value.data for name, v in attribute.data.items() if isinstance(v, IntegerAttr)}
         return {m.name: sizes[m.name] for m in self.target.memories if m.host and sizes.get(m.name)}
 
-    def _file(self, arenas: dict[str, str]) -> CFile:
-        return CFile(self.target, self.module, self.prefix, self.functions, arenas)
-
     def _includes(self, *own: str) -> str:
         names = [f'"{name}"' for name in (*own, *self.target.headers)]
         return "\n".join(f"#include {name}" for name in ("<stddef.h>", "<stdint.h>", *names))
 
-    def _definition(self, file: CFile, function: FuncOp, name: str, params: Parameters) -> str:
+    def _definition(self, file: CFile, function: FuncOp, head: str, params: Parameters) -> str:
         arguments = [None if parameter is None else parameter.name for parameter in params]
         lines = FunctionPrinter(file, function, arguments).body(function)
-        return "\n".join([f"{prototype(name, params)} {{", *lines, "}"])
+        return "\n".join([f"{head} {{", *lines, "}"])
 
     def _kernels_header(self) -> str:
         declarations = [f"{prototype(self.functions[f.sym_name.data], self._parameters(f))};" for f in self.kernels]
@@ -107,13 +129,14 @@ class _Package:
         top = f"// {one_line(self.title)}: kernels. They return 0.\n#ifndef {guard}\n#define {guard}"
         return "\n\n".join([top, "#include <stdint.h>", "\n".join(declarations), f"#endif  // {guard}\n"])
 
-    def _kernels_source(self) -> str:
-        file = self._file({})
+    def _kernels_source(self) -> tuple[str, int]:
+        """The file, and the bytes of its constants."""
+        file = CFile(self.target, self.module, self.prefix, self.functions)
         texts: list[str] = []
         for function in self.kernels:
             name = self.functions[function.sym_name.data]
             params = self._parameters(function)
-            definition = self._definition(file, function, name, params)
+            definition = self._definition(file, function, prototype(name, params), params)
             texts.append(f"{_comment(function, params)}\n{definition}")
         head = [
             f"// {one_line(self.title)}: kernels and constants.\n"
@@ -122,46 +145,43 @@ class _Package:
         ]
         if any(isinstance(op, ViewOp) for function in self.kernels for op in function.walk()):
             head.append(WORD_TYPEDEF)
-        return "\n\n".join([*head, *file.data, *texts]) + "\n"
+        return "\n\n".join([*head, *file.data, *texts]) + "\n", file.data_bytes
 
     def _parameters(self, function: FuncOp) -> Parameters:
         return parameters(function, written_arguments(function, self.module))
 
-    def _main_source(self, main: FuncOp, boundary: Boundary) -> str:
-        arenas = {memory: arena_symbol(memory) for memory in self.arenas()}
-        file = self._file(arenas)
-        entry = f"{self.prefix}___tvm_main__"
-        params = boundary.parameters
-        definition = self._definition(file, main, entry, params)
+    def _main_source(self, main: FuncOp, frame: Frame) -> tuple[str, int]:
+        """The file, and the bytes of its constants."""
+        arenas = {pool.memory.name: pool.arena for pool in frame.pools}
+        hooks = hooks_of(main, self.module, frame.devices)
+        file = CFile(self.target, self.module, self.prefix, self.functions, arenas, hooks)
+        for device in frame.devices:  # parameters that no local variable may hide
+            file.names.unique(device.name)
+        definition = self._definition(file, main, network_head(frame), frame.tensor_parameters)
         own = (f"{self.prefix}.h", f"{self.prefix}_kernels.h")
         texts = [
             f"// {one_line(self.title)}.",
             self._includes(*own),
-            *(self._arena_text(memory, name) for memory, name in arenas.items()),
+            *(_arena_text(pool) for pool in frame.pools if frame.owns_arenas),
             *file.data,
-            f"{prototype(entry, params)};",
+            *declarations(frame),
             definition,
-            run_function(self.name, boundary),
-            *map_functions(self.name, boundary, arenas),
+            *entry_functions(frame),
+            *map_functions(frame),
         ]
-        return "\n\n".join(texts) + "\n"
-
-    def _arena_text(self, memory: str, name: str) -> str:
-        place = self.target.memory(memory)
-        section = f" {place.arena_section}" if place.arena_section else ""
-        size = self.arenas()[memory]
-        comment = f"// Buffers between kernels in {memory}; planned so that those alive together do not overlap."
-        return f"{comment}\nstatic _Alignas({place.alignment}) uint8_t {name}[{size}]{section};"
+        return "\n\n".join(texts) + "\n", file.data_bytes
 
 
-def arena_symbol(memory: str) -> str:
-    """The C array that is the arena of a memory; no function is called like it, they begin with the module's name."""
-    return identifier(f"arena_{memory.lower()}")
+def _arena_text(pool: Pool) -> str:
+    section = f" {pool.memory.arena_section}" if pool.memory.arena_section else ""
+    name = pool.memory.name
+    comment = f"// Buffers between kernels in {name}; planned so that those alive together do not overlap."
+    return f"{comment}\nstatic _Alignas({pool.memory.alignment}) uint8_t {pool.arena}[{pool.bytes}]{section};"
 
 
 def prototype(name: str, params: Parameters) -> str:
     """The head of a function that returns 0 when done."""
-    return f"int32_t {name}({', '.join(p.declaration for p in params if p is not None) or 'void'})"
+    return function_head(name, [p.declaration for p in params if p is not None])
 
 
 def _comment(function: FuncOp, params: Parameters) -> str:

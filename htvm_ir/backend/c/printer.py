@@ -357,8 +357,10 @@ class FunctionPrinter:
             raise self.fail(op, f"@{callee} must be a function of the module without results but tokens")
         printed = (a for a in op.arguments if self.address(a) is None and not is_token(a))
         arguments = ", ".join(map(self.text, printed))
-        with self._block(f"if ({self.file.functions[callee]}({arguments}) != 0)"):
-            self.line("return -1;")
+        before, after = self.file.hooks.get(op, ([], []))
+        for call in (*before, f"{self.file.functions[callee]}({arguments})", *after):
+            with self._block(f"if ({call} != 0)"):
+                self.line("return -1;")
 
     @print_op.register
     def _(self, op: ExternalOp) -> None:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from xdsl.dialects.builtin import ModuleOp
 from xdsl.dialects.memref import GlobalOp
+from xdsl.ir import Operation
 
 from htvm_ir.backend.c.arrays import definition, global_text, words_text
 from htvm_ir.backend.c.names import Names
-from htvm_ir.backend.c.types import memory_space
+from htvm_ir.backend.c.types import buffer_bytes, memory_space
 from htvm_ir.dialects.accel import TARGET, TargetAttr
 from htvm_ir.errors import HtvmError
 from htvm_ir.targets.registry import target_with_engines
@@ -33,7 +35,8 @@ class CFile:
     """One C file being written: file-scope names and data.
 
     prefix: what external names start with, ``tvmgen_<mod>``. functions: C names of the module's functions.
-    arenas: C array of each memory whose buffers this file may address.
+    arenas: C array of each memory whose buffers this file may address. hooks: C calls before and after a call of a
+    kernel, which end the function with -1 unless they return 0. data_bytes: bytes of the static data so far.
     """
 
     target: Target
@@ -41,7 +44,11 @@ class CFile:
     prefix: str
     functions: dict[str, str]
     arenas: dict[str, str] = field(default_factory=dict[str, str])
+    hooks: Mapping[Operation, tuple[list[str], list[str]]] = field(
+        default_factory=dict[Operation, tuple[list[str], list[str]]]
+    )
     data: list[str] = field(default_factory=list[str])
+    data_bytes: int = field(default=0, init=False)
     names: Names = field(init=False)
     _tables: dict[Data, str] = field(default_factory=dict[Data, str], init=False)
 
@@ -78,6 +85,7 @@ class CFile:
             memory = self.memory(memory_space(op.type))
             section = memory.constant_section if op.constant is not None else ""
             self.data.append(global_text(op, name, section, memory.alignment))
+            self.data_bytes += buffer_bytes(op.type)
             self._defined.add(symbol)
         return name
 
@@ -95,5 +103,6 @@ class CFile:
             section = memory.constant_section
             text = definition(head, section, words_text(table.words))
             self.data.append(f"// {name}: {len(table.words)} words for an engine.\n{text}")
+            self.data_bytes += 4 * len(table.words)
             self._tables[table] = name
         return self._tables[table]

@@ -24,6 +24,10 @@ MEMORY, OFFSET = "accel.memory", "accel.offset"
 """Attributes of arguments of ``@main`` that have a place in the arena of a memory."""
 
 
+LINE = 116
+"""Columns up to which the head of a function is one line."""
+
+
 @dataclass(frozen=True)
 class Parameter:
     """A pointer parameter; ``alone``: what is written through it is read through no other."""
@@ -59,6 +63,13 @@ def parameters(function: FuncOp, written: set[int]) -> Parameters:
         else None
         for index, argument in enumerate(function.body.block.args)
     ]
+
+
+def function_head(name: str, declarations: Sequence[str]) -> str:
+    """The head of a function that returns 0 when done; over several lines if it is long."""
+    start = f"int32_t {name}("
+    text = f"{start}{', '.join(declarations) or 'void'})"
+    return text if len(text) <= LINE else f"{start}\n    {f',{chr(10)}    '.join(declarations)})"
 
 
 def local_offset(function: FuncOp, index: int) -> int | None:
@@ -117,10 +128,8 @@ class Boundary:
         """Whether the arena has room for the caller's buffers."""
         return bool(self.tensors) and all(t.place is not None for t in self.tensors)
 
-    @property
-    def parameters(self) -> list[Parameter]:
-        """Parameters of the entry function."""
-        names = Names()
+    def parameters(self, names: Names) -> list[Parameter]:
+        """Parameters of the entry function; ``names`` holds those that are taken."""
         return [Parameter(names.unique(t.name), t.element, t.is_output) for t in self.tensors]
 
     @staticmethod

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from xdsl.dialects.builtin import ModuleOp
 from xdsl.dialects.func import CallOp, FuncOp, ReturnOp
 from xdsl.ir import BlockArgument, Operation, SSAValue
@@ -28,6 +30,20 @@ def origin(token: SSAValue, module: ModuleOp) -> Operation | None:
     end = None if callee is None else callee.body.block.last_op
     pairs = zip(token.owner.results, end.arguments, strict=True) if isinstance(end, ReturnOp) else ()
     return next((origin(returned, module) for result, returned in pairs if result is token), None)
+
+
+def followers(op: Operation, module: ModuleOp) -> Iterator[Operation]:
+    """The ops behind one of a function's body, then those of the functions that are called after it, in that order."""
+    while (following := op.next_op) is not None:
+        yield following
+        op = following
+    function = op.parent_op()
+    calls = [call for call in module.walk() if isinstance(call, CallOp) and _callee(call, module) is function]
+    call: Operation | None = calls[0].next_op if calls else None
+    while call is not None:
+        callee = _callee(call, module) if isinstance(call, CallOp) else None
+        yield from () if callee is None else callee.body.block.ops
+        call = call.next_op
 
 
 def _callee(call: CallOp, module: ModuleOp) -> FuncOp | None:

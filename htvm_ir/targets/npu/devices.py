@@ -188,6 +188,15 @@ class ArrayDevice(Registers):
         self._uses: list[tuple[LocalMemory, Use]] = []
         self._end = 0
 
+    @property
+    def local_memory(self) -> str:
+        """The memory that :meth:`peek` shows."""
+        return self._l1.name
+
+    def peek(self, offset: int, size: int) -> bytes:
+        """Bytes of L1 as they are, for checks from outside the SoC."""
+        return self._l1.data[offset : offset + size].tobytes()
+
     def reset(self) -> None:
         """Idle."""
         super().reset()

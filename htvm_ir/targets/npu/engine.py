@@ -77,6 +77,9 @@ class Array(Engine):
         place = int(constants) if job.kernel in WEIGHTED else 0
         return Call("npu_start", (Data(encode(job, inputs, output, place), self.constants),))
 
+    def may_stay(self, workload: Workload) -> frozenset[int]:
+        return frozenset(range(len(workload.inputs) + 1)) if self.parameters.residency else frozenset()
+
     def problem(self, workload: Workload, target: Target) -> Problem:
         return Tiling(self, self.parameters, workload, target).problem()
 

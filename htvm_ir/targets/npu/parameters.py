@@ -34,8 +34,12 @@ class Parameters:
     dma_start: int = 8
     dma_queue: int = 4
 
-    # The most buffers of an operand the compiler may plan: 1 forbids every overlap of transfers and jobs.
+    # The most buffers of an operand the compiler may plan: 1 forbids every overlap of transfers and jobs, those of
+    # different layers included.
     buffers: int = 3
+
+    # Whether maps may stay in L1 between layers; otherwise all go through L2.
+    residency: bool = True
 
     # The core: RI5CY's published pipeline with single-cycle memory, as on the virtual DIANA.
     core_base: int = 1

@@ -49,6 +49,7 @@ def npu(parameters: Parameters = NPU, **changes: Any) -> Target:
         engines=(Array(p),),
         host_memory="L2",
         direct_edges=True,
+        prefetches=p.buffers > 1,
         host=Host(),
         headers=("npu.h",),
         soc=partial(_soc, p),

@@ -30,6 +30,8 @@ class Tiling:
         self.is_map = len(workload.output.shape) == 4
         self.k, self.oy, self.ox = (*workload.output.shape[1:], 1, 1)[:3]
         self.c, self.iy, self.ix = (*workload.inputs[0].shape[1:], 1, 1)[:3]
+        self.moved = [n for n in range(len(workload.inputs)) if n not in workload.resident]
+        self.stores = len(workload.inputs) not in workload.resident
         self.record = 0 if workload.weights is None else _record(workload)
         self.k_parts = [_parts(self.k, size) for size in self._channel_sizes()]
         self.y_parts = [_parts(self.oy, size) for size in self._row_sizes()]
@@ -40,7 +42,8 @@ class Tiling:
         loops = [Dimension("k", self.k, tuple(parts[0] for parts in self.k_parts))]
         if self.is_map:
             loops.append(Dimension("y", self.oy, tuple(parts[0] for parts in self.y_parts)))
-        choices = (INPUTS, CONSTANTS, OUTPUT) if self.record else (INPUTS, OUTPUT)
+        operands = {INPUTS: bool(self.moved), CONSTANTS: bool(self.record), OUTPUT: self.stores}
+        choices = tuple(name for name, is_moved in operands.items() if is_moved)
         orders: tuple[Order, ...] = (("y", "k"), ("k", "y")) if self.is_map else (("k",),)
         costs = Bounds(self.pipeline, tuple(loops), depths[-1]).costs(orders)
         return Problem(
@@ -62,11 +65,11 @@ class Tiling:
             INPUTS,
             ("k", "y") if self.per_channel else ("y",),
             self._pieces(load, self.heights, self.iy, self.ix) if self.per_channel else self._map(load, rows),
-            len(self.workload.inputs),
+            len(self.moved),
         )
         output = Operand(OUTPUT, ("k", "y"), self._pieces(store, self.y_parts, self.oy, self.ox))
-        loads = (inputs, self._constants()) if self.record else (inputs,)
-        return Pipeline(loads, output, self._job(), SOFTWARE, load.queue)
+        loads = (*([inputs] if self.moved else []), *([self._constants()] if self.record else []))
+        return Pipeline(loads, output if self.stores else None, self._job(), SOFTWARE, load.queue)
 
     @property
     def per_channel(self) -> bool:
@@ -85,9 +88,12 @@ class Tiling:
         return (*(n for n in (*halves, *range(rows, self.k, rows)) if n < self.k), self.k)
 
     def _row_sizes(self) -> range:
-        """Any number of rows; a padded pool is not cut, since what lies outside its map must not count."""
+        """Any number of rows; all if an operand stays in L1, where the rows of a channel lie together.
+
+        A padded pool is not cut either, since what lies outside its map must not count.
+        """
         padded = self.workload.kind == "pool" and any(self.workload.pads)
-        return range(self.oy if padded else 1, self.oy + 1)
+        return range(self.oy if padded or self.workload.resident else 1, self.oy + 1)
 
     def _spans(self, parts: Sequence[int]) -> list[tuple[int, int]]:
         """First and last row + 1 of the input that each tile of rows reads, padding left out."""
@@ -106,16 +112,12 @@ class Tiling:
         channels = Factor("k", tuple(parts[0] for parts in self.k_parts))
         tallest, rows = [max(heights) for heights in self.heights], [parts[0] for parts in self.y_parts]
         memory = self.target.memory(self.engine.local)
-        count = len(self.workload.inputs)
-        yield Capacity(
-            memory.name,
-            memory.size,
-            (
-                self._bytes(count * self.ix, tallest, Factor(INPUTS, depths), planes),
-                self._bytes(self.ox, rows, Factor(OUTPUT, depths), channels),
-                Product(depths[-1] * (count + 1) * (memory.alignment - 1)),
-            ),
-        )
+        tiles = [self._bytes(len(self.moved) * self.ix, tallest, Factor(INPUTS, depths), planes)] if self.moved else []
+        tiles += [self._bytes(self.ox, rows, Factor(OUTPUT, depths), channels)] if self.stores else []
+        tensors = (*self.workload.inputs, self.workload.output)
+        whole = sum(tensors[index].size for index in self.workload.resident)
+        slack = (memory.alignment - 1) * (depths[-1] * (len(self.moved) + self.stores) + len(self.workload.resident))
+        yield Capacity(memory.name, memory.size, (*tiles, Product(whole + slack)))
         if self.record:
             memory = self.target.memory(self.engine.constants_local)
             records = Product(self.record, (Factor(CONSTANTS, depths), channels))

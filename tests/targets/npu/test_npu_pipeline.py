@@ -59,7 +59,7 @@ def lowered(module: ModuleOp, depths: tuple[int, int, int]) -> ModuleOp:
     """The module up to pipeline-dma, with so many buffers for inputs, constants and output."""
     run_passes(module, [SetTarget("npu")])
     for name in PIPELINE[: PIPELINE.index("pipeline-dma") + 1]:
-        if name == "plan-tiles":
+        if name == "plan-residency":
             for dispatch in kernels(module):
                 if dispatch.engine_name != CPU:
                     inputs, constants, output = depths

@@ -27,8 +27,15 @@ def problem_of(workload: Workload, target: Target) -> Problem:
     return array.problem(workload, target)
 
 
+@st.composite
+def staying(draw: st.DrawFn) -> Workload:
+    """A workload of which any operands may stay in L1."""
+    workload = draw(workloads())
+    return replace(workload, resident=frozenset(draw(st.sets(st.integers(0, len(workload.inputs))))))
+
+
 @settings(deadline=None, max_examples=25)
-@given(workloads(), st.sampled_from([1, 2, 3]), st.sampled_from([256, 1024, 4096]))
+@given(staying(), st.sampled_from([1, 2, 3]), st.sampled_from([256, 1024, 4096]))
 def test_the_solver_agrees_with_brute_force(workload: Workload, buffers: int, l1: int) -> None:
     problem = problem_of(workload, npu(SMALL, l1=l1, buffers=buffers))
     if workload.output.shape[1] * (workload.output.shape[2:] or (1,))[0] <= 100:  # brute force is slow
@@ -36,7 +43,7 @@ def test_the_solver_agrees_with_brute_force(workload: Workload, buffers: int, l1
 
 
 @settings(deadline=None, max_examples=60)
-@given(workloads(), st.integers(0, 2**32 - 1))
+@given(staying(), st.integers(0, 2**32 - 1))
 def test_no_run_is_faster_than_its_bounds(workload: Workload, seed: int) -> None:
     problem, random = problem_of(workload, npu(SMALL)), np.random.default_rng(seed)
     for _ in range(20):
@@ -47,7 +54,7 @@ def test_no_run_is_faster_than_its_bounds(workload: Workload, seed: int) -> None
 
 
 @settings(deadline=None, max_examples=40)
-@given(workloads())
+@given(staying())
 def test_tiles_fit_the_memories(workload: Workload) -> None:
     """The capacities are what explicit-dma allocates: each operand's largest tile, as often as it is buffered."""
     target = npu(SMALL)
@@ -57,12 +64,34 @@ def test_tiles_fit_the_memories(workload: Workload) -> None:
         return
     steps = tiles(dimensions(workload), solution.sizes, solution.order)
     rows = zip(*(array.local_bytes(tile_workload(workload, tile)) for tile in steps), strict=True)
-    *inputs, output = (max(sizes) for sizes in rows)
-    total = sum(inputs) * solution.sizes["inputs"] + output * solution.sizes["output"]
+    names = [*["inputs"] * len(workload.inputs), "output"]
+    moved = [max(sizes) * solution.sizes.get(name, 0) for name, sizes in zip(names, rows, strict=True)]
+    whole = array.local_bytes(workload)
+    total = sum(whole[n] if n in workload.resident else moved[n] for n in range(len(names)))
     assert total <= SMALL.l1
     if workload.weights is not None:
         largest = max(array.packed_range(workload, tile)[1] for tile in steps)
         assert largest * solution.sizes["constants"] <= SMALL.weight_memory
+
+
+@settings(deadline=None, max_examples=40)
+@given(staying())
+def test_tiles_of_what_stays_are_whole_channels(workload: Workload) -> None:
+    problem = problem_of(workload, npu(SMALL))
+    rows = [dimension.sizes for dimension in problem.dimensions if dimension.name == "y"]
+    assert not workload.resident or all(sizes == (workload.output.shape[2],) for sizes in rows)
+    assert ("output" in problem.choices) == (len(workload.inputs) not in workload.resident)
+
+
+def test_nothing_is_gained_by_moving_what_could_stay() -> None:
+    """A sum of two maps in L1 takes its jobs; through L2 it takes its transfers, which are longer."""
+    requant = Requant("floor", (1,), (1,), 0, -128, 127)
+    workload = Workload("add", (Tensor((1, 16, 8, 8)),) * 2, Tensor((1, 16, 8, 8)), requant=requant)
+    sets: list[frozenset[int]] = [frozenset(), frozenset({0}), frozenset({0, 1}), frozenset({0, 1, 2})]
+    found = [solve(problem_of(replace(workload, resident=resident), npu())) for resident in sets]
+    cycles = [solution.latency for solution in found if isinstance(solution, Solution)]
+    assert cycles == sorted(cycles, reverse=True) and len(set(cycles)) == 4
+    assert cycles[-1] == 10 + 4 + 20 + 64 + 2
 
 
 def test_one_buffer_makes_transfers_and_jobs_wait_for_each_other() -> None:
