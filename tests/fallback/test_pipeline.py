@@ -8,7 +8,8 @@ import pytest
 from float_networks import convolution, node, qdq, quantise
 from xdsl.dialects.builtin import ModuleOp
 
-from htvm_ir.backend.c.package import render
+from htvm_ir.backend.c.interface import Interface
+from htvm_ir.backend.c.package import render, render_package
 from htvm_ir.driver.compile import Compiled
 from htvm_ir.driver.edges import edges
 from htvm_ir.driver.execute import execute
@@ -75,7 +76,8 @@ def test_the_virtual_soc_computes_the_same_bits(target: str) -> None:
     source = network("float")
     module = source.clone()
     run_passes(module, [SetTarget(target), *default_passes(1.0)])
-    compiled = Compiled(module_target(module), source, module, render(module), {})
+    package = render_package(module, "default", Interface())
+    compiled = Compiled(module_target(module), source, module, package.files, {"interface": package.interface})
     samples = Samples(tuple(np.concatenate([a, a]) for a in inputs_of(source)), "float")
     ran = execute(compiled, "default", samples, check=True, check_layers=True)
     assert ran.check is not None
