@@ -89,6 +89,11 @@ class CFile:
             self._defined.add(symbol)
         return name
 
+    def add_source(self, text: str) -> None:
+        """C definitions that come from elsewhere, once, before what uses them."""
+        if text not in self.data:
+            self.data.append(text)
+
     def table_name(self, table: Data, wanted: str) -> str:
         """The C array of words an engine reads; equal ones are defined once."""
         if table not in self._tables:
