@@ -9,6 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import prod
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -253,14 +254,16 @@ class Engine(ABC):
 class Host:
     """The CPU and what its loops cost, for reports and plans; the virtual SoC counts what they really take.
 
-    call: cycles to call a function and return. per_mac: cycles of a multiply-accumulate. per_word: of a word moved as
-    it is. per_element: cycles of an element read or written, whichever are more, by kind of kernel, with ``other`` for
-    the rest.
+    call: cycles to call a function and return. per_mac: cycles of a multiply-accumulate. per_float: of an operation on
+    numbers of floating point, done in software (measured on the virtual SoC). per_word: of a word moved as it is.
+    per_element: cycles of an element read or written, whichever are more, by kind of kernel, with ``other`` for the
+    rest.
     """
 
     name: str = "cpu"
     call: int = 20
     per_mac: int = 6
+    per_float: int = 60
     per_word: int = 3
     per_element: Mapping[str, int] = field(
         default_factory=lambda: {"convert_layout": 3, "pool": 3, "add": 16, "other": 6}
@@ -268,6 +271,8 @@ class Host:
 
     def cycles(self, workload: Workload, layouts: Sequence[Layout] = ()) -> int:
         """Predicted cycles of a kernel; ``layouts`` of its inputs and its output, none = row-major."""
+        if workload.work:
+            return workload.work * self.per_float
         words = workload_copy(workload, layouts) if layouts else None
         if words is not None:
             return prod(words.stored) * self.per_word
@@ -291,6 +296,8 @@ class Target:
     ``registry.GROUP``), with their values.
     peak_macs: multiply-accumulates a cycle of its fastest exact array, 0 = not stated. limit: (convolutions, dense
     layers and sums of a network, bytes of its inputs and outputs) -> cycles that measured ones are divided by.
+    functional: by engine, a C file that implements its driver on any machine, without its time; it includes the
+        driver's header, and is given the size of each memory the CPU cannot address as ``HTVM_<MEMORY>_BYTES``.
     """
 
     name: str
@@ -309,6 +316,7 @@ class Target:
     parameters: Mapping[str, Setting] = field(default_factory=dict[str, Setting])
     peak_macs: int = 0
     limit: Callable[[Sequence[Workload], int], int] | None = None
+    functional: Mapping[str, Path] = field(default_factory=dict[str, Path])
 
     def memory(self, name: str) -> Memory:
         """The memory called ``name``; KeyError if there is none."""

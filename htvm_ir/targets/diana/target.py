@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from htvm_ir.targets.diana.analog import Analog
@@ -14,6 +15,8 @@ from htvm_ir.targets.diana.limit import network_limit
 from htvm_ir.targets.diana.parameters import DIANA, Parameters
 from htvm_ir.targets.soc import Soc
 from htvm_ir.targets.target import Channel, Memory, Target
+
+MODELS = Path(__file__).parent / "model"
 
 HOST_CYCLES = {
     "conv2d": 15,
@@ -95,6 +98,7 @@ def diana(parameters: Parameters = DIANA, **changes: Any) -> Target:
         parameters=asdict(p),
         peak_macs=p.array * p.array,
         limit=partial(network_limit, parameters=p),
+        functional={"digital": MODELS / "diana_digital_model.c"},
     )
 
 
