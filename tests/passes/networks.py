@@ -287,6 +287,6 @@ def overlapping(target: Target) -> Target:
     return replace(target, channels=channels, engines=(DoubleBuffered(),))
 
 
-def small_diana(l1_bytes: int, weight_bytes: int = 64 * 1024) -> Target:
+def small_diana(l1_bytes: int, weight_bytes: int = 64 * 1024, **changes: Any) -> Target:
     """DIANA with less L1 (and weight memory), so that layers of a few kilobytes must be cut."""
-    return diana(replace(DIANA, l1_bytes=l1_bytes, weight_memory_bytes=weight_bytes))
+    return diana(replace(DIANA, l1_bytes=l1_bytes, weight_memory_bytes=weight_bytes), **changes)
