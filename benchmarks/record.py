@@ -48,8 +48,8 @@ Written by `{command}` on {date}. {machine}; load average {load} at the start{bu
 
 {missing}*targets* are of {networks}, on the digital array and the CPU;
 *peers* are HTVM's own C, whose sources and figures stand in `benchmarks/peers.py` (its ResNet-8 has 12 classes and its
-MobileNet 4, the shapes are the same otherwise), and TVM's; *npu* is about double buffering; times are those of whole
-processes on this machine.
+MobileNet 4, the shapes are the same otherwise), and TVM's; *copy-engine* is about an option of DIANA that is off
+otherwise; *npu* is about double buffering; times are those of whole processes on this machine.
 
 {figures}
 """

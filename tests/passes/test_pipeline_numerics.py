@@ -82,7 +82,7 @@ CASES = {
     "dead": Case(networks.dead, small_diana(2560, 4096), {"digital conv2d": 3}),
     "resident": Case(networks.residual, small_diana(9216, 4096), RESIDUAL, resident=3),
     "resident depthwise": Case(networks.depthwise, small_diana(16384), {"digital conv2d": 2}, resident=1),
-    "copy engine": Case(networks.residual, small_diana(5120, 4096, copy_engine="analog"), RESIDUAL),
+    "copy engine": Case(networks.residual, small_diana(3400, 4096, copy_engine="analog"), RESIDUAL, resident=1),
     "double-buffered": Case(networks.residual, overlapping(small_diana(5120, 4096)), RESIDUAL),
 }
 

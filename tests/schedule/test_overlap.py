@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from htvm_ir.schedule.overlap import (
     RULES,
+    Schedule,
     Step,
     _listed,  # pyright: ignore[reportPrivateUsage]
     _loads,  # pyright: ignore[reportPrivateUsage]
@@ -37,7 +38,11 @@ def networks(draw: st.DrawFn) -> list[Step]:
         if draw(st.booleans()):
             steps.append(Step(kernel, draw(st.integers(1, 9))))
         for tile in range(draw(st.integers(1, 2))):
-            steps += [Step(kernel, host, job, units, after if tile == 0 else frozenset()), Step(kernel, 1, units=units)]
+            end = draw(st.integers(1, 6))
+            steps += [
+                Step(kernel, host, job, units, after if tile == 0 else frozenset()),
+                Step(kernel, end, units=units, beside=draw(st.integers(0, end))),
+            ]
     return steps
 
 
@@ -63,6 +68,12 @@ def test_the_cpu_works_while_an_engine_does() -> None:
     found = schedule(steps)
     assert found.order == (0, 2, 1)
     assert (found.cycles, found.waits) == (110, (0, 20, 0))
+
+
+def test_transfers_beside_a_job_come_before_the_cpu_waits_for_it() -> None:
+    steps = [Step(0, 5, 100, A), Step(0, 45, units=A, beside=40), Step(1, 50)]
+    assert simulate(steps, (0, 1, 2)) == Schedule((0, 1, 2), 160, (0, 60, 0), 110)
+    assert schedule(steps) == Schedule((0, 2, 1), 110, (0, 10, 0), 110)
 
 
 def test_an_engine_starts_before_work_that_it_does_not_need() -> None:
