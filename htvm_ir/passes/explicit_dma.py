@@ -120,6 +120,8 @@ class _Lowering:
         self.workload = _whole_workload(nest, self.types)
         self.sources = [*nest.inputs[: nest.activations], *nest.outputs]
         self.resident = frozenset(resident_bytes(nest))
+        moved = [depth for index, depth in enumerate(values(nest.buffers)) if index not in self.resident]
+        self.loads, self.stores = self.engine.channels(max([*moved, nest.constant_depth]) > 1)
 
     def run(self) -> None:
         grid = self.nest.grid
@@ -245,11 +247,11 @@ class _Lowering:
         source = self._view(self.sources[index], box)
         slot.view = slot.advance()
         slot.holds = box
-        self._transfer(self.engine.load, source, self._local(slot.view, box, part, index))
+        self._transfer(self.loads, source, self._local(slot.view, box, part, index))
 
     def _store(self, box: Box, buffer: SSAValue, part: Workload) -> None:
         destination = self._view(self.sources[-1], box)
-        self._transfer(self.engine.store, self._local(buffer, box, part, -1), destination)
+        self._transfer(self.stores, self._local(buffer, box, part, -1), destination)
 
     def _transfer(self, channel: str, source: SSAValue, destination: SSAValue) -> None:
         start = StartOp(channel, source, destination)

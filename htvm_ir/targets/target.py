@@ -170,6 +170,14 @@ class Engine(ABC):
     def layouts(self, workload: Workload) -> tuple[Layout, ...]:
         """Stored layout of each activation input, then of the output."""
 
+    def channels(self, buffered: bool) -> tuple[str, str]:
+        """Those of ``load`` and ``store`` that a nest uses; buffered: whether an operand has several buffers.
+
+        One without may take others, if they cost the same.
+        """
+        del buffered
+        return self.load, self.store
+
     def may_stay(self, workload: Workload) -> frozenset[int]:
         """Operands (inputs, then the output) that may be ``resident``: none unless the engine says so.
 

@@ -28,6 +28,9 @@ from htvm_ir.targets.workload import Tile, Workload
 from htvm_ir.tiling import dory
 from htvm_ir.tiling.problem import Problem
 
+OWN_LOAD, OWN_STORE = "digital_in", "digital_out"
+"""The channels of the core's own DMA, whatever else moves its tiles: what has one buffer needs no other."""
+
 VECTOR_LAYOUT = Layout((0, 1), (1, LANES))
 """Vectors: padded to 16 bytes, in the order of a C array, so that the CPU need not reverse them at the network's edges.
 
@@ -43,8 +46,8 @@ class Digital(Engine):
     name: str = "digital"
     local: str = "L1"
     constants: str = "L2"
-    load: str = "digital_in"
-    store: str = "digital_out"
+    load: str = OWN_LOAD
+    store: str = OWN_STORE
     wait: str = "diana_digital_wait"
     kinds: tuple[str, ...] = ("conv2d", "dense", "add")
 
@@ -59,6 +62,9 @@ class Digital(Engine):
             return ConvMapping.of(workload).layouts(workload)
         tensors = (*workload.inputs, workload.output)
         return tuple(OX_LAYOUT if len(t.shape) == 4 else VECTOR_LAYOUT for t in tensors)
+
+    def channels(self, buffered: bool) -> tuple[str, str]:
+        return (self.load, self.store) if buffered else (OWN_LOAD, OWN_STORE)
 
     def may_stay(self, workload: Workload) -> frozenset[int]:
         return frozenset(range(len(workload.inputs) + 1))

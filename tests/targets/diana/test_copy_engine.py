@@ -1,4 +1,4 @@
-"""The analog core's DMA as the digital core's copy engine on the virtual SoC: its driver, what faults, whole networks."""
+"""The analog core's DMA as a copy engine on the virtual SoC: its driver, what faults, whole networks."""
 
 from __future__ import annotations
 

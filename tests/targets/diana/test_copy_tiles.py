@@ -6,13 +6,14 @@ from collections.abc import Iterator
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from random_networks import dispatched, random_network, slow_cpu
-from test_tiles import LAYERS, job_software, pieces
+from test_tiles import GRANULE, LAYERS, job_software, pieces
 from xdsl.context import Context
-from xdsl.dialects.builtin import MemRefType, ModuleOp
+from xdsl.dialects.builtin import ModuleOp, StringAttr
 from xdsl.dialects.func import FuncOp
 from xdsl.dialects.memref import AllocOp
 
@@ -35,7 +36,7 @@ from htvm_ir.tiling.brute_force import brute_force
 from htvm_ir.tiling.problem import Order, Problem
 from htvm_ir.tiling.solve import solve
 
-COPY = {"copy_engine": "analog"}
+COPY: dict[str, Any] = {"copy_engine": "analog"}
 PLAIN, COPYING = diana(), diana(**COPY)
 ORDERS = ("eager", "lazy", "checked")
 SAMPLES = 8
@@ -174,7 +175,7 @@ def test_l1_has_room_for_all_buffers():
             sizes = {**plan.tile, "inputs": plan.depths[0], "output": plan.depths[-1]}
             point = {d.name: d.sizes.index(sizes[d.name]) for d in problem.dimensions}
             local = next(c for c in problem.capacities if c.name == "L1")
-            assert 0 <= local.missing(point) + local.limit - low <= 2 * 32 * sum(plan.depths)
+            assert 0 <= local.missing(point) + local.limit - low <= 2 * GRANULE * sum(plan.depths)
 
 
 def lower_buffers(layer: str, plan: PlanAttr) -> int:
@@ -182,8 +183,8 @@ def lower_buffers(layer: str, plan: PlanAttr) -> int:
     with slow_cpu(**COPY):
         low = lower(module_of(layer), plan)
     types = [op.memref.type for op in low.walk() if isinstance(op, AllocOp)]
-    sizes = [t.get_shape()[0] for t in types if isinstance(t, MemRefType) and "L1" in str(t.memory_space)]
-    return sum(-(-size // 32) * 32 for size in sizes)
+    sizes = [type_.get_shape()[0] for type_ in types if type_.memory_space == StringAttr("L1")]
+    return sum(-(-size // GRANULE) * GRANULE for size in sizes)
 
 
 @pytest.mark.parametrize("seed", [102, 104, 109])
