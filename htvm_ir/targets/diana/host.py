@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from math import prod
 
-from htvm_ir.targets.layout import Layout, mergeable
+from htvm_ir.targets.layout import WORD, Layout, mergeable
 from htvm_ir.targets.target import Host
 from htvm_ir.targets.workload import Workload
 
@@ -24,8 +24,6 @@ WINDOWED = ("conv2d", "pointwise", "depthwise", "dense", "average", "sum", "sign
 
 MERGED = ("convert_layout", "requant", "clip", "add", "sub", "mul", "lookup")
 """Kinds whose loops over axes that lie together in all tensors are one loop."""
-
-WORD = 4
 
 
 @dataclass(frozen=True)
