@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from xdsl.dialects.builtin import ModuleOp
 
 from htvm_ir.errors import HtvmError
-from htvm_ir.frontends.onnx.folding import fold
+from htvm_ir.frontends.onnx.folding import fold_late
 from htvm_ir.frontends.onnx.graph import Graph, Node
 from htvm_ir.frontends.onnx.marks import BYTES, MARKS, MICROSOFT_DOMAIN
 from htvm_ir.frontends.onnx.operators import operator_of
@@ -53,19 +53,7 @@ def import_quantised(graph: Graph, rounding: str, input_ranges: Mapping[str, tup
 def _convert(net: QuantisedNet, node: Node) -> None:
     if not node.output or not any(node.inputs):
         raise node.error("has no operands or no result")
-    if _folded(net, node):
+    if fold_late(net.graph, node):
         return
     is_typed = node.op in TYPED and any(isinstance(net.tensors.get(name), Integers) for name in node.inputs)
     operator_of(net.graph, node, _TYPED if is_typed else _DOMAINS, "a quantised network").convert(net, node)
-
-
-def _folded(net: QuantisedNet, node: Node) -> bool:
-    """Whether a node reads only constants that were found since the file was read (by Shape or a quantised weight)."""
-    known = net.graph.constants
-    names = [name for name in node.inputs if name]
-    if not all(name in known for name in names):
-        return False
-    result = fold(node, [known[name] for name in names])
-    if result is not None:
-        known[node.output] = result
-    return result is not None
