@@ -9,7 +9,7 @@ from htvm_ir.targets.diana.devices import DigitalHwme
 from htvm_ir.targets.diana.l1 import L1
 from htvm_ir.targets.diana.parameters import DIANA, Parameters
 from htvm_ir.targets.diana.peripherals import Gpio, SocControl, Stdout, Storage, Supply, Timer
-from htvm_ir.targets.soc import Bus, CoreCosts, Device, Region, Soc
+from htvm_ir.targets.soc import SHARED_RUNTIME, Bus, CoreCosts, Device, Region, Soc
 
 RUNTIME = Path(__file__).parent / "runtime"
 
@@ -62,5 +62,5 @@ def diana_soc(parameters: Parameters = DIANA) -> Soc:
             RUNTIME / "diana_analog.c",
             *(folder / "diana_copy.c" for folder in copies),
         ),
-        include_dirs=(RUNTIME, *copies),
+        include_dirs=(RUNTIME, SHARED_RUNTIME, *copies),
     )

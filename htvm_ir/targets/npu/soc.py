@@ -7,7 +7,7 @@ from pathlib import Path
 from htvm_ir.targets.npu.devices import ArrayDevice, Control, DmaChannel, Port
 from htvm_ir.targets.npu.memories import LocalMemory
 from htvm_ir.targets.npu.parameters import NPU, SHARED_BASE, Parameters
-from htvm_ir.targets.soc import Bus, CoreCosts, Device, Region, Soc
+from htvm_ir.targets.soc import SHARED_RUNTIME, Bus, CoreCosts, Device, Region, Soc
 
 RUNTIME = Path(__file__).parent / "runtime"
 
@@ -48,5 +48,5 @@ def npu_soc(parameters: Parameters = NPU) -> Soc:
         devices=devices,
         linker_script=RUNTIME / "npu.ld",
         sources=(RUNTIME / "npu_start.S",),
-        include_dirs=(RUNTIME,),
+        include_dirs=(RUNTIME, SHARED_RUNTIME),
     )
