@@ -2,7 +2,7 @@
 
 A kernel that waits for its first tiles, and for its last results, leaves its engine idle. Its first loads may begin
 beside the last jobs of the kernel before it, as far as what they read is there, and its last stores may be waited for
-in the kernel behind it. All transfers share one port, so an order is judged by running it in virtual time.
+in the kernel behind it. Transfers share ports, so an order is judged by running it in virtual time.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ class Event:
     """Something the CPU does: it starts work of a unit, waits for some, or computes a kernel itself.
 
     cpu: its cycles. work: cycles for which ``unit`` goes on afterwards. queue: transfers that the unit takes before it
-    has done the first, 0 = an engine. load: whether the work fills a local buffer. waits_for: index of the event whose
+    has done the first, 0 = an engine. port: through which it does them, one at a time. load: whether the work fills a local buffer. waits_for: index of the event whose
     work must be done before this one. after: indices of events of other kernels that come first. barrier: whether
     nothing passes it.
     """
@@ -32,6 +32,7 @@ class Event:
     unit: str = ""
     queue: int = 0
     load: bool = False
+    port: str = ""
     waits_for: int | None = None
     after: frozenset[int] = frozenset()
     barrier: bool = False
@@ -50,7 +51,8 @@ def simulate(events: Sequence[Event], order: Sequence[int], call: int) -> Counte
     spent = Counter[int]()
     done: dict[int, int] = {}
     queues: dict[str, list[int]] = {}
-    now = port = 0
+    ports: dict[str, int] = {}
+    now = 0
     previous = None
     for number in order:
         event, before = events[number], now
@@ -60,8 +62,8 @@ def simulate(events: Sequence[Event], order: Sequence[int], call: int) -> Counte
         elif event.queue:
             ends = queues.setdefault(event.unit, [])
             now = max(now, ends[-event.queue]) if len(ends) >= event.queue else now
-            port = done[number] = max(now, port) + event.work
-            ends.append(port)
+            end = ports[event.port] = done[number] = max(now, ports.get(event.port, 0)) + event.work
+            ends.append(end)
         elif event.unit:
             done[number] = now + event.work
         spent[event.kernel] += now - before

@@ -58,7 +58,7 @@ class Channel:
     ``wait()``. queue: how many transfers it takes before it has done the first; if more than one, ``wait(n)`` returns
     when at most the last ``n`` of those started are not done. bank_stride: bytes between the banks of the local memory
     over which a transfer can deal its data; then ``function`` takes the number of banks as its last argument. 0 = it
-    knows no banks.
+    knows no banks. port: what it moves its bytes through; channels of the same port take turns.
     """
 
     name: str
@@ -74,6 +74,7 @@ class Channel:
     wait: str
     queue: int = 1
     bank_stride: int = 0
+    port: str = ""
 
     def cycles(self, length: int, count: int = 1) -> int:
         """Cycles of ``count`` contiguous pieces of ``length`` bytes each."""

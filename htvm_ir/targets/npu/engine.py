@@ -22,6 +22,10 @@ LIMITS = {"i8": (-128, 127), "ui8": (0, 255)}
 """Least and greatest value of the element types the array reads and writes."""
 
 
+DESCRIPTORS = "L2"
+"""The memory from which jobs are fetched."""
+
+
 @dataclass(frozen=True)
 class Array(Engine):
     """R x C multipliers of 8 bits: R output channels by C pixels; maps in L1, constants in the weight memory."""
@@ -75,7 +79,7 @@ class Array(Engine):
 
     def call(self, job: Job, inputs: Sequence[int], output: int, constants: str) -> Call:
         place = int(constants) if job.kernel in WEIGHTED else 0
-        return Call("npu_start", (Data(encode(job, inputs, output, place), self.constants),))
+        return Call("npu_start", (Data(encode(job, inputs, output, place), DESCRIPTORS),))
 
     def may_stay(self, workload: Workload) -> frozenset[int]:
         return frozenset(range(len(workload.inputs) + 1)) if self.parameters.residency else frozenset()

@@ -12,6 +12,9 @@ PAGE = 4096
 SHARED_BASE = 0x1C00_0000
 """Address of L2 in the CPU's map."""
 
+EXTERNAL_BASE = 0x3000_0000
+"""Address at which programs are linked for the external memory."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Parameters:
@@ -34,6 +37,13 @@ class Parameters:
     dma_start: int = 8
     dma_queue: int = 4
 
+    # An external memory (0 = none) that holds all packed constants, with a channel and a port of its own into the
+    # weight memory: bytes a cycle, and cycles before the first byte. The order of HyperRAM on eight data lines, whose
+    # address phase and latency take tens of cycles of a core a few times faster.
+    ext_memory: int = 0
+    ext_width: int = 1
+    ext_start: int = 60
+
     # The most buffers of an operand the compiler may plan: 1 forbids every overlap of transfers and jobs, those of
     # different layers included.
     buffers: int = 3
@@ -52,7 +62,7 @@ class Parameters:
     core_mmio: int = 1
 
     def __post_init__(self) -> None:
-        positive = ("clock_hz", "rows", "cols", "l1", "weight_memory", "dma_width", "dma_queue")
+        positive = ("clock_hz", "rows", "cols", "l1", "weight_memory", "dma_width", "dma_queue", "ext_width")
         for name in positive:
             if getattr(self, name) < 1:
                 raise HtvmError(f"target 'npu': {name}={getattr(self, name)} must be at least 1")
@@ -60,6 +70,8 @@ class Parameters:
             raise HtvmError(f"target 'npu': buffers={self.buffers} must be 1, 2 or 3")
         if self.l2 % PAGE or not PAGE <= self.l2 <= 1 << 24:
             raise HtvmError(f"target 'npu': l2={self.l2} must be whole pages of 4k, at most 16m")
+        if self.ext_memory % PAGE or self.ext_memory > 1 << 26:
+            raise HtvmError(f"target 'npu': ext_memory={self.ext_memory} must be whole pages of 4k, at most 64m")
 
 
 NPU = Parameters()

@@ -4,25 +4,27 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from htvm_ir.targets.npu.devices import ArrayDevice, Control, DmaChannel, Port
+from htvm_ir.targets.npu.devices import ArrayDevice, Control, DmaChannel, external_port, l2_port
 from htvm_ir.targets.npu.memories import LocalMemory
-from htvm_ir.targets.npu.parameters import NPU, SHARED_BASE, Parameters
+from htvm_ir.targets.npu.parameters import EXTERNAL_BASE, NPU, SHARED_BASE, Parameters
 from htvm_ir.targets.soc import Bus, CoreCosts, Device, Region, Soc
 
 RUNTIME = Path(__file__).parent / "runtime"
 
 
 def npu_soc(parameters: Parameters = NPU) -> Soc:
-    """The system with the given numbers. The linker script knows the largest L2; the regions know the real one."""
+    """The system with the given numbers. The linker script knows the largest memories; the regions know the real ones."""
     p = parameters
+    external = Region("external memory", EXTERNAL_BASE, p.ext_memory, writable=False, loadable=False)
 
     def devices(bus: Bus) -> list[Device]:
         l1, weights = LocalMemory("L1", p.l1), LocalMemory("the weight memory", p.weight_memory)
-        port = Port()
+        port = l2_port(p)
         return [
             DmaChannel("inputs", 0, bus, port, l1, p, loads=True),
             DmaChannel("weights", 1, bus, port, weights, p, loads=True),
             DmaChannel("outputs", 2, bus, port, l1, p, loads=False),
+            *([DmaChannel("external", 3, bus, external_port(p), weights, p, loads=True)] if p.ext_memory else []),
             ArrayDevice(bus, l1, weights, p),
             Control(bus),
         ]
@@ -34,6 +36,7 @@ def npu_soc(parameters: Parameters = NPU) -> Soc:
             Region("data memory", 0x1000_0000, 64 * 1024),
             Region("code memory", 0x1010_0000, 1024 * 1024, False, True),
             Region("L2", SHARED_BASE, p.l2),
+            *((external,) if p.ext_memory else ()),
         ),
         costs=CoreCosts(
             base=p.core_base,

@@ -20,13 +20,13 @@ def npu(parameters: Parameters = NPU, **changes: Any) -> Target:
     """The chip with the given numbers, and changes to some."""
     p = replace(parameters, **changes)
 
-    def channel(name: str, source: str, destination: str) -> Channel:
+    def channel(name: str, source: str, destination: str, port: str = "") -> Channel:
         return Channel(
             name=name,
             source=source,
             destination=destination,
-            start=p.dma_start,
-            bytes_per_cycle=p.dma_width,
+            start=p.ext_start if port else p.dma_start,
+            bytes_per_cycle=p.ext_width if port else p.dma_width,
             granule=1,
             pieces=False,
             software=SOFTWARE.transfer + SOFTWARE.wait,
@@ -34,7 +34,11 @@ def npu(parameters: Parameters = NPU, **changes: Any) -> Target:
             function=f"npu_{name}",
             wait=f"npu_{name}_wait",
             queue=p.dma_queue,
+            port=port,
         )
+
+    external = Memory("EXT", p.ext_memory, ALIGNMENT, host=False, constant_section="NPU_EXT_CONST")
+    has_external = p.ext_memory > 0
 
     return Target(
         name="npu",
@@ -44,9 +48,15 @@ def npu(parameters: Parameters = NPU, **changes: Any) -> Target:
             Memory("L1", p.l1, ALIGNMENT, host=False),
             Memory("WM", p.weight_memory, ALIGNMENT, host=False),
             Memory("L2", p.l2, ALIGNMENT, constant_section="NPU_L2_CONST", arena_section="NPU_L2_BSS"),
+            *((external,) if has_external else ()),
         ),
-        channels=(channel("inputs", "L2", "L1"), channel("weights", "L2", "WM"), channel("outputs", "L1", "L2")),
-        engines=(Array(p),),
+        channels=(
+            channel("inputs", "L2", "L1"),
+            channel("weights", "L2", "WM"),
+            channel("outputs", "L1", "L2"),
+            *((channel("external", "EXT", "WM", port="external"),) if has_external else ()),
+        ),
+        engines=(Array(p, constants="EXT", load_constants="external") if has_external else Array(p),),
         host_memory="L2",
         direct_edges=True,
         prefetches=p.buffers > 1,

@@ -66,8 +66,9 @@ class Tiling:
             ("k", "y") if self.per_channel else ("y",),
             self._pieces(load, self.heights, self.iy, self.ix) if self.per_channel else self._map(load, rows),
             len(self.moved),
+            load.port,
         )
-        output = Operand(OUTPUT, ("k", "y"), self._pieces(store, self.y_parts, self.oy, self.ox))
+        output = Operand(OUTPUT, ("k", "y"), self._pieces(store, self.y_parts, self.oy, self.ox), port=store.port)
         loads = (*([inputs] if self.moved else []), *([self._constants()] if self.record else []))
         return Pipeline(loads, output if self.stores else None, self._job(), SOFTWARE, load.queue)
 
@@ -144,7 +145,8 @@ class Tiling:
 
     def _constants(self) -> Operand:
         stream = self.target.channel(self.engine.load_constants)
-        return Operand(CONSTANTS, ("k",), (self._term(1, self._k(lambda k: stream.cycles(k * self.record))),))
+        cycles = self._term(1, self._k(lambda k: stream.cycles(k * self.record)))
+        return Operand(CONSTANTS, ("k",), (cycles,), port=stream.port)
 
     def _map(self, channel: Channel, rows: Parts) -> tuple[Term, ...]:
         """Transfers of rows of all input channels; a whole map is one piece."""

@@ -17,7 +17,16 @@
 #define NPU_L2_CONST __attribute__((section(".npu_l2_const"), aligned(4)))
 #define NPU_L2_BSS __attribute__((section(".npu_l2_bss"), aligned(4)))
 
-enum { NPU_INPUTS = 0x1A200000, NPU_WEIGHTS = 0x1A200100, NPU_OUTPUTS = 0x1A200200, NPU_ARRAY = 0x1A210000 };
+/* Place a constant in the external memory, which only its channel of the DMA reads. */
+#define NPU_EXT_CONST __attribute__((section(".npu_ext_const"), aligned(4)))
+
+enum {
+    NPU_INPUTS = 0x1A200000,
+    NPU_WEIGHTS = 0x1A200100,
+    NPU_OUTPUTS = 0x1A200200,
+    NPU_EXTERNAL = 0x1A200300,
+    NPU_ARRAY = 0x1A210000
+};
 enum {
     NPU_LOCAL = 0x00,
     NPU_SHARED = 0x04,
@@ -81,6 +90,13 @@ static inline void npu_weights(uint32_t place, const void *l2, uint32_t length, 
     npu_transfer(NPU_WEIGHTS, place, (uint32_t)(uintptr_t)l2, length, count, stride, count2, stride2);
 }
 
+/* The same from the external memory to the weight memory, beside the transfers of the other channels. */
+static inline void npu_external(uint32_t place, const void *external, uint32_t length, uint32_t count, uint32_t stride,
+                                uint32_t count2, uint32_t stride2)
+{
+    npu_transfer(NPU_EXTERNAL, place, (uint32_t)(uintptr_t)external, length, count, stride, count2, stride2);
+}
+
 /* The same from L1 to L2. */
 static inline void npu_outputs(void *l2, uint32_t l1, uint32_t length, uint32_t count, uint32_t stride,
                                uint32_t count2, uint32_t stride2)
@@ -104,6 +120,11 @@ static inline void npu_inputs_wait(uint32_t left)
 static inline void npu_weights_wait(uint32_t left)
 {
     npu_await(NPU_WEIGHTS + NPU_WAIT + 4 * left);
+}
+
+static inline void npu_external_wait(uint32_t left)
+{
+    npu_await(NPU_EXTERNAL + NPU_WAIT + 4 * left);
 }
 
 static inline void npu_outputs_wait(uint32_t left)
