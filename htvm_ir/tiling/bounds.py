@@ -38,7 +38,7 @@ class Bounds:
         software, store = self.pipeline.software, self.pipeline.store
         opening = software.kernel + (software.transfer if self.pipeline.loads else 0)
         edges = Product(opening + (software.transfer + software.wait if store else 0))
-        stores, last_store = (self._stores(tiles) for tiles in ({}, dict.fromkeys(order, LAST)))
+        last_store = self._stores(dict.fromkeys(order, LAST))
         for load in self.pipeline.loads:
             all_loads = self._loads(load, load.cycles, order)
             moves = max((number for number, name in enumerate(order) if name in load.moved_by), default=-1)

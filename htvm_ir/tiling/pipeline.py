@@ -3,7 +3,8 @@
 An operand has one, two or three buffers. A load is started as soon as its buffer is free: with one buffer, when its
 last job has been waited for; with more, behind the start of the job after that one. A store is started when its
 job has been waited for, with three buffers behind the start of the next job. Transfers run beside the engine, those of
-one port one after the other in the order in which they are started. It is what ``pipeline-dma`` makes of channels with a queue.
+one port one after the other in the order in which they are started. It is what ``pipeline-dma`` makes of channels
+with a queue.
 """
 
 from __future__ import annotations

@@ -116,3 +116,9 @@ def test_nothing_passes_a_barrier() -> None:
     events = [Event(0, 500, barrier=True), Event(1, 9, 400, "in", 4, True), Event(1, 0, waits_for=1)]
     assert overlap(events, CALL, lambda _: True) == [0, 1, 2]
     assert overlap([replace(events[0], barrier=False), *events[1:]], CALL, lambda _: True) == [1, 0, 2]
+
+
+def test_only_transfers_of_one_port_take_turns() -> None:
+    for port, cycles in (("", 300), ("external", 200)):
+        events = [Event(0, 0, 100, "in", 4, True), Event(0, 0, 200, "ext", 4, True, port)]
+        assert simulate([*events, Event(0, 0, waits_for=0), Event(0, 0, waits_for=1)], range(4), 0).total() == cycles

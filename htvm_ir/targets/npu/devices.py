@@ -128,8 +128,8 @@ class DmaChannel(Registers):
     """One channel of the DMA: a queue of descriptors, done in order on a port that it may share with other channels.
 
     LOCAL, SHARED: addresses. LENGTH: bytes of a contiguous run. COUNT, STRIDE, COUNT2, STRIDE2: the two loops around
-    it in the shared memory; the local side is packed. START: how many of the loops there are; the store takes until the queue has
-    room. Reading WAIT + 4 * n takes until at most n descriptors are unfinished.
+    it in the shared memory; the local side is packed. START: how many of the loops there are; the store takes until
+    the queue has room. Reading WAIT + 4 * n takes until at most n descriptors are unfinished.
     """
 
     LOCAL, SHARED, LENGTH, COUNT, STRIDE, COUNT2, STRIDE2, START = range(0, 32, 4)

@@ -13,7 +13,7 @@ RUNTIME = Path(__file__).parent / "runtime"
 
 
 def npu_soc(parameters: Parameters = NPU) -> Soc:
-    """The system with the given numbers. The linker script knows the largest memories; the regions know the real ones."""
+    """The system with the given numbers. The linker script knows the largest memories, the regions the real ones."""
     p = parameters
     external = Region("external memory", EXTERNAL_BASE, p.ext_memory, writable=False, loadable=False)
 
