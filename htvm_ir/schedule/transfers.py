@@ -22,8 +22,8 @@ class Event:
 
     cpu: its cycles. work: cycles for which ``unit`` goes on afterwards. queue: transfers that the unit takes before it
     has done the first, 0 = an engine. load: whether the work fills a local buffer. port: what its transfers go through,
-    one at a time. waits_for: index of the event whose work must be done before this one. after: indices of events of other
-    kernels that come first. barrier: whether nothing passes it.
+    one at a time. waits_for: index of the event whose work must be done before this one. after: indices of events of
+    other kernels that come first. barrier: whether nothing passes it.
     """
 
     kernel: int

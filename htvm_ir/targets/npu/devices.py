@@ -203,9 +203,11 @@ class ArrayDevice(Registers):
 
     START, WAIT = 0, 4
     registers = (START,)
+    unit: ClassVar[str] = "array"
+    place: ClassVar[int] = ARRAY_BASE
 
     def __init__(self, bus: Bus, l1: LocalMemory, weights: LocalMemory, parameters: Parameters) -> None:
-        super().__init__("array", ARRAY_BASE, bus, parameters)
+        super().__init__(self.unit, self.place, bus, parameters)
         self._l1, self._weights = l1, weights
         self._uses: list[tuple[LocalMemory, Use]] = []
         self._end = 0
@@ -235,19 +237,28 @@ class ArrayDevice(Registers):
         if isinstance(decoded, str):
             self.bus.fault(f"{self.name}: {decoded}")
         job, addresses = decoded
+        begin, self._end = self.bus.now, self.bus.now + self.cycles(job)
         self._run(job, addresses)
-        begin, self._end = self.bus.now, self.bus.now + job_cycles(job, self.p)
         self.bus.record(self.name, describe(job), begin, self._end)
 
+    def cycles(self, job: Job) -> int:
+        """Cycles of a job."""
+        return job_cycles(job, self.p)
+
+    @property
+    def weight_bits(self) -> int:
+        """Bits of a weight in the weight memory."""
+        return 8
+
     def _run(self, job: Job, addresses: dict[str, int]) -> None:
-        source, result, constants = datapath.operand_sizes(job)
+        source, result, constants = datapath.operand_sizes(job, self.weight_bits)
         names = ("input", "second") if job.kernel == "add" else ("input",)
         inputs = [self._operand(self._l1, addresses[name], source, writes=False) for name in names]
         weights = np.zeros(0, np.uint8)
         if job.kernel in WEIGHTED:
             weights = self._operand(self._weights, addresses["constants"], constants, writes=False)
         output = self._operand(self._l1, addresses["output"], result, writes=True)
-        datapath.execute(job, inputs, weights, output)
+        datapath.execute(job, inputs, weights, output, self.weight_bits)
 
     def _operand(self, memory: LocalMemory, address: int, size: int, *, writes: bool) -> Bytes:
         self._uses.append((memory, self.claim(memory, address, size, writes=writes)))

@@ -16,6 +16,13 @@ EXTERNAL_BASE = 0x3000_0000
 """Address at which programs are linked for the external memory."""
 
 
+POSITIVE = (
+    *("clock_hz", "rows", "cols", "l1", "weight_memory", "dma_width", "dma_queue", "ext_width"),
+    *("imc_cols", "imc_pixel", "imc_write"),
+)
+"""Parameters that must not be 0."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Parameters:
     """What the compiler's contract and the device models both read; sizes in bytes, costs in cycles."""
@@ -44,6 +51,16 @@ class Parameters:
     ext_width: int = 1
     ext_start: int = 60
 
+    # An in-memory-compute array beside the other one (imc_rows = 0: none), whose memory cells multiply: all inputs of a
+    # kernel (rows) by all output channels (columns) at one time, with weights of few bits and sums of any size. Digital
+    # ones take the inputs bit by bit, so that a pixel needs a cycle for each of eight bits. A job first writes its
+    # weights into the array, row by row, so many bytes a cycle.
+    imc_rows: int = 0
+    imc_cols: int = 512
+    imc_bits: int = 4
+    imc_pixel: int = 8
+    imc_write: int = 32
+
     # The most buffers of an operand the compiler may plan: 1 forbids every overlap of transfers and jobs, those of
     # different layers included.
     buffers: int = 3
@@ -62,8 +79,7 @@ class Parameters:
     core_mmio: int = 1
 
     def __post_init__(self) -> None:
-        positive = ("clock_hz", "rows", "cols", "l1", "weight_memory", "dma_width", "dma_queue", "ext_width")
-        for name in positive:
+        for name in POSITIVE:
             if getattr(self, name) < 1:
                 raise HtvmError(f"target 'npu': {name}={getattr(self, name)} must be at least 1")
         if not 1 <= self.buffers <= 3:
@@ -72,6 +88,8 @@ class Parameters:
             raise HtvmError(f"target 'npu': l2={self.l2} must be whole pages of 4k, at most 16m")
         if self.ext_memory % PAGE or self.ext_memory > 1 << 26:
             raise HtvmError(f"target 'npu': ext_memory={self.ext_memory} must be whole pages of 4k, at most 64m")
+        if not 2 <= self.imc_bits <= 8:
+            raise HtvmError(f"target 'npu': imc_bits={self.imc_bits} must be 2 to 8")
 
 
 NPU = Parameters()

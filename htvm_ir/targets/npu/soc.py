@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from htvm_ir.targets.npu.devices import ArrayDevice, Control, DmaChannel, external_port, l2_port
+from htvm_ir.targets.npu.imc_device import ImcDevice
 from htvm_ir.targets.npu.memories import LocalMemory
 from htvm_ir.targets.npu.parameters import EXTERNAL_BASE, NPU, SHARED_BASE, Parameters
 from htvm_ir.targets.soc import Bus, CoreCosts, Device, Region, Soc
@@ -19,15 +20,17 @@ def npu_soc(parameters: Parameters = NPU) -> Soc:
 
     def devices(bus: Bus) -> list[Device]:
         l1, weights = LocalMemory("L1", p.l1), LocalMemory("the weight memory", p.weight_memory)
-        port = l2_port(p)
-        return [
-            DmaChannel("inputs", 0, bus, port, l1, p, loads=True),
-            DmaChannel("weights", 1, bus, port, weights, p, loads=True),
-            DmaChannel("outputs", 2, bus, port, l1, p, loads=False),
-            *([DmaChannel("external", 3, bus, external_port(p), weights, p, loads=True)] if p.ext_memory else []),
-            ArrayDevice(bus, l1, weights, p),
-            Control(bus),
-        ]
+        l2, outside = l2_port(p), external_port(p)
+        units = [ArrayDevice(bus, l1, weights, p), *([ImcDevice(bus, l1, weights, p)] if p.imc_rows else [])]
+        found: list[Device] = [*units, Control(bus)]
+        for number in range(len(units)):
+            prefix, first = ("imc_", 4) if number else ("", 0)
+            found.append(DmaChannel(f"{prefix}inputs", first, bus, l2, l1, p, loads=True))
+            found.append(DmaChannel(f"{prefix}weights", first + 1, bus, l2, weights, p, loads=True))
+            found.append(DmaChannel(f"{prefix}outputs", first + 2, bus, l2, l1, p, loads=False))
+            if p.ext_memory:
+                found.append(DmaChannel(f"{prefix}external", first + 3, bus, outside, weights, p, loads=True))
+        return found
 
     return Soc(
         name="npu",

@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any
 
 from htvm_ir.targets.npu.engine import Array
+from htvm_ir.targets.npu.imc import InMemoryArray
 from htvm_ir.targets.npu.parameters import NPU, Parameters
 from htvm_ir.targets.npu.tiles import SOFTWARE
 from htvm_ir.targets.soc import Soc
@@ -38,8 +39,19 @@ def npu(parameters: Parameters = NPU, **changes: Any) -> Target:
         )
 
     external = Memory("EXT", p.ext_memory, ALIGNMENT, host=False, constant_section="NPU_EXT_CONST")
-    has_external = p.ext_memory > 0
-
+    source, way = ("EXT", "external") if p.ext_memory else ("L2", "weights")
+    array = Array(p, constants=source, load_constants=way)
+    in_memory = InMemoryArray(p, constants=source, load_constants=f"imc_{way}")
+    channels = [
+        made
+        for prefix in ("", *(("imc_",) if p.imc_rows else ()))
+        for made in (
+            channel(f"{prefix}inputs", "L2", "L1"),
+            channel(f"{prefix}weights", "L2", "WM"),
+            channel(f"{prefix}outputs", "L1", "L2"),
+            *((channel(f"{prefix}external", "EXT", "WM", port="external"),) if p.ext_memory else ()),
+        )
+    ]
     return Target(
         name="npu",
         description=f"RISC-V core, {p.rows}x{p.cols} array with memories of its own, DMA beside it (a model)",
@@ -48,15 +60,10 @@ def npu(parameters: Parameters = NPU, **changes: Any) -> Target:
             Memory("L1", p.l1, ALIGNMENT, host=False),
             Memory("WM", p.weight_memory, ALIGNMENT, host=False),
             Memory("L2", p.l2, ALIGNMENT, constant_section="NPU_L2_CONST", arena_section="NPU_L2_BSS"),
-            *((external,) if has_external else ()),
+            *((external,) if p.ext_memory else ()),
         ),
-        channels=(
-            channel("inputs", "L2", "L1"),
-            channel("weights", "L2", "WM"),
-            channel("outputs", "L1", "L2"),
-            *((channel("external", "EXT", "WM", port="external"),) if has_external else ()),
-        ),
-        engines=(Array(p, constants="EXT", load_constants="external") if has_external else Array(p),),
+        channels=tuple(channels),
+        engines=(array, in_memory) if p.imc_rows else (array,),
         host_memory="L2",
         direct_edges=True,
         prefetches=p.buffers > 1,
