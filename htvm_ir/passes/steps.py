@@ -104,7 +104,7 @@ def steps(parts: Sequence[Part], target: Target) -> list[Step]:
     after = dependences(parts)
     for number, earlier in _not_before(parts):
         after[number].add(earlier)
-    units = {part.function: _units(part.function) for part in parts}
+    units = {part.function: _units(part.function, target) for part in parts}
     found: list[Step] = []
     for number, part in enumerate(parts):
         host, job = _cycles(part, target)
@@ -113,11 +113,17 @@ def steps(parts: Sequence[Part], target: Target) -> list[Step]:
     return found
 
 
-def _units(function: FuncOp) -> frozenset[str]:
-    """The engines and channels that a kernel uses."""
+def _units(function: FuncOp, target: Target) -> frozenset[str]:
+    """The engines and channels that a kernel uses, and the ports of channels with a queue.
+
+    A step waits for its transfers, which those with a queue do not: kernels that share their port are left to
+    ``overlap-transfers``, which knows better what they gain beside each other.
+    """
     ops = list(function.body.block.ops)
     engines = {op.engine_name for op in ops if isinstance(op, LaunchOp)}
-    return frozenset(engines | {op.channel.string_value() for op in ops if isinstance(op, StartOp)})
+    channels = [target.channel(op.channel.string_value()) for op in ops if isinstance(op, StartOp)]
+    ports = {f"port {channel.port}" for channel in channels if channel.overlaps and channel.queue > 1}
+    return frozenset(engines | {channel.name for channel in channels} | ports)
 
 
 def _cycles(part: Part, target: Target) -> tuple[int, int]:
