@@ -8,13 +8,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 READY := $(VENV)/ready
+TVM := $(VENV)/ready-tvm
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint types bench clean
+.PHONY: help demo test test-tvm lint types bench clean
 
 help: ## print this list
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
 
 demo: $(READY) ## compile a network for DIANA, run it on the virtual SoC, check every layer
 	$(BIN)/htvm run zoo:resnet8 --input random:0 --samples 1 --check --check-layers
@@ -22,6 +23,10 @@ demo: $(READY) ## compile a network for DIANA, run it on the virtual SoC, check 
 test: $(READY) ## run all tests: pytest, then lit with FileCheck
 	$(BIN)/python -m pytest -n $(JOBS)
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/lit -v -j $(JOBS) filecheck_tests
+
+test-tvm: $(TVM) ## install the extra tvm as well, and run the tests that need it
+	$(BIN)/python -c 'import sys, htvm_ir.fallback as f; sys.exit(not f.is_installed())'
+	$(BIN)/python -m pytest -n $(JOBS) -m tvm
 
 lint: $(READY) ## check style and formatting
 	$(BIN)/ruff check
@@ -46,4 +51,9 @@ $(READY): requirements.lock pyproject.toml
 	@$(PYTHON) -m venv $(VENV)
 	@$(PIP) install --quiet --only-binary :all: --requirement requirements.lock
 	@$(PIP) install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(TVM): $(READY) requirements-tvm.lock
+	@echo "Installing TVM into $(VENV); this downloads about 100 MB more ..."
+	@$(PIP) install --quiet --only-binary :all: --requirement requirements-tvm.lock
 	@touch $@

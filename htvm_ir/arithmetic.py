@@ -6,6 +6,7 @@ NCHW with batch 1, accumulators int32 that wrap modulo 2**32 as C's unsigned ari
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -221,3 +222,10 @@ def requantize(
 
     scaled = scale(acc, per_channel(multiplier), per_channel(shift), rounding, per_channel(addend))
     return np.clip(scaled + zero_point, lo, hi).astype(dtype)
+
+
+def float_text(number: float) -> str:
+    """A float32 as an expression in C, to the last bit."""
+    if np.isfinite(number):
+        return f"{re.sub(r'[.]?0+p', 'p', float(number).hex())}f"
+    return "(0.0f / 0.0f)" if np.isnan(number) else f"({'-' if number < 0 else ''}1.0f / 0.0f)"

@@ -2,9 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from unittest.mock import patch
 
 import pytest
+
+from htvm_ir.fallback import INSTALL, is_installed
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests marked ``tvm`` run where TVM is installed."""
+    if is_installed():
+        return
+    for item in items:
+        if item.get_closest_marker("tvm") is not None:
+            item.add_marker(pytest.mark.skip(reason=f"TVM is not installed: {INSTALL}"))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """All other tests see a compiler without TVM, whether it is installed or not."""
+    if item.get_closest_marker("tvm") is not None:
+        return (yield)
+    with patch("htvm_ir.fallback.is_installed", lambda: False):
+        return (yield)
 
 
 @pytest.fixture(autouse=True, scope="session")

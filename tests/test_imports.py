@@ -38,6 +38,7 @@ RULES: dict[str, tuple[str, ...]] = {
     "passes": VOCABULARY,
     "backend": VOCABULARY,
     "frontends": VOCABULARY,
+    "fallback": (*BASE, *SOLVERS, "frontends"),
     "quantize": ("errors", "frontends"),
     "sim": (*BASE, "targets"),
     "zoo": ("errors", "settings"),

@@ -99,17 +99,16 @@ def test_wheel_contains_every_source_file(tmp_path: Path) -> None:
     assert any(name.endswith("/licenses/LICENSE") for name in names)
 
 
-def test_lock_pins_every_requirement_by_hash() -> None:
-    entries = re.split(
-        r"\n(?=[a-z0-9])", re.sub(r"^\s*#.*\n", "", (ROOT / "requirements.lock").read_text(), flags=re.M)
-    )
+@pytest.mark.parametrize(("file", "extra"), [("requirements.lock", "dev"), ("requirements-tvm.lock", "tvm")])
+def test_lock_pins_every_requirement_by_hash(file: str, extra: str) -> None:
+    entries = re.split(r"\n(?=[a-z0-9])", re.sub(r"^\s*#.*\n", "", (ROOT / file).read_text(), flags=re.M))
     pinned: set[str] = set()
     for entry in entries:
         match = re.match(r"([a-z0-9-]+)==\d[\w.]*", entry)
         assert match, f"not pinned: {entry[:60]}"
         assert "--hash=sha256:" in entry, f"no hash: {match[0]}"
         pinned.add(match[1])
-    wanted: list[str] = [*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["dev"]]
+    wanted: list[str] = [*PROJECT["dependencies"], *PROJECT["optional-dependencies"][extra]]
     assert {re.split(r"[\[<>=]", requirement)[0] for requirement in wanted} <= pinned
 
 

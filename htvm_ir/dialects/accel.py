@@ -57,6 +57,7 @@ from xdsl.traits import (
 from xdsl.utils.exceptions import VerifyException
 
 from htvm_ir.dialects.attributes import integer
+from htvm_ir.dialects.external import ExternalOp
 
 TARGET = "accel.target"
 """Module attribute: the target everything below level 1 refers to."""
@@ -456,6 +457,6 @@ def kernels(module: Operation) -> list[DispatchOp]:
 
 Accel = Dialect(
     "accel",
-    [DispatchOp, YieldOp, ConvertLayoutOp, PrepareOp, LaunchOp, AwaitOp],
+    [DispatchOp, YieldOp, ConvertLayoutOp, ExternalOp, PrepareOp, LaunchOp, AwaitOp],
     [TargetAttr, LayoutAttr, JobTokenType, PreparedType],
 )

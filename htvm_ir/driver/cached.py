@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from htvm_ir.driver.compile import Options, compile_model
+from htvm_ir.fallback import is_installed
 from htvm_ir.store import Store, digest, use
 from htvm_ir.targets.registry import is_builtin
 
@@ -78,6 +79,7 @@ def _ingredients(model: str, options: Options, files: bool) -> Iterator[bytes | 
         yield str(path.relative_to(root))
         yield path.read_bytes()
     yield from (f"{name} {version(name)}" for name in LIBRARIES)
+    yield f"tvm {version('apache-tvm') if is_installed() else ''}"
     yield model
     for path in (None if model.startswith("zoo:") else Path(model), options.calibration):
         yield path.read_bytes() if path is not None and path.is_file() else b""

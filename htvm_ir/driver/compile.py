@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 from htvm_ir.backend.c.interface import Interface
 
 if TYPE_CHECKING:
+    import onnx
     from xdsl.dialects.builtin import ModuleOp
 
     from htvm_ir.driver.plans import Entry
     from htvm_ir.driver.quantize import Quantized
-    from htvm_ir.frontends.onnx import Rounding
+    from htvm_ir.frontends.onnx import Edges, Rounding
     from htvm_ir.targets.target import Target
 
 
@@ -33,6 +34,8 @@ class Options:
     input_ranges: least and greatest value of inputs that the model does not quantise.
     calibration: an npz; the float or QDQ model is converted to DIANA's number format on it (``--numerics=pow2``).
     calibration_samples: use only so many of it.
+    fallback: who compiles what is not implemented: ``tvm``, ``none``, or None = TVM where it is installed.
+    io: whether float inputs and outputs are left to the caller as integers, or computed by the fallback (``float``).
     interface: how the caller meets the network in C.
     """
 
@@ -48,6 +51,8 @@ class Options:
     input_ranges: Mapping[str, tuple[int, int]] = field(default_factory=dict[str, tuple[int, int]])
     calibration: Path | None = None
     calibration_samples: int | None = None
+    fallback: str | None = None
+    io: Edges = "integer"
     interface: Interface = field(default_factory=Interface)
 
 
@@ -76,15 +81,27 @@ def load_model(model: str, options: Options) -> ModuleOp:
     Raises:
         HtvmError: no such model, or it is not an integer network.
     """
-    from htvm_ir.frontends.onnx import import_model
-
-    ranges = dict(options.input_ranges)
     if model.startswith("zoo:"):
         from htvm_ir import zoo
 
         name = model.removeprefix("zoo:")
-        return import_model(zoo.build(name), name=name, input_ranges=ranges, rounding=options.rounding)
-    return import_model(Path(model), input_ranges=ranges, rounding=options.rounding)
+        return _import(zoo.build(name), name, options)
+    return _import(Path(model), None, options)
+
+
+def _import(source: Path | onnx.ModelProto, name: str | None, options: Options) -> ModuleOp:
+    from htvm_ir import fallback
+    from htvm_ir.frontends.onnx import import_model
+
+    return import_model(
+        source,
+        name=name,
+        input_ranges=options.input_ranges,
+        rounding=options.rounding,
+        compiler=fallback.compiler(options.fallback),
+        io=options.io,
+        hint=fallback.hint(options.fallback),
+    )
 
 
 def compile_model(
@@ -110,7 +127,7 @@ def compile_model(
     started = time.perf_counter()
     engines = ("none",) if options.engines == () else options.engines
     quantized = _quantized(model, options)
-    source = load_model(model, options) if quantized is None else _import(quantized, model, options)
+    source = load_model(model, options) if quantized is None else _import(quantized.model, Path(model).stem, options)
     module = source.clone()
     run_passes(module, [SetTarget(options.target, engines)], verify=False)
     target = module_target(module)
@@ -163,12 +180,6 @@ def _quantized(model: str, options: Options) -> Quantized | None:
     from htvm_ir.driver.quantize import quantize_model
 
     return quantize_model(model, options.calibration, options.calibration_samples)
-
-
-def _import(quantized: Quantized, model: str, options: Options) -> ModuleOp:
-    from htvm_ir.frontends.onnx import import_model
-
-    return import_model(quantized.model, name=Path(model).stem, input_ranges=options.input_ranges)
 
 
 class _Stopwatch:

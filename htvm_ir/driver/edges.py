@@ -40,7 +40,7 @@ ROUND: Mapping[str, Callable[[Array], Array]] = {
 class Edge:
     """An input or output of the network.
 
-    names: its ONNX names. limits: least and greatest integer it may hold. assumed: nobody stated these limits.
+    names: its ONNX names. limits: least and greatest number it may hold. assumed: nobody stated these limits.
     scale: the real number is ``scale * (integer - zero_point)``; None = the network does not say.
     rounding: how real numbers become integers, one of ROUND. tail: float operators behind an output, which are
     left to the caller.
@@ -64,12 +64,19 @@ class Edge:
         return self.names[0]
 
     @property
+    def is_float(self) -> bool:
+        """Whether it holds real numbers."""
+        return self.dtype.kind == "f"
+
+    @property
     def nbytes(self) -> int:
         """Bytes of the caller's buffer."""
         return int(np.prod(self.shape)) * self.dtype.itemsize
 
     def quantize(self, values: Array) -> Array:
-        """Float values as the integers the network computes with: divided in float32, rounded, clipped."""
+        """Float values as what the network computes with, integers: divided in float32, rounded, clipped."""
+        if self.is_float:
+            return values.astype(self.dtype)
         with np.errstate(over="ignore"):  # what overflows to infinity is clipped
             scaled = ROUND[self.rounding](values / np.float32(self.scale or 1.0)) + self.zero_point
         return np.clip(scaled, *self.limits).astype(self.dtype)
@@ -82,7 +89,7 @@ class Edge:
             "dtype": str(self.dtype),
             "scale": self.scale,
             "zero_point": self.zero_point,
-            "range": list(self.limits),
+            "range": None if self.is_float else list(self.limits),
             "range_assumed": self.assumed,
             "rounding": self.rounding,
             "left_to_caller": list(self.tail),
@@ -117,7 +124,7 @@ def _limits(attribute: Attribute | None, dtype: np.dtype[Any]) -> tuple[int, int
     if isinstance(attribute, DenseArrayBase):
         low, high = attribute.get_values()
         return int(low), int(high)
-    limits = np.iinfo(dtype)
+    limits = np.finfo(dtype) if dtype.kind == "f" else np.iinfo(dtype)
     return int(limits.min), int(limits.max)
 
 

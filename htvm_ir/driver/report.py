@@ -13,6 +13,7 @@ from xdsl.ir import Attribute
 
 from htvm_ir.dialects.accel import CPU, DispatchOp, LaunchOp, kernels
 from htvm_ir.dialects.dma import StartOp, transfer_shape
+from htvm_ir.dialects.external import ExternalOp
 from htvm_ir.dialects.graph import NAME
 from htvm_ir.dialects.tiled import PlanAttr
 from htvm_ir.passes.approximate_convs import approximated
@@ -107,7 +108,7 @@ class Recorder:
             "op": "depthwise" if workload.is_depthwise else workload.kind,
             "shape": list(workload.output.shape),
             "engine": engine,
-            "reason": "; ".join(refusals) or None if engine == CPU else None,
+            "reason": _external(dispatch) or "; ".join(refusals) or None if engine == CPU else None,
             "costs": costs,
             "refused": dispatch.reasons,
             "macs": workload.macs,
@@ -136,6 +137,11 @@ class Recorder:
                 transfers[channel.port] += channel.cycles(loops[-1][0], prod(count for count, _ in loops[:-1]))
         transfer = max(transfers.values(), default=0)
         return {"compute_bound": compute, "transfer_bound": transfer, "bound": max(compute, transfer)}
+
+
+def _external(dispatch: DispatchOp) -> str | None:
+    """Why a kernel is another compiler's."""
+    return next((op.reason.data for op in dispatch.body.block.ops if isinstance(op, ExternalOp)), None)
 
 
 def _operand(workload: Workload, index: int) -> str:

@@ -97,6 +97,9 @@ def _random(source: str, edges: Sequence[Edge], count: int) -> Samples:
     generator = np.random.default_rng(int(seed or 0))
     inputs: list[Array] = []
     for edge in edges:
+        if edge.is_float:
+            inputs.append(generator.standard_normal((count, *edge.shape[1:]), np.float32))
+            continue
         inputs.append(generator.integers(*edge.limits, (count, *edge.shape[1:]), edge.dtype, endpoint=True))
     return Samples(tuple(inputs), "integer")
 
@@ -113,13 +116,13 @@ def _take(path: Path, arrays: Mapping[str, Array], edge: Edge, alone: bool) -> A
         raise HtvmError(
             f"{path}: '{found}' has shape {list(values.shape)}, expected {wanted}".replace("'samples'", "N")
         )
-    if values.dtype == edge.dtype:
+    if values.dtype == edge.dtype and not edge.is_float:
         low, high = edge.limits
         if values.size and (values.min() < low or values.max() > high):
             raise HtvmError(f"{path}: '{found}' holds {values.min()}..{values.max()}, the network takes {low}..{high}")
         return values
     if values.dtype == np.float32:
-        if edge.scale is None:
+        if edge.scale is None and not edge.is_float:
             raise HtvmError(f"{path}: '{found}' is float32, but the network does not quantise it; give {edge.dtype}")
         if np.isnan(values).any():
             raise HtvmError(f"{path}: '{found}' holds values that are not numbers (NaN)")
@@ -146,6 +149,8 @@ def _reference(path: Path, name: str, reference: Array, edge: Edge, samples: int
         raise HtvmError(
             f"{path}: reference '{name}' has shape {list(reference.shape)}, expected {[samples, *edge.shape[1:]]}"
         )
+    if edge.is_float and reference.dtype.kind == "f":
+        return reference
     if reference.dtype.kind == "f" and edge.scale is not None:
         return np.rint(reference / np.float32(edge.scale)) + edge.zero_point
     if reference.dtype.kind not in "iu":

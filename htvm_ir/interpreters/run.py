@@ -16,6 +16,7 @@ from htvm_ir.dialects.tiled import NestOp
 from htvm_ir.interpreters.accel import AccelFunctions
 from htvm_ir.interpreters.arith import ArithFunctions
 from htvm_ir.interpreters.dma import DmaFunctions
+from htvm_ir.interpreters.external import ExternalFunctions
 from htvm_ir.interpreters.func import FuncFunctions
 from htvm_ir.interpreters.graph import GraphFunctions
 from htvm_ir.interpreters.machine import POISON, Capture, Machine, Order
@@ -57,6 +58,7 @@ def register(interpreter: Interpreter, machine: Machine | None = None) -> None:
         AccelFunctions(machine),
         TiledFunctions(machine),
         DmaFunctions(machine),
+        ExternalFunctions(),
     ):
         interpreter.register_implementations(functions, override=True)
 

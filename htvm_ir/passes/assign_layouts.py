@@ -18,6 +18,7 @@ from xdsl.passes import ModulePass
 from xdsl.rewriter import InsertPoint, Rewriter
 
 from htvm_ir.dialects.accel import CPU, ConvertLayoutOp, DispatchOp, LayoutAttr, YieldOp, layout_of, with_layout
+from htvm_ir.dialects.external import ExternalOp
 from htvm_ir.dialects.graph import NAME
 from htvm_ir.dialects.tiled import PlanAttr
 from htvm_ir.errors import HtvmError
@@ -64,6 +65,8 @@ class _Demands:
         """Whether a use demands a layout, and which."""
         if isinstance(use.operation, ReturnOp):
             return True, None
+        if is_external(use.operation):
+            return True, None
         wanted = self._wanted.get(use.operation) if isinstance(use.operation, DispatchOp) else None
         return (False, None) if wanted is None else (True, wanted[use.index])
 
@@ -71,6 +74,8 @@ class _Demands:
         """The layout of a dispatch's result: its engine's, else the one most readers want."""
         if dispatch in self._wanted:
             return self._wanted[dispatch][-1]
+        if is_external(dispatch):
+            return None
         votes = Counter(layout for demanded, layout in map(self.of_use, dispatch.results_[0].uses) if demanded)
         return max(votes, key=lambda layout: (votes[layout], str(layout))) if votes else None
 
@@ -86,6 +91,11 @@ def _wanted(dispatch: DispatchOp, target: Target) -> tuple[LayoutAttr | None, ..
     return tuple(map(layout_attr, engine.layouts(workload)))
 
 
+def is_external(op: Operation) -> bool:
+    """Whether an op is a kernel given as C: it runs on the CPU, but knows row-major tensors only."""
+    return isinstance(op, DispatchOp) and any(isinstance(inner, ExternalOp) for inner in op.body.block.ops)
+
+
 def _convert_uses(value: SSAValue, demands: _Demands, always: bool) -> None:
     """Give each use that demands another layout a converted copy; one copy for each layout.
 
@@ -96,7 +106,7 @@ def _convert_uses(value: SSAValue, demands: _Demands, always: bool) -> None:
         demanded, layout = demands.of_use(use)
         if not demanded or isinstance(use.operation, ReturnOp):
             continue
-        if layout == layout_of(value.type) and not always:
+        if layout == layout_of(value.type) and (not always or is_external(use.operation)):
             continue
         if layout not in converted:
             converted[layout] = _conversion(value, layout)

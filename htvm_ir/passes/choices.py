@@ -10,7 +10,7 @@ from xdsl.dialects.func import FuncOp, ReturnOp
 from xdsl.ir import Operation, SSAValue, Use
 
 from htvm_ir.dialects import graph
-from htvm_ir.dialects.accel import CPU
+from htvm_ir.dialects.accel import CPU, DispatchOp
 from htvm_ir.dialects.attributes import values
 from htvm_ir.passes.mappings import Layouts, best_variant, lacking, savings, usual_variants
 from htvm_ir.passes.workloads import (
@@ -198,7 +198,8 @@ def joints(found: Sequence[Candidate], function: FuncOp, target: Target) -> list
         result.append(Joint(guest.cycles[CPU], (frozenset({(guest.name, CPU)}), elsewhere)))
     for candidate in found:
         result += _surcharges(candidate, network.owner)
-    for value in (*function.body.block.args, *network.owner):
+    foreign = [r for op in function.body.block.ops if isinstance(op, DispatchOp) for r in op.results_]
+    for value in (*function.body.block.args, *foreign, *network.owner):
         result += _conversions(value, network, target)
     return result
 

@@ -12,8 +12,9 @@ from xdsl.ir import Block, Operation, SSAValue
 from xdsl.passes import ModulePass
 from xdsl.rewriter import InsertPoint, Rewriter
 
-from htvm_ir.dialects.accel import DispatchOp, YieldOp
+from htvm_ir.dialects.accel import CPU, DispatchOp, YieldOp
 from htvm_ir.dialects.attributes import integer
+from htvm_ir.dialects.external import ExternalOp
 from htvm_ir.dialects.graph import ReshapeOp, shape_of
 from htvm_ir.errors import HtvmError
 from htvm_ir.passes.choices import candidates, engine_of, groups, joints, kernels
@@ -40,6 +41,8 @@ class Dispatch(ModulePass):
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         target, function = module_target(op), main_function(op)
         _copy_returned_constants(function)
+        for count, external in enumerate([op for op in function.body.block.ops if isinstance(op, ExternalOp)]):
+            wrap([external], CPU, f"cpu_external_{count}", {})
         found = candidates(function, target, self.seconds, usual_layouts=self.tiler != "optimal")
         engines = assign(kernels(found), joints(found, function, target), self.seconds).engines
         for count, (candidate, ops) in enumerate(groups(found, engines).items()):
@@ -97,4 +100,5 @@ def _remove_dead_constants(function: FuncOp) -> None:
             op.detach()
             op.erase()
         elif not isinstance(op, DispatchOp | ReturnOp):
-            raise HtvmError(f"'{op.name}' cannot be dispatched; @main may hold graph ops and constants only")
+            allowed = "graph ops, external kernels and constants"
+            raise HtvmError(f"'{op.name}' cannot be dispatched; @main may hold {allowed} only")

@@ -23,6 +23,7 @@ from htvm_ir.passes.host_loops.buffers import Buffer, Constants
 from htvm_ir.passes.host_loops.emitter import Emitter
 from htvm_ir.passes.host_loops.kernel import Kernel, Lowering, integer_type
 from htvm_ir.passes.host_loops.output import OutputLoops
+from htvm_ir.passes.lower_external import external_of, lower_external
 from htvm_ir.passes.workloads import layout_of, module_target
 
 LOWERINGS: dict[type[Operation], Lowering] = {
@@ -60,7 +61,11 @@ class LowerHost(ModulePass):
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         for dispatch in accel.kernels(op):
-            if dispatch.engine_name == accel.CPU and dispatch.outputs:
+            if dispatch.engine_name != accel.CPU or not dispatch.outputs:
+                continue
+            if (external := external_of(dispatch)) is not None:
+                lower_external(op, dispatch, external, module_target(op).host_memory)
+            else:
                 _lower(op, dispatch)
 
 

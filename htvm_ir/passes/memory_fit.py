@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from math import prod
 
-from xdsl.dialects.builtin import IntegerType, MemRefType, ModuleOp, StringAttr
+from xdsl.dialects.builtin import Float32Type, IntegerType, MemRefType, ModuleOp, StringAttr
 from xdsl.dialects.func import CallOp, FuncOp
 from xdsl.dialects.memref import AllocOp, GlobalOp
 from xdsl.ir import Attribute
@@ -37,9 +37,10 @@ class Fixed:
 
 
 def bytes_of(type_: Attribute) -> int:
-    """Bytes a buffer of integers takes."""
-    assert isinstance(type_, MemRefType) and isinstance(type_.element_type, IntegerType)
-    return prod(type_.get_shape()) * type_.element_type.width.data // 8
+    """Bytes a buffer of integers or floats takes."""
+    assert isinstance(type_, MemRefType) and isinstance(type_.element_type, IntegerType | Float32Type)
+    bits = 32 if isinstance(type_.element_type, Float32Type) else type_.element_type.width.data
+    return prod(type_.get_shape()) * bits // 8
 
 
 def in_memory(type_: Attribute, memory: Memory) -> bool:

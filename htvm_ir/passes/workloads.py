@@ -22,7 +22,7 @@ from xdsl.dialects.builtin import (
 from xdsl.dialects.func import FuncOp
 from xdsl.ir import Attribute, Block, BlockArgument, Operation, SSAValue
 
-from htvm_ir.dialects import accel, graph, tiled
+from htvm_ir.dialects import accel, external, graph, tiled
 from htvm_ir.dialects.attributes import values
 from htvm_ir.errors import HtvmError
 from htvm_ir.passes.constants import constant_array
@@ -201,6 +201,8 @@ def workload_of(anchor: Operation, requant: graph.RequantOp | None) -> Workload:
             )
         case graph.DenseOp():
             return replace(workload, **_constants(anchor), zero_point=graph.number(anchor.zero_point))
+        case external.ExternalOp():
+            return replace(workload, work=anchor.work.value.data)
         case graph.RequantOp():
             return replace(workload, requant=requant_of(anchor))
         case graph.ReverseOp():

@@ -192,7 +192,8 @@ def reasons(report: Report) -> str:
             layer["op"],
             layer["engine"],
             *(f"{layer['costs'][name]:,}" if name in layer["costs"] else "" for name in engines),
-            "; ".join(f"{name}: {reason}" for name, reason in layer["refused"].items()),
+            "; ".join(f"{name}: {reason}" for name, reason in layer["refused"].items())
+            or (layer["reason"] if layer["op"] == "external" else ""),
         ]
         for layer in report["layers"]
     ]

@@ -173,7 +173,7 @@ def _best(steps: Sequence[Step], call: int) -> Schedule:
     tails = _tails(steps)
     orders = [_listed(steps, call, rule, t) for rule, t in product(RULES, (tails, _loads(steps)))]
     best = min([best, *(found for found in orders if found is not None)], key=lambda found: found.cycles)
-    if best.proven or len(steps) > SEARCHED:
+    if best.cycles - best.bound <= best.cycles // WORTH or len(steps) > SEARCHED:
         return best
     return _searched(steps, call, tails, best.cycles) or best
 
@@ -222,6 +222,9 @@ RULES: tuple[Rule, ...] = (_eager, _urgent, _onwards, _patient)
 
 WIDTH = 16
 """Orders that the search keeps at a time (model choice: twice as many find nothing better on the zoo's networks)."""
+
+WORTH = 100
+"""The search must have a chance to save one part in so many (model choice)."""
 
 SEARCHED = 256
 """Most steps for which there is a search; the rules are left for longer sections, so that time stays linear."""

@@ -252,14 +252,16 @@ class Engine(ABC):
 class Host:
     """The CPU and what its loops cost, for reports and plans; the virtual SoC counts what they really take.
 
-    call: cycles to call a function and return. per_mac: cycles of a multiply-accumulate. per_word: of a word moved as
-    it is. per_element: cycles of an element read or written, whichever are more, by kind of kernel, with ``other`` for
-    the rest.
+    call: cycles to call a function and return. per_mac: cycles of a multiply-accumulate. per_float: of an operation on
+    numbers of floating point, done in software (measured on the virtual SoC). per_word: of a word moved as it is.
+    per_element: cycles of an element read or written, whichever are more, by kind of kernel, with ``other`` for the
+    rest.
     """
 
     name: str = "cpu"
     call: int = 20
     per_mac: int = 6
+    per_float: int = 60
     per_word: int = 3
     per_element: Mapping[str, int] = field(
         default_factory=lambda: {"convert_layout": 3, "pool": 3, "add": 16, "other": 6}
@@ -267,6 +269,8 @@ class Host:
 
     def cycles(self, workload: Workload, layouts: Sequence[Layout] = ()) -> int:
         """Predicted cycles of a kernel; ``layouts`` of its inputs and its output, none = row-major."""
+        if workload.work:
+            return workload.work * self.per_float
         words = workload_copy(workload, layouts) if layouts else None
         if words is not None:
             return prod(words.stored) * self.per_word

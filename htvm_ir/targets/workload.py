@@ -67,6 +67,7 @@ class Workload:
         bytes is moved; see :meth:`Engine.may_stay`.
     whole: in the workload of a tile that has resident operands: the shapes of all operands of the nest.
     reversed_axes: along which a reverse turns the order of elements.
+    work: arithmetic operations of a kernel that is given as C.
     """
 
     kind: str
@@ -89,6 +90,7 @@ class Workload:
     whole: tuple[tuple[int, ...], ...] = ()
     reversed_axes: tuple[int, ...] = ()
     mean_rounding: str = "floor"
+    work: int = 0
 
     @property
     def kernel(self) -> tuple[int, int]:

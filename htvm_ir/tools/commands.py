@@ -48,6 +48,8 @@ def options_of(arguments: argparse.Namespace) -> Options:
         input_ranges=dict(_range(text) for text in arguments.input_range),
         calibration=None if arguments.calibration is None else Path(arguments.calibration),
         calibration_samples=arguments.calibration_samples,
+        fallback=arguments.fallback,
+        io=arguments.io,
         interface=Interface(
             arguments.interface,
             arguments.workspace,

@@ -12,11 +12,6 @@ from collections.abc import Sequence
 
 from htvm_ir.errors import HtvmError
 
-UNFINISHED = {
-    "io": (("integer",), ("float",)),
-}
-"""Option -> the values that are there, the default first, and those that are planned and refused until they are."""
-
 RARELY = 200_000
 """Objects made between two looks for garbage (model choice)."""
 
@@ -41,7 +36,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.command == "compile" and options.format == "mlf" and options.output is None:
         top.error("--format=mlf writes a file: give it with -o X.tar")
     try:
-        _check_options(options)
         from htvm_ir.tools import commands
 
         code = getattr(commands, options.command)(options)
@@ -124,8 +118,17 @@ def _add_model_options(command: argparse.ArgumentParser) -> None:
         "--target", default="diana", metavar="NAME[,PARAMETER=VALUE...]", help="see htvm targets (default: diana)"
     )
     command.add_argument("--engines", help="comma-separated engines that may be used, or none")
-    for name, (there, planned) in UNFINISHED.items():
-        command.add_argument(f"--{name}", default=there[0], choices=(*there, *planned), help=f"default: {there[0]}")
+    command.add_argument(
+        "--io",
+        default="integer",
+        choices=("integer", "float"),
+        help="leave float inputs and outputs to the caller as integers (default), or compute them too, by the fallback",
+    )
+    command.add_argument(
+        "--fallback",
+        choices=("tvm", "none"),
+        help="who compiles operators for the CPU that htvm does not implement (default: tvm if it is installed)",
+    )
     command.add_argument("--calibration", metavar="X.npz", help="inputs on which --numerics=pow2 converts the model")
     _add_calibration_samples(command)
     command.add_argument(
@@ -246,13 +249,6 @@ def _add_run_options(command: argparse.ArgumentParser) -> None:
     command.add_argument("--compiler", metavar="CC", help="C cross compiler (default: the packaged clang)")
 
 
-def _check_options(options: argparse.Namespace) -> None:
-    for name, (there, _) in UNFINISHED.items():
-        value = getattr(options, name, there[0])
-        if value not in there:
-            raise HtvmError(f"--{name} {value} is not implemented yet; only {', '.join(there)} can be chosen")
-
-
 def _seconds(text: str) -> float:
     if not re.fullmatch(r"\d{1,5}(\.\d+)?", text) or float(text) == 0:
         raise argparse.ArgumentTypeError(f"{text} is not a positive number of seconds")
@@ -293,6 +289,9 @@ class _Version(argparse.Action):
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
         from importlib.metadata import version
 
-        names = ("htvm-ir", "xdsl", "onnx", "numpy", "ortools", "ziglang", "unicorn")
+        from htvm_ir.fallback import is_installed
+
+        names = ["htvm-ir", "xdsl", "onnx", "numpy", "ortools", "ziglang", "unicorn"]
+        names += ["apache-tvm"] if is_installed() else []
         print("\n".join(f"{name} {version(name)}" for name in names))
         parser.exit(0)

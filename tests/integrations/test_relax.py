@@ -27,6 +27,7 @@ def needs_tvm(test: Make) -> Make:
     """Among the tests of the extra."""
     return pytest.mark.tvm(absent(test))
 
+
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")
 
 

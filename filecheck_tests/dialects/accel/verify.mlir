@@ -149,3 +149,17 @@ accel.dispatch @digital "k" ins(%x : tensor<1x4xi8>) {
 %x = "test.op"() : () -> tensor<1x4xi8>
 accel.yield %x : tensor<1x4xi8>
 // CHECK: Operation does not verify: 'accel.yield' expects parent op 'accel.dispatch'
+
+// -----
+// CHECK: {{// ?-----}}
+
+%x, %w = "test.op"() : () -> (tensor<1x4xi8>, memref<8xi8, "L2">)
+%y = accel.external "f" ins(%x : tensor<1x4xi8>) outs(%w : memref<8xi8, "L2">) workspace 8 : i64 work 1 : i64 reason "" source "" -> tensor<1x4xi8>
+// CHECK: Operation does not verify: an external kernel has one result, or writes one buffer and its workspace
+
+// -----
+// CHECK: {{// ?-----}}
+
+%x, %y = "test.op"() : () -> (tensor<1x4xi8>, memref<8xi8, "L2">)
+accel.external "f" ins(%x : tensor<1x4xi8>) outs(%y : memref<8xi8, "L2">) workspace 0 : i64 work 1 : i64 reason "" source ""
+// CHECK: Operation does not verify: the inputs of an external kernel that writes a buffer must be buffers, and tensors else

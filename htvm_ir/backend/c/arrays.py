@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from xdsl.dialects.builtin import DenseIntOrFPElementsAttr, IntegerType, MemRefType, Signedness
+from xdsl.dialects.builtin import DenseIntOrFPElementsAttr, Float32Type, IntegerType, MemRefType, Signedness
 from xdsl.dialects.memref import GlobalOp
 from xdsl.ir import Attribute
 
+from htvm_ir.arithmetic import float_text
 from htvm_ir.backend.c.types import c_type, shape_text
 from htvm_ir.errors import HtvmError
 
@@ -30,8 +32,10 @@ def words_text(words: Sequence[int]) -> str:
     return "\n".join(_lines([f"0x{word:08X}" for word in words], NUMBERS_PER_LINE))
 
 
-def numbers_text(numbers: NDArray[np.integer]) -> str:
-    """Integers in decimal, as the inside of an initialiser."""
+def numbers_text(numbers: NDArray[Any]) -> str:
+    """Integers in decimal, or floats in hexadecimal, as the inside of an initialiser."""
+    if numbers.dtype == np.float32:
+        return "\n".join(_lines([float_text(number) for number in numbers.tolist()], NUMBERS_PER_LINE))
     if numbers.dtype == np.int8:
         words = [_BYTES[byte] for byte in numbers.tobytes()]
         return "\n".join(_lines(words, BYTES_PER_LINE))
@@ -52,7 +56,7 @@ def global_text(op: GlobalOp, name: str, section: str, alignment: int) -> str:
     """A ``memref.global`` as a static array with a comment.
 
     Raises:
-        HtvmError: it has no initial value, or not one of integers.
+        HtvmError: it has no initial value, or not one of integers or float32.
     """
     type_, initial = op.type, op.initial_value
     assert isinstance(type_, MemRefType)
@@ -69,10 +73,15 @@ def len_of(type_: MemRefType[Attribute]) -> int:
     return int(np.prod(type_.get_shape(), dtype=np.int64))
 
 
-def _numbers(symbol: str, initial: DenseIntOrFPElementsAttr, size: int) -> NDArray[np.integer]:
-    element = initial.get_element_type()
-    if not isinstance(element, IntegerType):
-        raise HtvmError(f"memref.global @{symbol} holds {element}; the C back end prints arrays of integers")
-    sign = "u" if element.signedness.data == Signedness.UNSIGNED else "i"
-    data = np.frombuffer(initial.data.data, np.dtype(f"<{sign}{element.width.data // 8}"))
+def _numbers(symbol: str, initial: DenseIntOrFPElementsAttr, size: int) -> NDArray[Any]:
+    data = np.frombuffer(initial.data.data, _dtype(symbol, initial.get_element_type()))
     return np.broadcast_to(data, (size,)) if data.size == 1 else data
+
+
+def _dtype(symbol: str, element: Attribute) -> np.dtype[Any]:
+    if isinstance(element, Float32Type):
+        return np.dtype("<f4")
+    if not isinstance(element, IntegerType):
+        raise HtvmError(f"memref.global @{symbol} holds {element}; the C back end prints integers and float32")
+    sign = "u" if element.signedness.data == Signedness.UNSIGNED else "i"
+    return np.dtype(f"<{sign}{element.width.data // 8}")

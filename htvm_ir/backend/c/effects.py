@@ -9,6 +9,7 @@ from xdsl.ir import Operation, SSAValue
 from xdsl.traits import SymbolTable
 
 from htvm_ir.dialects import accel, dma
+from htvm_ir.dialects.external import ExternalOp
 
 VIEWS = (memref.SubviewOp, memref.CollapseShapeOp, memref.ExpandShapeOp, memref.ReinterpretCastOp, memref.ViewOp)
 """Ops whose result is their first operand's memory."""
@@ -32,6 +33,8 @@ def _writes(op: Operation, buffer: SSAValue, operand: int, module: ModuleOp) -> 
             return op.destination == buffer
         case accel.LaunchOp():
             return op.output == buffer
+        case ExternalOp():
+            return buffer in op.outputs
         case func.CallOp():
             callee = SymbolTable.lookup_symbol(module, op.callee)
             return not isinstance(callee, FuncOp) or operand in written_arguments(callee, module)

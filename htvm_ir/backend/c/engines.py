@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from itertools import pairwise, takewhile
 from typing import Protocol
 
-from xdsl.dialects.builtin import MemRefType, ModuleOp
+from xdsl.dialects.builtin import MemRefType
 from xdsl.ir import Attribute, Operation, SSAValue
 
 from htvm_ir.backend.c.scope import CFile
-from htvm_ir.backend.c.tokens import followers, origin
+from htvm_ir.backend.c.tokens import Flow
 from htvm_ir.backend.c.types import element_bytes, memref_type
 from htvm_ir.dialects.accel import AwaitOp, LaunchOp, PrepareOp
 from htvm_ir.dialects.dma import MAX_DIMENSIONS, StartOp, WaitOp, transfer_shape
@@ -90,16 +90,16 @@ def _banks(type_: MemRefType[Attribute], channel: Channel) -> int | None:
 
 def transfer_done(values: Values, op: WaitOp) -> str:
     """``wait();`` of the channel the token comes from; ``wait(n);`` if ``n`` transfers may be left in its queue."""
-    start = origin(op.token, values.file.module)
+    start = values.file.flow.origin(op.token)
     if not isinstance(start, StartOp):
         raise values.fail(op, "the token must come from a dma.start")
     channel = _channel(values, start)
-    return f"{channel.wait}({_started_since(start, op, values.file.module) if channel.queue > 1 else ''});"
+    return f"{channel.wait}({_started_since(start, op, values.file.flow) if channel.queue > 1 else ''});"
 
 
-def _started_since(start: StartOp, wait: WaitOp, module: ModuleOp) -> int:
+def _started_since(start: StartOp, wait: WaitOp, flow: Flow) -> int:
     """Transfers that a channel was given after one of them and before its wait."""
-    between = takewhile(lambda op: op is not wait, followers(start, module))
+    between = takewhile(lambda op: op is not wait, flow.followers(start))
     return sum(isinstance(op, StartOp) and op.channel == start.channel for op in between)
 
 
@@ -147,7 +147,7 @@ def _call(values: Values, call: Call) -> str:
 
 def job_done(values: Values, op: AwaitOp) -> str:
     """``wait();`` of the engine the token comes from."""
-    start = origin(op.token, values.file.module)
+    start = values.file.flow.origin(op.token)
     if not isinstance(start, LaunchOp):
         raise values.fail(op, "the token must come from an accel.launch")
     return f"{_engine(values, start).wait}();"

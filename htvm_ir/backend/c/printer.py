@@ -23,6 +23,7 @@ from htvm_ir.backend.c.signature import local_offset
 from htvm_ir.backend.c.tokens import is_token
 from htvm_ir.backend.c.types import c_type, element_bytes, memory_space, memref_type, strides_of
 from htvm_ir.dialects import accel, dma
+from htvm_ir.dialects.external import ExternalOp
 from htvm_ir.errors import HtvmError
 
 OFFSET = "accel.offset"
@@ -360,6 +361,11 @@ class FunctionPrinter:
         for call in (*before, f"{self.file.functions[callee]}({arguments})", *after):
             with self._block(f"if ({call} != 0)"):
                 self.line("return -1;")
+
+    @print_op.register
+    def _(self, op: ExternalOp) -> None:
+        self.file.add_source(op.source.data)
+        self.line(f"{op.symbol.data}({', '.join(map(self.text, op.operands))});")
 
     @print_op.register
     def _(self, op: func.ReturnOp) -> None:

@@ -11,6 +11,7 @@ from xdsl.ir import Operation
 
 from htvm_ir.backend.c.arrays import definition, global_text, words_text
 from htvm_ir.backend.c.names import Names
+from htvm_ir.backend.c.tokens import Flow
 from htvm_ir.backend.c.types import buffer_bytes, memory_space
 from htvm_ir.dialects.accel import TARGET, TargetAttr
 from htvm_ir.errors import HtvmError
@@ -50,9 +51,11 @@ class CFile:
     data: list[str] = field(default_factory=list[str])
     data_bytes: int = field(default=0, init=False)
     names: Names = field(init=False)
+    flow: Flow = field(init=False)
     _tables: dict[Data, str] = field(default_factory=dict[Data, str], init=False)
 
     def __post_init__(self) -> None:
+        self.flow = Flow(self.module)
         self.names = Names((*self.functions.values(), *self.arenas.values()))
         # Named before any function is printed, so that no local variable hides one.
         self._globals = {op.sym_name.data: op for op in self.module.ops if isinstance(op, GlobalOp)}
@@ -88,6 +91,11 @@ class CFile:
             self.data_bytes += buffer_bytes(op.type)
             self._defined.add(symbol)
         return name
+
+    def add_source(self, text: str) -> None:
+        """C definitions that come from elsewhere, once, before what uses them."""
+        if text not in self.data:
+            self.data.append(text)
 
     def table_name(self, table: Data, wanted: str) -> str:
         """The C array of words an engine reads; equal ones are defined once."""

@@ -17,35 +17,42 @@ def is_token(value: SSAValue) -> bool:
     return isinstance(value.type, JobTokenType | PreparedType | TokenType)
 
 
-def origin(token: SSAValue, module: ModuleOp) -> Operation | None:
-    """The op that starts what a token stands for, in whichever function it is; None if nobody does."""
-    if isinstance(token, BlockArgument):
-        function = token.owner.parent_op()
-        calls = [op for op in module.walk() if isinstance(op, CallOp)]
-        passed = [c.arguments[token.index] for c in calls if _callee(c, module) is function and function is not None]
-        return origin(passed[0], module) if passed else None
-    if not isinstance(token.owner, CallOp):
-        return token.owner if isinstance(token.owner, Operation) else None
-    callee = _callee(token.owner, module)
-    end = None if callee is None else callee.body.block.last_op
-    pairs = zip(token.owner.results, end.arguments, strict=True) if isinstance(end, ReturnOp) else ()
-    return next((origin(returned, module) for result, returned in pairs if result is token), None)
+class Flow:
+    """Through which functions of a module tokens go."""
 
+    def __init__(self, module: ModuleOp):
+        self._functions = {f.sym_name.data: f for f in module.ops if isinstance(f, FuncOp) and f.body.blocks}
+        self._calls: dict[Operation, CallOp] = {}
+        for call in (op for op in module.walk() if isinstance(op, CallOp)):
+            if (callee := self._callee(call)) is not None:
+                self._calls.setdefault(callee, call)
 
-def followers(op: Operation, module: ModuleOp) -> Iterator[Operation]:
-    """The ops behind one of a function's body, then those of the functions that are called after it, in that order."""
-    while (following := op.next_op) is not None:
-        yield following
-        op = following
-    function = op.parent_op()
-    calls = [call for call in module.walk() if isinstance(call, CallOp) and _callee(call, module) is function]
-    call: Operation | None = calls[0].next_op if calls else None
-    while call is not None:
-        callee = _callee(call, module) if isinstance(call, CallOp) else None
-        yield from () if callee is None else callee.body.block.ops
-        call = call.next_op
+    def origin(self, token: SSAValue) -> Operation | None:
+        """The op that starts what a token stands for, in whichever function it is; None if nobody does."""
+        if isinstance(token, BlockArgument):
+            call = self._call_of(token.owner.parent_op())
+            return None if call is None else self.origin(call.arguments[token.index])
+        if not isinstance(token.owner, CallOp):
+            return token.owner if isinstance(token.owner, Operation) else None
+        callee = self._callee(token.owner)
+        end = None if callee is None else callee.body.block.last_op
+        pairs = zip(token.owner.results, end.arguments, strict=True) if isinstance(end, ReturnOp) else ()
+        return next((self.origin(returned) for result, returned in pairs if result is token), None)
 
+    def followers(self, op: Operation) -> Iterator[Operation]:
+        """The ops behind one of a function's body, then those of the functions that are called after it, in order."""
+        while (following := op.next_op) is not None:
+            yield following
+            op = following
+        first = self._call_of(op.parent_op())
+        call = None if first is None else first.next_op
+        while call is not None:
+            callee = self._callee(call) if isinstance(call, CallOp) else None
+            yield from () if callee is None else callee.body.block.ops
+            call = call.next_op
 
-def _callee(call: CallOp, module: ModuleOp) -> FuncOp | None:
-    name = call.callee.string_value()
-    return next((f for f in module.ops if isinstance(f, FuncOp) and f.sym_name.data == name and f.body.blocks), None)
+    def _call_of(self, function: Operation | None) -> CallOp | None:
+        return None if function is None else self._calls.get(function)
+
+    def _callee(self, call: CallOp) -> FuncOp | None:
+        return self._functions.get(call.callee.string_value())

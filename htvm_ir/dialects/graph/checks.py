@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from xdsl.dialects.builtin import IntegerAttr, IntegerType, Signedness, TensorType, i32
+from xdsl.dialects.builtin import Float32Type, IntegerAttr, IntegerType, Signedness, TensorType, i32
 from xdsl.ir import Attribute, Operation, SSAValue
 from xdsl.utils.comparisons import signed_value_range, unsigned_value_range
 from xdsl.utils.exceptions import VerifyException
@@ -28,8 +28,14 @@ def shape_of(value: SSAValue) -> tuple[int, ...]:
     return tensor_type(value).get_shape()
 
 
+LARGEST_FLOAT = (2**24 - 1) << 104
+"""The largest finite float32."""
+
+
 def element_limits(element: Attribute) -> tuple[int, int]:
-    """The smallest and the largest number of an integer type; signless is signed, as in C's ``int8_t``."""
+    """The smallest and the largest number of a type, float32 or integers; signless is signed, as in C's ``int8_t``."""
+    if isinstance(element, Float32Type):
+        return -LARGEST_FLOAT, LARGEST_FLOAT
     assert isinstance(element, IntegerType)
     is_unsigned = element.signedness.data == Signedness.UNSIGNED
     low, end = (unsigned_value_range if is_unsigned else signed_value_range)(element.width.data)

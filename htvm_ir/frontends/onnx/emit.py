@@ -20,6 +20,7 @@ from xdsl.dialects.builtin import (
     StringAttr,
     TensorType,
     UnitAttr,
+    f32,
     f64,
 )
 from xdsl.dialects.func import FuncOp, ReturnOp
@@ -50,24 +51,24 @@ ASSUMED = "graph.assumed_range"
 
 @dataclass
 class Edge:
-    """What a caller needs to know about an argument or a result."""
+    """What a caller needs to know about an argument or a result; without a scale it holds real numbers."""
 
     name: str
-    scale: float = 1.0
+    scale: float | None = 1.0
     zero_point: int = 0
     aliases: list[str] = field(default_factory=list[str])
     extra: dict[str, Attribute] = field(default_factory=dict[str, Attribute])
 
     def attribute(self) -> DictionaryAttr:
         """The attribute dictionary of ``func.func``."""
+        names: dict[str, Attribute] = {
+            NAME: StringAttr(self.name),
+            ALIASES: ArrayAttr([StringAttr(alias) for alias in self.aliases]),
+        }
+        if self.scale is None:
+            return DictionaryAttr(names)
         return DictionaryAttr(
-            {
-                NAME: StringAttr(self.name),
-                ALIASES: ArrayAttr([StringAttr(alias) for alias in self.aliases]),
-                SCALE: FloatAttr(self.scale, f64),
-                ZERO_POINT: integer(self.zero_point),
-                **self.extra,
-            }
+            {**names, SCALE: FloatAttr(self.scale, f64), ZERO_POINT: integer(self.zero_point), **self.extra}
         )
 
 
@@ -87,21 +88,28 @@ class Emitter:
         edge: Edge,
         interval: tuple[int, int],
         assumed: bool = False,
-        element: IntegerType | None = None,
+        element: Attribute | None = None,
     ) -> SSAValue:
         """A new argument, int8 if no ``element`` is given; ``assumed`` says that nobody stated its range."""
         edge.extra[RANGE] = integers(interval)
         if assumed:
             edge.extra[ASSUMED] = UnitAttr()
+        return self._argument(shape, edge, element or IntegerType(8))
+
+    def float_argument(self, shape: Sequence[int], name: str) -> SSAValue:
+        """A new argument of real numbers."""
+        return self._argument(shape, Edge(name, None), f32)
+
+    def _argument(self, shape: Sequence[int], edge: Edge, element: Attribute) -> SSAValue:
         self._arguments.append(edge)
-        return self._block.insert_arg(TensorType(element or IntegerType(8), shape), len(self._block.args))
+        return self._block.insert_arg(TensorType(element, shape), len(self._block.args))
 
     def constant(self, name: str, form: str, array: Array) -> SSAValue:
-        """An integer array as a constant; one for each initialiser ``name`` and ``form`` of it."""
+        """An array of integers or float32 as a constant; one for each initialiser ``name`` and ``form`` of it."""
         key = (name, form)
         if key not in self._constants:
             signedness = Signedness.UNSIGNED if array.dtype.kind == "u" else Signedness.SIGNLESS
-            element = IntegerType(array.dtype.itemsize * 8, signedness)
+            element = f32 if array.dtype.kind == "f" else IntegerType(array.dtype.itemsize * 8, signedness)
             data = BytesAttr(np.ascontiguousarray(array).tobytes())
             op = ConstantOp(DenseIntOrFPElementsAttr(TensorType(element, array.shape), data))
             op.attributes[NAME] = StringAttr(name)

@@ -28,9 +28,20 @@ LARGEST_TENSOR = 2**31 - 1
 """Elements a tensor may have: what 32-bit addresses reach."""
 
 
+class NodeError(HtvmError):
+    """An operator that is not converted as it is used; ``node`` may be left to another compiler.
+
+    ``unknown``: the operator is none of those that htvm_ir implements.
+    """
+
+    def __init__(self, node: Node, message: str, unknown: bool = False) -> None:
+        super().__init__(message)
+        self.node, self.unknown = node, unknown
+
+
 @dataclass(frozen=True)
 class Node:
-    """One ONNX node. ``attributes`` holds numbers, strings, tuples of numbers and arrays."""
+    """One ONNX node. ``attributes`` holds numbers, strings, tuples of numbers and arrays; ``proto`` is the file's."""
 
     op: str
     domain: str
@@ -38,6 +49,7 @@ class Node:
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
     attributes: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    proto: Any = field(default=None, compare=False, repr=False)
 
     def __str__(self) -> str:
         return f"{self.op} '{self.name or self.output}'"
@@ -47,9 +59,9 @@ class Node:
         """The name of the first result."""
         return self.outputs[0] if self.outputs else ""
 
-    def error(self, message: str) -> HtvmError:
+    def error(self, message: str, unknown: bool = False) -> NodeError:
         """An error that says at which node it happened."""
-        return HtvmError(f"{self}: {message}")
+        return NodeError(self, f"{self}: {message}", unknown)
 
     def operand(self, index: int) -> str:
         """The name of an operand, empty when it is left out."""
@@ -145,7 +157,7 @@ class Graph:
             stated not in (None, size) for stated, size in zip(declared, shape, strict=True)
         ):
             shown = [size if size is not None else "?" for size in declared]
-            raise node.error(f"'{name}' has shape {list(shape)}, but the file declares {shown}")
+            raise HtvmError(f"{node}: '{name}' has shape {list(shape)}, but the file declares {shown}")
 
     def scalar(self, name: str) -> Fraction | None:
         """The exact value of a constant with one finite element."""

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
+from htvm_ir.errors import HtvmError
 from htvm_ir.frontends.onnx.graph import Graph, Node
 
 Net = TypeVar("Net")
@@ -48,7 +49,7 @@ def check_inference(graph: Graph, node: Node) -> None:
     """Raises HtvmError for a Dropout that drops: one in training mode, or that may be."""
     mode = node.operand(2) if node.op == "Dropout" else ""
     if mode and (mode not in graph.constants or graph.constants[mode].any()):
-        raise node.error("is in training mode; export the model for inference")
+        raise HtvmError(f"{node}: is in training mode; export the model for inference")
 
 
 def operator_of(
@@ -62,7 +63,7 @@ def operator_of(
     if found is None:
         domain = f" of domain '{node.domain}'" if node.domain else ""
         known = " and of ".join(f"{name} {', '.join(sorted(operators))}".strip() for name, operators in domains.items())
-        raise node.error(f"operator{domain} is not supported in {network}; supported are {known}")
+        raise node.error(f"operator{domain} is not supported in {network}; supported are {known}", unknown=True)
     opset = graph.opsets.get(node.domain, found.since)
     if opset < found.since:
         raise node.error(f"has another meaning in opset {opset}; convert the model to opset {found.since} or later")

@@ -99,7 +99,7 @@ class _Reader:
     def _node(self, proto: onnx.NodeProto) -> Node:
         attributes = {a.name: value for a in proto.attribute if (value := self._value(a)) is not None}
         return Node(
-            proto.op_type, _domain(proto.domain), proto.name, tuple(proto.input), tuple(proto.output), attributes
+            proto.op_type, _domain(proto.domain), proto.name, tuple(proto.input), tuple(proto.output), attributes, proto
         )
 
     def _value(self, proto: onnx.AttributeProto) -> Any:

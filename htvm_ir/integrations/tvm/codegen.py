@@ -121,9 +121,7 @@ def network_of(function: Any, symbol: str) -> ModuleOp:
     return network.module([tensors[v] for v in _results(function)], symbol)
 
 
-def _add_kernel(
-    network: Network, composite: Any, arguments: list[Activation], result: Activation, symbol: str
-) -> None:
+def _add_kernel(network: Network, composite: Any, arguments: list[Activation], result: Activation, symbol: str) -> None:
     bound = dict(bindings(composite))
     reader = Reader(bound)
     for parameter, argument in zip(composite.params, arguments, strict=True):

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_array import conv
+from test_array import PLAIN, conv
 from test_npu_devices import L2Bus
 from workloads import expected, maps, requants, workloads
 
@@ -110,7 +110,7 @@ def test_cycles_of_a_job(workload: Workload, cycles: int) -> None:
         (conv(weights=np.full((40, 3, 3, 3), -9)), "weights of -9 to -9"),
         (conv(k=4, c=4, groups=4, weights=np.ones((4, 1, 3, 3), np.int64)), "4 groups"),
         (conv(k=4, c=129), "1161 inputs of a kernel: the in-memory array has 1152 rows"),
-        (conv(k=600, requant=replace(conv().requant, shift=(*range(9, 19),) * 60)), "a scale for each of 600 channels"),
+        (conv(k=600, requant=replace(PLAIN, shift=(*range(9, 19),) * 60)), "a scale for each of 600 channels"),
         (conv(dilations=(2, 2)), "dilation: the in-memory array"),
         (conv(weights=None), "not constant"),
         (Workload("pool", (Tensor((1, 3, 4, 4)),), Tensor((1, 3, 2, 2)), window=(2, 2), mode="max"), "has no pool"),

@@ -14,6 +14,8 @@ from collections.abc import Callable, Mapping
 from xdsl.dialects.builtin import ModuleOp
 
 from htvm_ir.errors import HtvmError
+from htvm_ir.frontends.onnx.external.kernel import Compiler
+from htvm_ir.frontends.onnx.external.regions import region_of
 from htvm_ir.frontends.onnx.folding import fold
 from htvm_ir.frontends.onnx.graph import Graph, Node
 from htvm_ir.frontends.onnx.integer.edges import add_input, make_output
@@ -29,6 +31,7 @@ from htvm_ir.frontends.onnx.integer.pointwise import (
     convert_floor,
     convert_tail,
 )
+from htvm_ir.frontends.onnx.integer.regions import convert_region
 from htvm_ir.frontends.onnx.integer.requant_shift import convert_requant_shift
 from htvm_ir.frontends.onnx.integer.spatial import (
     convert_average,
@@ -108,8 +111,10 @@ EXPORTED: Mapping[str, Operator[IntegerNet]] = {
 """Operators that exporters put into whatever domain is theirs."""
 
 
-def import_integer(graph: Graph, input_ranges: Mapping[str, tuple[int, int]]) -> ModuleOp:
-    """The module of an integer net.
+def import_integer(
+    graph: Graph, input_ranges: Mapping[str, tuple[int, int]], compiler: Compiler | None = None
+) -> ModuleOp:
+    """The module of an integer net; ``compiler`` makes the kernels of regions that were cut out of the graph.
 
     ``input_ranges`` are (least, greatest) of inputs that the net does not quantise. Raises HtvmError
     if the graph is not provably one of integers, or uses what is not supported.
@@ -122,7 +127,10 @@ def import_integer(graph: Graph, input_ranges: Mapping[str, tuple[int, int]]) ->
     for item in graph.inputs:
         add_input(net, item, input_ranges.get(item.name))
     for node in graph.nodes:
-        if node.output not in net.handled:
+        region = region_of(node)
+        if region is not None and compiler is not None:
+            convert_region(net, node, region, compiler)
+        elif node.output not in net.handled:
             _convert(net, node)
     return net.emit.module(graph.name, [make_output(net, name) for name in graph.outputs])
 
@@ -135,7 +143,7 @@ def _convert(net: IntegerNet, node: Node) -> None:
     operator = operator_of(net.graph, node, _domains(node), "an integer net")
     for name in filter(None, node.inputs):
         if name in net.tails and node.op not in TAILS:
-            raise node.error(f"reads '{name}', which only the caller computes; cut the network there")
+            raise node.error(f"reads '{name}', which only the caller computes; cut the network there", unknown=True)
         if name not in net.graph.constants and name not in net.tensors and name not in net.tails:
             raise node.error(f"operand '{name}' is a result that is not supported")
     operator.convert(net, node)

@@ -10,6 +10,7 @@ from xdsl.ir import BlockArgument, SSAValue
 
 from htvm_ir.errors import HtvmError
 from htvm_ir.frontends.onnx.emit import ROUNDING, TAIL, Edge
+from htvm_ir.frontends.onnx.external.regions import is_external
 from htvm_ir.frontends.onnx.graph import INT8, UINT8, Graph, Input, Node
 from htvm_ir.frontends.onnx.integer.conventions import unstated_range
 from htvm_ir.frontends.onnx.integer.elementwise import CLIPS, COPIES, FACTORS, clip_bounds, keeps, scaled, split
@@ -93,6 +94,9 @@ def add_input(net: IntegerNet, item: Input, stated: tuple[int, int] | None) -> N
     """Adds the argument of a graph input: what its quantisation gives, else 8 bits of range ``stated``."""
     if item.element not in ("FLOAT", *_RANGES):
         raise HtvmError(f"input '{item.name}' holds {item.element}; use float32, int8 or uint8")
+    if item.element == "FLOAT" and is_external(net.graph, item.name):
+        net.floats[item.name] = net.emit.float_argument(item.shape, item.name)
+        return
     found = _input_edge(net.graph, item.name) if item.element == "FLOAT" else None
     if found is not None and stated is not None:
         raise HtvmError(
@@ -128,6 +132,8 @@ def make_output(net: IntegerNet, name: str) -> tuple[SSAValue, Edge]:
     """The integers of graph output ``name`` and what turns them into its real numbers."""
     if name in net.graph.constants:
         raise HtvmError(f"output '{name}' is a constant; there is nothing to compute")
+    if name in net.floats:
+        return net.floats[name], Edge(name, None)
     if name in net.tails:
         before, operators = net.tails[name]
         source, edge = make_output(net, before)

@@ -51,7 +51,7 @@ class IntegerNet:
     """``tensors`` by ONNX name; ``handled`` names results that need no conversion of their own.
 
     ``tails`` are results of float operators at the end of the network, which are left to the caller: by name the
-    tensor before them, and the operators.
+    tensor before them, and the operators. ``floats`` are real numbers that regions of another compiler read and make.
     """
 
     def __init__(self, graph: Graph) -> None:
@@ -61,6 +61,7 @@ class IntegerNet:
         self.tensors: dict[str, Tensor] = {}
         self.handled: set[str] = set()
         self.tails: dict[str, tuple[str, tuple[str, ...]]] = {}
+        self.floats: dict[str, SSAValue] = {}
 
     def operation(
         self, node: Node, op: Operation, value: Value, name: str | None = None, shape: Shape | None = None

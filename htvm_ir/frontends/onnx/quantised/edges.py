@@ -9,11 +9,12 @@ from xdsl.ir import BlockArgument, SSAValue
 
 from htvm_ir.errors import HtvmError
 from htvm_ir.frontends.onnx.emit import ROUNDING, TAIL, Edge
-from htvm_ir.frontends.onnx.graph import Input, Node
+from htvm_ir.frontends.onnx.external.regions import is_external
+from htvm_ir.frontends.onnx.graph import Input, Node, NodeError
 from htvm_ir.frontends.onnx.marks import BYTES
 from htvm_ir.frontends.onnx.quantised.net import QuantisedNet, ui8
 from htvm_ir.frontends.onnx.quantised.requantise import accumulators
-from htvm_ir.frontends.onnx.quantised.tensors import Accumulated, Affine, Format, Integers, Table, Tail
+from htvm_ir.frontends.onnx.quantised.tensors import Accumulated, Affine, Floats, Format, Integers, Table, Tail
 
 _MOVES = ("Reshape", "Transpose", "Flatten", "Squeeze", "Unsqueeze", "Identity", "Pad", "Slice")
 ELEMENTS = dict(zip(BYTES, (i8, ui8), strict=True))
@@ -22,6 +23,9 @@ ELEMENTS = dict(zip(BYTES, (i8, ui8), strict=True))
 
 def add_input(net: QuantisedNet, item: Input) -> None:
     """Adds the argument of a graph input: 8-bit integers in the format of the network's first quantisation."""
+    if item.element == "FLOAT" and is_external(net.graph, item.name):
+        net.tensors[item.name] = Floats(net.emit.float_argument(item.shape, item.name), item.shape)
+        return
     if item.element == "FLOAT":
         form = _quantised_input(net, item)
     elif item.element in ELEMENTS:
@@ -47,7 +51,8 @@ def _quantised_input(net: QuantisedNet, item: Input) -> Format:
     formats: set[Format] = set()
     for node in _ends(net, item.name):
         if node.op != "QuantizeLinear":
-            raise HtvmError(f"input '{item.name}' is float32 and read by {node}; quantise it first with QuantizeLinear")
+            reason = f"input '{item.name}' is float32 and read by {node}; quantise it first with QuantizeLinear"
+            raise NodeError(node, reason, unknown=True)
         formats.add(net.format(node, 1, 2))
     if len(formats) != 1:
         raise HtvmError(f"input '{item.name}' is quantised on {len(formats)} scales; one QuantizeLinear must serve all")
@@ -86,6 +91,8 @@ def make_output(net: QuantisedNet, name: str) -> tuple[SSAValue, Edge]:
             edge = _left_to_caller(net, source, _functions(net, name))
         case Integers() | Affine():
             source, form, edge = tensor.source, tensor.format, Edge(name)
+        case Floats():
+            source, form, edge = tensor.source, None, Edge(name, None)
         case Accumulated():
             source, form, edge = _sums(net, node, tensor), None, Edge(name, float(tensor.scale[0]))
         case _:

@@ -13,6 +13,7 @@ from htvm_ir.frontends.onnx.emit import Emitter
 from htvm_ir.frontends.onnx.graph import Array, Graph, Node
 from htvm_ir.frontends.onnx.quantised.tensors import (
     Affine,
+    Floats,
     Format,
     Integers,
     Move,
@@ -53,8 +54,11 @@ class QuantisedNet:
         if isinstance(tensor, Tail):
             raise node.error(
                 f"reads the result of {tensor.operators[0]}, which is supported only at the end of a network, where "
-                "it is left to the caller; cut the network there"
+                "it is left to the caller; cut the network there",
+                unknown=True,
             )
+        if isinstance(tensor, Floats):
+            raise node.error(f"operand '{name}' holds real numbers; quantise them")
         return tensor
 
     def real(self, node: Node, index: int = 0) -> Real:

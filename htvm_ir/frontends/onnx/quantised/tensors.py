@@ -203,8 +203,16 @@ class Joined(Pending):
     axis: int
 
 
+@dataclass(frozen=True)
+class Floats:
+    """Real numbers as they are, which regions of another compiler read and make."""
+
+    source: SSAValue
+    shape: Shape
+
+
 Real = Affine | Table | Pending
-Tensor = Integers | Parameter | Tail | Real
+Tensor = Integers | Parameter | Tail | Floats | Real
 
 
 def valid_scale(value: float) -> bool:
