@@ -51,21 +51,20 @@ class InMemoryArray(Array):
         yield from super()._layer_refusals(workload)
         if workload.weights is None:
             return
-        p, rows = self.parameters, prod(workload.weights.shape[1:])
+        p, channels, rows = self.parameters, workload.output.shape[1], prod(workload.weights.shape[1:])
+        if workload.groups != 1:
+            yield f"{workload.groups} groups: every row of the in-memory array reaches every column (one group only)"
+        if rows > p.imc_rows:
+            yield f"{rows} inputs of a kernel: the in-memory array has {p.imc_rows} rows (imc_rows={rows})"
+        if workload.requant is not None and packing.is_scaled(workload.requant) and channels > p.imc_cols:
+            yield (
+                f"a scale for each of {channels} channels, which no tile cuts: the in-memory array has {p.imc_cols} "
+                f"columns (imc_cols={channels})"
+            )
         low, high = -(1 << p.imc_bits - 1), (1 << p.imc_bits - 1) - 1
         least, greatest = int(np.min(workload.weights)), int(np.max(workload.weights))
         if least < low or greatest > high:
             yield (
                 f"weights of {least} to {greatest}: the in-memory array holds {p.imc_bits} bits, {low} to {high} "
                 "(quantise them to so many, or imc_bits=8)"
-            )
-        if workload.groups != 1:
-            yield f"{workload.groups} groups: every row of the in-memory array reaches every column (one group only)"
-        if rows > p.imc_rows:
-            yield f"{rows} inputs of a kernel: the in-memory array has {p.imc_rows} rows (imc_rows={rows})"
-        scaled = workload.requant is not None and packing.is_scaled(workload.requant)
-        if scaled and workload.output.shape[1] > p.imc_cols:
-            yield (
-                f"a scale for each of {workload.output.shape[1]} channels, which no tile cuts: the in-memory array has "
-                f"{p.imc_cols} columns (imc_cols={workload.output.shape[1]})"
             )

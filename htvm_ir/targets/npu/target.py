@@ -38,6 +38,8 @@ def npu(parameters: Parameters = NPU, **changes: Any) -> Target:
             port=port,
         )
 
+    in_memory_size = f" and {p.imc_rows}x{p.imc_cols} in-memory array" if p.imc_rows else ""
+    arrays = f"{p.rows}x{p.cols} array{in_memory_size}"
     external = Memory("EXT", p.ext_memory, ALIGNMENT, host=False, constant_section="NPU_EXT_CONST")
     source, way = ("EXT", "external") if p.ext_memory else ("L2", "weights")
     array = Array(p, constants=source, load_constants=way)
@@ -54,7 +56,7 @@ def npu(parameters: Parameters = NPU, **changes: Any) -> Target:
     ]
     return Target(
         name="npu",
-        description=f"RISC-V core, {p.rows}x{p.cols} array with memories of its own, DMA beside it (a model)",
+        description=f"RISC-V core, {arrays} with memories of its own, DMA beside it (a model)",
         clock_hz=p.clock_hz,
         memories=(
             Memory("L1", p.l1, ALIGNMENT, host=False),

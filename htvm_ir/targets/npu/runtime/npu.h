@@ -90,8 +90,8 @@ static inline void npu_await(uint32_t address)
 /* Functions of a channel that loads:
  *
  * npu_NAME: copy count2 x count runs of `length` bytes to a local memory. Runs lie `stride` bytes apart in L2 or in the
- * external memory, groups of `count` of them `stride2` bytes apart; in the local memory all follow each other. Nothing is
- * rounded up. npu_NAME_wait: return when at most the last `left` transfers of the channel are not done. */
+ * external memory, groups of `count` of them `stride2` bytes apart; in the local memory all follow each other. Nothing
+ * is rounded up. npu_NAME_wait: return when at most the last `left` transfers of the channel are not done. */
 #define NPU_LOADS(name, channel)                                                                                       \
     static inline void npu_##name(uint32_t local, const void *shared, uint32_t length, uint32_t count,                 \
                                   uint32_t stride, uint32_t count2, uint32_t stride2)                                  \
@@ -112,7 +112,7 @@ static inline void npu_await(uint32_t address)
 #define NPU_WAITS(name, channel)                                                                                       \
     static inline void npu_##name##_wait(uint32_t left)                                                                \
     {                                                                                                                  \
-        npu_await(channel + NPU_WAIT + 4 * left);                                                                      \
+        npu_await((channel) + NPU_WAIT + 4 * left);                                                                    \
     }
 
 /* Those of the array, and those of the in-memory-compute array, if there is one: from L2 to L1, from L2 or the external
