@@ -49,7 +49,7 @@ libnetwork.a: $(OBJECTS)
 %.o: %.c $(wildcard include/*.h)
 \t$(CC) $(CFLAGS) -c $< -o $@
 
-%.o: %.S
+%.o: %.S $(wildcard include/*.h)
 \t$(CC) $(CFLAGS) -c $< -o $@
 
 clean:

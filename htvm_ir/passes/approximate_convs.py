@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 from xdsl.context import Context
 from xdsl.dialects.builtin import ModuleOp, StringAttr, UnitAttr, i8
-from xdsl.dialects.func import FuncOp
 from xdsl.ir import Operation, SSAValue
 from xdsl.passes import ModulePass
 from xdsl.rewriter import Rewriter
@@ -19,7 +18,7 @@ from htvm_ir.dialects.graph import NAME
 from htvm_ir.passes.choices import prices
 from htvm_ir.passes.fold_constants import constant, remove_dead
 from htvm_ir.passes.fuse_requant import only_clips
-from htvm_ir.passes.workloads import following_requant, module_target, workload_of
+from htvm_ir.passes.workloads import blocks_of, following_requant, module_target, workload_of
 from htvm_ir.targets.target import Engine, Target
 from htvm_ir.targets.workload import Approximation, Requant, Tensor, Workload, as_array, converted_part
 
@@ -44,12 +43,11 @@ class ApproximateConvs(ModulePass):
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         target = module_target(op)
-        for function in op.ops:
-            for block in function.body.blocks if isinstance(function, FuncOp) else ():
-                for conv in list(block.ops):
-                    if isinstance(conv, graph.Conv2dOp):
-                        self._rewrite(conv, target)
-                remove_dead(block)
+        for block in blocks_of(op):
+            for conv in list(block.ops):
+                if isinstance(conv, graph.Conv2dOp):
+                    self._rewrite(conv, target)
+            remove_dead(block)
 
     def _rewrite(self, conv: graph.Conv2dOp, target: Target) -> None:
         requant = following_requant(conv)

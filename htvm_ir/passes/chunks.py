@@ -12,12 +12,10 @@ from htvm_ir.dialects import graph
 from htvm_ir.dialects.accel import ConvertLayoutOp, DispatchOp, YieldOp
 from htvm_ir.dialects.attributes import integer, values
 from htvm_ir.passes.workloads import layout_of
+from htvm_ir.targets.layout import WORD
 
 CHUNKS = "accel.chunks"
 """Attribute of a kernel of the CPU: its ``axis`` and how much of it (``size``) it computes at a time."""
-
-WORD = 4
-"""The CPU copies whole words of this many bytes where it can."""
 
 CHANNELS, ROWS = 1, 2
 """Axes of feature maps; the elements of a vector are its channels."""
@@ -69,7 +67,10 @@ def _is_local(op: Operation, axis: int) -> bool:
 
 
 def _step(value: SSAValue, axis: int) -> int:
-    """Elements of an axis that are stored together, and behind which the next one begins with a word."""
+    """Elements of an axis that are stored together, and behind which the next one begins with a word.
+
+    The CPU copies whole words where it can.
+    """
     layout, shape = layout_of(value.type), graph.shape_of(value)
     together = lcm(layout.multiple[axis], layout.xor + 1 if layout.order[-1] == axis else 1)
     inner = prod(layout.stored_shape(shape)[layout.order.index(axis) + 1 :])

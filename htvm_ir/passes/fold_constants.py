@@ -17,7 +17,7 @@ from xdsl.dialects.builtin import (
     Signedness,
     TensorType,
 )
-from xdsl.dialects.func import FuncOp, ReturnOp
+from xdsl.dialects.func import ReturnOp
 from xdsl.ir import Block, Operation, SSAValue
 from xdsl.passes import ModulePass
 from xdsl.rewriter import Rewriter
@@ -25,6 +25,7 @@ from xdsl.rewriter import Rewriter
 from htvm_ir.dialects import graph
 from htvm_ir.dialects.graph.evaluate import evaluate
 from htvm_ir.passes.constants import constant_array
+from htvm_ir.passes.workloads import blocks_of
 
 Array = NDArray[Any]
 
@@ -39,10 +40,9 @@ class FoldConstants(ModulePass):
     name = "fold-constants"
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
-        for function in op.ops:
-            for block in function.body.blocks if isinstance(function, FuncOp) else ():
-                fold(block)
-                remove_dead(block)
+        for block in blocks_of(op):
+            fold(block)
+            remove_dead(block)
 
 
 def fold(block: Block) -> None:

@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 from xdsl.context import Context
 from xdsl.dialects.builtin import ArrayAttr, DenseArrayBase, DictionaryAttr, ModuleOp, StringAttr
-from xdsl.dialects.func import FuncOp
 from xdsl.ir import Attribute, Block, Operation
 from xdsl.passes import ModulePass
 
@@ -21,7 +20,7 @@ from htvm_ir.passes.channel_uses import Contraction, Uses, has_constant_paramete
 from htvm_ir.passes.channels import Channels
 from htvm_ir.passes.fold_constants import remove_dead
 from htvm_ir.passes.narrow import Narrowing, activations, is_whole
-from htvm_ir.passes.workloads import workload_of
+from htvm_ir.passes.workloads import blocks_of, workload_of
 
 Array = NDArray[Any]
 Lists = list[tuple[int, ...]]
@@ -86,11 +85,6 @@ def plan(block: Block) -> list[Narrowing]:
         if op.name.startswith("graph.") and all(map(len, axes[op.results[0]]))
     )
     return [narrowing for narrowing in narrowings if narrowing.changes]
-
-
-def blocks_of(module: ModuleOp) -> list[Block]:
-    """The bodies of functions."""
-    return [block for function in module.ops if isinstance(function, FuncOp) for block in function.body.blocks]
 
 
 def macs(module: ModuleOp) -> int:

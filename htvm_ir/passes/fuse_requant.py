@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 from xdsl.context import Context
 from xdsl.dialects.builtin import ModuleOp
-from xdsl.dialects.func import FuncOp
 from xdsl.ir import Operation
 from xdsl.passes import ModulePass
 from xdsl.rewriter import Rewriter
@@ -15,6 +14,7 @@ from htvm_ir.dialects import graph
 from htvm_ir.dialects.attributes import values
 from htvm_ir.passes.fold_constants import named_as
 from htvm_ir.passes.intervals import interval
+from htvm_ir.passes.workloads import blocks_of
 
 
 @dataclass(frozen=True)
@@ -28,11 +28,10 @@ class FuseRequant(ModulePass):
     name = "fuse-requant"
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
-        for function in op.ops:
-            for block in function.body.blocks if isinstance(function, FuncOp) else ():
-                for requant in list(block.ops):
-                    if isinstance(requant, graph.RequantOp):
-                        fuse(requant)
+        for block in blocks_of(op):
+            for requant in list(block.ops):
+                if isinstance(requant, graph.RequantOp):
+                    fuse(requant)
 
 
 def fuse(op: graph.RequantOp) -> None:

@@ -7,7 +7,6 @@ from itertools import chain
 
 from xdsl.context import Context
 from xdsl.dialects.builtin import ModuleOp
-from xdsl.dialects.func import FuncOp
 from xdsl.ir import Operation
 from xdsl.passes import ModulePass
 from xdsl.rewriter import Rewriter
@@ -16,7 +15,7 @@ from htvm_ir.dialects import graph
 from htvm_ir.passes.choices import refusal
 from htvm_ir.passes.conv_rewrites import Rewriting, in_place, on_blocks
 from htvm_ir.passes.fold_constants import constant, remove_dead
-from htvm_ir.passes.workloads import following_requant, module_target, workload_of
+from htvm_ir.passes.workloads import blocks_of, following_requant, module_target, workload_of
 from htvm_ir.targets.target import Target
 from htvm_ir.targets.workload import Workload
 
@@ -33,12 +32,11 @@ class LegalizeConvs(ModulePass):
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         target = module_target(op)
-        for function in op.ops:
-            for block in function.body.blocks if isinstance(function, FuncOp) else ():
-                for conv in list(block.ops):
-                    if isinstance(conv, graph.Conv2dOp):
-                        legalize(conv, target)
-                remove_dead(block)
+        for block in blocks_of(op):
+            for conv in list(block.ops):
+                if isinstance(conv, graph.Conv2dOp):
+                    legalize(conv, target)
+            remove_dead(block)
 
 
 def legalize(conv: graph.Conv2dOp, target: Target) -> None:

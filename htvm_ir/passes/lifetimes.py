@@ -8,7 +8,7 @@ from xdsl.dialects.builtin import MemRefType
 from xdsl.dialects.func import CallOp, FuncOp, ReturnOp
 from xdsl.ir import Operation, SSAValue
 
-from htvm_ir.dialects.accel import JobTokenType
+from htvm_ir.dialects.accel import JobTokenType, PrepareOp
 from htvm_ir.dialects.buffers import users
 from htvm_ir.dialects.dma import TokenType
 from htvm_ir.passes.workloads import KERNEL
@@ -65,14 +65,20 @@ class Timeline:
             self._spans[op] = first, self.end
 
     def _inside(self, value: SSAValue) -> Iterator[Span]:
-        """The steps of all uses, looking into parts of kernels and following the tokens that they return."""
+        """The steps of all uses, looking into parts of kernels and following the tokens that they return.
+
+        What prepares a job takes a buffer's address and leaves alone what it holds; so does a view.
+        """
         for use in value.uses:
+            if isinstance(use.operation, PrepareOp):
+                continue
             user, function = use.operation, use.operation.parent_op()
             part = self._parts.get(user.callee.string_value()) if isinstance(user, CallOp) else None
             if part is not None:
                 yield from self._inside(part.args[use.index])
                 continue
-            yield self._of(user)
+            if not any(isinstance(result.type, MemRefType) for result in user.results):
+                yield self._of(user)
             if isinstance(user, ReturnOp) and isinstance(function, FuncOp):
                 for call in self._calls.get(function.sym_name.data, ()):
                     yield from self._inside(call.results[use.index])

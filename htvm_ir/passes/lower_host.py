@@ -18,13 +18,15 @@ from xdsl.rewriter import Rewriter
 from htvm_ir.dialects import accel, graph
 from htvm_ir.errors import HtvmError
 from htvm_ir.passes import in_place
-from htvm_ir.passes.host_loops import pointwise, pools, requant, shapes, windows, words
+from htvm_ir.passes.host_loops import pointwise, pools, requant, shapes, windows
 from htvm_ir.passes.host_loops.buffers import Buffer, Constants
 from htvm_ir.passes.host_loops.emitter import Emitter
 from htvm_ir.passes.host_loops.kernel import Kernel, Lowering, integer_type
 from htvm_ir.passes.host_loops.output import OutputLoops
+from htvm_ir.passes.host_loops.word_moves import move_words
 from htvm_ir.passes.lower_external import external_of, lower_external
 from htvm_ir.passes.workloads import layout_of, module_target
+from htvm_ir.targets.layout import WORD
 
 LOWERINGS: dict[type[Operation], Lowering] = {
     graph.Conv2dOp: windows.conv2d,
@@ -85,10 +87,10 @@ def _lower(module: ModuleOp, dispatch: accel.DispatchOp) -> None:
         lowerings=LOWERINGS,
     )
     target = module_target(module)
-    has_words = target.memory(target.host_memory).alignment % words.WORD == 0
+    has_words = target.memory(target.host_memory).alignment % WORD == 0
     for memref, value in zip(dispatch.outputs, dispatch.yielded, strict=True):
         output = _buffer(memref, value)
-        if not (has_words and words.copy_words(kernel, output, value)):
+        if not (has_words and move_words(kernel, output, value)):
             OutputLoops.of(kernel, output, value).write()
     kernel.emit.remove_unused()
     in_place.allow(function, in_place.pointwise_arguments(dispatch))

@@ -18,7 +18,7 @@ from htvm_ir.passes.turn_region import Region, regions, turn_region, turns_input
 from htvm_ir.passes.turns import COLUMNS, Turn
 from htvm_ir.passes.workloads import ANCHORS, following_requant, main_function, module_target, workload_of
 from htvm_ir.targets.layout import Layout
-from htvm_ir.targets.word_copies import workload_copy
+from htvm_ir.targets.word_moves import workload_move
 from htvm_ir.targets.workload import Workload
 
 SAVED = "accel.orientation"
@@ -106,7 +106,7 @@ def _saved_by_words(op: Operation, prices: Prices) -> int:
     tensor = workload.inputs[0]
     layouts = (Layout.row_major(len(tensor.shape)), target.engine(engine).layouts(workload)[0])
     mirrored = Workload("reverse", (tensor,), tensor, reversed_axes=(COLUMNS,))
-    if workload_copy(mirrored, layouts) is None:
+    if workload_move(mirrored, layouts) is None:
         return 0
     converted = cycles[engine] + target.host.cycles(Workload("convert_layout", (tensor,), tensor), layouts)
     return max(0, min(converted, cycles[CPU]) - cycles[engine] - target.host.cycles(mirrored, layouts))

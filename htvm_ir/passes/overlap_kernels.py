@@ -80,9 +80,14 @@ def _fits(module: ModuleOp, parts: Sequence[Part], best: Schedule, target: Targe
 
 
 def _buffers(parts: Sequence[Part], best: Schedule, memory: Memory) -> list[Buffer]:
-    """The allocations in a memory, alive from the first to the last step of the kernels that use them."""
+    """The allocations in a memory, alive from the first to the last step of the kernels that use them.
+
+    What only prepares a job needs no more than addresses.
+    """
     spans: dict[AllocOp, list[int]] = {}
     for position, number in enumerate(best.order):
+        if parts[number].prepares:
+            continue
         call, function = parts[number].call, parts[number].function
         used = [root(value).owner for value in call.arguments]
         for alloc in (*used, *function.body.block.ops):

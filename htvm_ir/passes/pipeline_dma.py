@@ -16,7 +16,6 @@ from dataclasses import dataclass
 
 from xdsl.context import Context
 from xdsl.dialects.builtin import MemRefType, ModuleOp
-from xdsl.dialects.func import FuncOp
 from xdsl.dialects.memref import AllocOp, GetGlobalOp
 from xdsl.ir import Block, Operation, SSAValue
 from xdsl.passes import ModulePass
@@ -25,7 +24,7 @@ from xdsl.traits import IsTerminator, is_side_effect_free
 
 from htvm_ir.dialects.accel import AwaitOp, LaunchOp, PrepareOp
 from htvm_ir.dialects.dma import StartOp, WaitOp
-from htvm_ir.passes.workloads import module_target
+from htvm_ir.passes.workloads import blocks_of, module_target
 
 
 @dataclass(frozen=True)
@@ -40,9 +39,8 @@ class PipelineDma(ModulePass):
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         channels = {channel.name: channel.queue > 1 for channel in module_target(op).channels if channel.overlaps}
-        for function in op.ops:
-            for block in function.body.blocks if isinstance(function, FuncOp) else ():
-                pipeline(block, channels)
+        for block in blocks_of(op):
+            pipeline(block, channels)
 
 
 def pipeline(block: Block, channels: Mapping[str, bool]) -> None:

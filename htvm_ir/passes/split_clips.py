@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from itertools import chain
 
 from xdsl.context import Context
 from xdsl.dialects.builtin import ModuleOp, StringAttr
-from xdsl.dialects.func import FuncOp
 from xdsl.ir import Operation
 from xdsl.passes import ModulePass
 from xdsl.rewriter import Rewriter
@@ -18,7 +17,7 @@ from htvm_ir.dialects.graph import NAME
 from htvm_ir.passes.conv_rewrites import in_place, on_blocks
 from htvm_ir.passes.intervals import type_interval
 from htvm_ir.passes.legalize_convs import accepted
-from htvm_ir.passes.workloads import ANCHORS, following_requant, module_target, workload_of
+from htvm_ir.passes.workloads import ANCHORS, blocks_of, following_requant, module_target, workload_of
 from htvm_ir.targets.target import Target
 from htvm_ir.targets.workload import Requant, Workload
 
@@ -35,12 +34,11 @@ class SplitClips(ModulePass):
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         target = module_target(op)
-        for function in op.ops:
-            for block in function.body.blocks if isinstance(function, FuncOp) else ():
-                for anchor in list(block.ops):
-                    requant = following_requant(anchor) if isinstance(anchor, ANCHORS) else None
-                    if requant is not None:
-                        split(anchor, requant, target)
+        for block in blocks_of(op):
+            for anchor in list(block.ops):
+                requant = following_requant(anchor) if isinstance(anchor, ANCHORS) else None
+                if requant is not None:
+                    split(anchor, requant, target)
 
 
 def split(anchor: Operation, requant: graph.RequantOp, target: Target) -> None:
@@ -75,17 +73,7 @@ def _reachable(workload: Workload, target: Target) -> bool:
 def _rewrite(requant: graph.RequantOp, wide: Requant) -> None:
     """The wide requantisation and its clip in place of one; the clip has its name."""
     element = graph.tensor_type(requant.result).element_type
-    first = graph.RequantOp(
-        requant.input,
-        element,
-        rounding=wide.rounding,
-        multiplier=wide.multiplier,
-        shift=wide.shift,
-        zero_point=wide.zero_point,
-        lo=wide.lo,
-        hi=wide.hi,
-        addend=wide.addend,
-    )
+    first = graph.RequantOp(requant.input, element, **asdict(wide))
     clip = graph.RequantOp(first.result, element, lo=requant.lo.value.data, hi=requant.hi.value.data)
     clip.attributes |= requant.attributes
     name = requant.attributes.get(NAME)

@@ -89,6 +89,11 @@ def module_target(module: ModuleOp) -> Target:
     return target_with_engines(attribute.target.data, attribute.engine_names)
 
 
+def blocks_of(module: ModuleOp) -> list[Block]:
+    """The bodies of functions."""
+    return [block for function in module.ops if isinstance(function, FuncOp) for block in function.body.blocks]
+
+
 def main_function(module: ModuleOp) -> FuncOp:
     """The network's entry, ``@main``.
 

@@ -14,15 +14,7 @@ import numpy as np
 from htvm_ir.errors import HtvmError
 from htvm_ir.frontends.onnx.graph import Graph, Node, Shape
 from htvm_ir.frontends.onnx.integer.elementwise import clip_bounds
-from htvm_ir.frontends.onnx.shapes import (
-    flattened,
-    global_window,
-    pool_window,
-    reshaped,
-    squeezed,
-    unsqueezed,
-    window,
-)
+from htvm_ir.frontends.onnx.shapes import global_window, new_shape_in, pool_window, window
 from htvm_ir.quantize.network import Add, Array, Clip, Conv, Dense, Layer, Linear, Move, Network, Pool, Source
 
 _INTEGER_INPUTS = ("INT8", "UINT8")
@@ -260,16 +252,7 @@ def _mean(reader: _Reader, node: Node) -> None:
 
 def _reshape(reader: _Reader, node: Node) -> None:
     shape = reader.shape(node.operand(0))
-    operands = [reader.graph.constant(node, 1, "shape or axes")] if node.operand(1) else []
-    match node.op:
-        case "Reshape":
-            target = reshaped(node, shape, operands)
-        case "Squeeze":
-            target = squeezed(node, shape, operands)
-        case "Unsqueeze":
-            target = unsqueezed(node, shape, operands)
-        case _:
-            target = flattened(node, shape)
+    target = new_shape_in(reader.graph, node, shape)
     if target == shape:
         reader.alias(node)
         return

@@ -10,6 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+WORD = 4
+"""Bytes of a word: what a 32-bit core loads or stores at once, and the width of its devices' registers."""
+
 
 @dataclass(frozen=True)
 class Layout:

@@ -12,6 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn, Protocol, runtime_checkable
 
+SHARED_RUNTIME = Path(__file__).parent / "runtime"
+"""Headers that the sources of several SoCs include: the start of a bare-metal RISC-V program."""
+
 
 class Bus(Protocol):
     """What a device sees of the SoC. Addresses are byte addresses, times are virtual cycles of the SoC's clock."""

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from htvm_ir.settings import Setting
 from htvm_ir.targets.layout import Layout
 from htvm_ir.targets.soc import Soc
-from htvm_ir.targets.word_copies import workload_copy
+from htvm_ir.targets.word_moves import workload_move
 from htvm_ir.targets.workload import Approximation, Tile, Workload
 from htvm_ir.tiling import dory
 from htvm_ir.tiling.problem import Problem
@@ -271,7 +271,7 @@ class Host:
         """Predicted cycles of a kernel; ``layouts`` of its inputs and its output, none = row-major."""
         if workload.work:
             return workload.work * self.per_float
-        words = workload_copy(workload, layouts) if layouts else None
+        words = workload_move(workload, layouts) if layouts else None
         if words is not None:
             return prod(words.stored) * self.per_word
         read = () if workload.kind == "slice" else workload.inputs  # of a slice only what is written

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from htvm_ir.zoo.arithmetic import INT7_MAX
+from htvm_ir.zoo.arithmetic import INT7_MAX, INT8_MAX
 from htvm_ir.zoo.builder import NetBuilder
 
 _PIXELS = 8 * 128 * 128
@@ -16,41 +16,17 @@ _PIXELS = 8 * 128 * 128
 
 def resnet8(name: str) -> NetBuilder:
     """Three residual blocks; the last two halve the map and so convolve their shortcut 1x1."""
-    net = NetBuilder(name, (3, 32, 32), scale=1 / 64)
-    x = net.conv("conv1", net.input, 16, (3, 3))
-    for block, (channels, stride) in enumerate(((16, 1), (32, 2), (64, 2)), start=1):
-        y = net.conv(f"block{block}.conv1", x, channels, (3, 3), stride=stride)
-        y = net.conv(f"block{block}.conv2", y, channels, (3, 3), relu=False)
-        if stride != 1:
-            x = net.conv(f"block{block}.skip", x, channels, (1, 1), stride=stride, relu=False)
-        x = net.add(f"block{block}.sum", x, y)
-    return _classify(net, x, classes=10)
+    return _resnet8(name, NetBuilder.conv, INT8_MAX)
 
 
 def resnet8_mixed(name: str) -> NetBuilder:
     """ResNet-8 for both arrays: 8-bit first and last layer, ternary between; what analog layers read has 7 bits."""
-    net = NetBuilder(name, (3, 32, 32), scale=1 / 64)
-    x = net.conv("conv1", net.input, 16, (3, 3), hi=INT7_MAX)
-    for block, (channels, stride) in enumerate(((16, 1), (32, 2), (64, 2)), start=1):
-        y = net.analog(f"block{block}.conv1", x, channels, (3, 3), stride=stride, hi=INT7_MAX)
-        y = net.analog(f"block{block}.conv2", y, channels, (3, 3), relu=False)
-        if stride != 1:
-            x = net.analog(f"block{block}.skip", x, channels, (1, 1), stride=stride, relu=False)
-        x = net.add(f"block{block}.sum", x, y, hi=INT7_MAX)
-    return _classify(net, x, classes=10)
+    return _resnet8(name, NetBuilder.analog, INT7_MAX)
 
 
 def resnet8_ternary(name: str) -> NetBuilder:
     """ResNet-8 with ternary weights but for the first and last layer; sums are exact, activations have 7 bits."""
-    net = NetBuilder(name, (3, 32, 32), scale=1 / 64)
-    x = net.conv("conv1", net.input, 16, (3, 3), hi=INT7_MAX)
-    for block, (channels, stride) in enumerate(((16, 1), (32, 2), (64, 2)), start=1):
-        y = net.ternary(f"block{block}.conv1", x, channels, (3, 3), stride=stride, hi=INT7_MAX)
-        y = net.ternary(f"block{block}.conv2", y, channels, (3, 3), relu=False)
-        if stride != 1:
-            x = net.ternary(f"block{block}.skip", x, channels, (1, 1), stride=stride, relu=False)
-        x = net.add(f"block{block}.sum", x, y, hi=INT7_MAX)
-    return _classify(net, x, classes=10)
+    return _resnet8(name, NetBuilder.ternary, INT7_MAX)
 
 
 def dscnn_mixed(name: str) -> NetBuilder:
@@ -123,6 +99,19 @@ def chain(name: str, *, layers: int = 100) -> NetBuilder:
     x = net.input
     for layer in range(1, layers):
         x = net.conv(f"conv{layer}", x, 8, (1, 1) if layer % 2 else (3, 3))
+    return _classify(net, x, classes=10)
+
+
+def _resnet8(name: str, conv: Callable[..., str], hi: int) -> NetBuilder:
+    """conv: what convolves inside the blocks, a method of NetBuilder. hi: the largest integer it reads."""
+    net = NetBuilder(name, (3, 32, 32), scale=1 / 64)
+    x = net.conv("conv1", net.input, 16, (3, 3), hi=hi)
+    for block, (channels, stride) in enumerate(((16, 1), (32, 2), (64, 2)), start=1):
+        y = conv(net, f"block{block}.conv1", x, channels, (3, 3), stride=stride, hi=hi)
+        y = conv(net, f"block{block}.conv2", y, channels, (3, 3), relu=False)
+        if stride != 1:
+            x = conv(net, f"block{block}.skip", x, channels, (1, 1), stride=stride, relu=False)
+        x = net.add(f"block{block}.sum", x, y, hi=hi)
     return _classify(net, x, classes=10)
 
 

@@ -76,6 +76,8 @@ def test_a_view_of_a_view_keeps_its_buffer_alive() -> None:
     body = (
         '%v = "memref.cast"(%a) : (memref<256xi8, "L1">) -> memref<?xi8, "L1">',
         '%w = "memref.cast"(%v) : (memref<?xi8, "L1">) -> memref<256xi8, "L1">',
+        f"%s = {LOAD_A}",
+        "dma.wait %s",
         f"%t = {LOAD_B}",
         "dma.wait %t",
         f"%u = {STORE_A.replace('%a', '%w')}",

@@ -90,7 +90,7 @@ def random_net(seed: int) -> tuple[FloatNet, onnx.ModelProto]:
                 y = net.conv(x, width, width, 3, pads=[1] * 4)
                 x = net.node("Relu", net.node("Add", x, y))
             case _:
-                x = net.node("MaxPool", x, kernel_shape=[2, 2], strides=[1, 1])
+                x = net.node("MaxPool", x, kernel_shape=[2, 2], strides=[1, 1], pads=[0, 0, 1, 1])
     x = net.node("Flatten", net.node("GlobalAveragePool", x))
     outputs = int(rng.integers(2, 12))
     x = net.dense(x, width, outputs)

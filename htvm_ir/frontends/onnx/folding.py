@@ -7,8 +7,8 @@ from math import prod
 
 import numpy as np
 
-from htvm_ir.frontends.onnx.graph import Array, Node
-from htvm_ir.frontends.onnx.shapes import flattened, reshaped, squeezed, unsqueezed
+from htvm_ir.frontends.onnx.graph import Array, Graph, Node
+from htvm_ir.frontends.onnx.shapes import new_shape
 
 _LARGEST = 1 << 24
 """Elements a folded constant may have: more than any microcontroller network, little for a laptop."""
@@ -27,6 +27,18 @@ def fold(node: Node, operands: Sequence[Array]) -> Array | None:
             return rule(node, operands)
     except (ValueError, IndexError, TypeError, KeyError, OverflowError) as error:
         raise node.error(f"does not fit its constant operands: {error}".split("\n")[0]) from None
+
+
+def fold_late(graph: Graph, node: Node) -> bool:
+    """Fold a node if what it reads are constants by now: Shape and quantised weights give some that no file holds."""
+    known = graph.constants
+    names = [name for name in node.inputs if name]
+    if not all(name in known for name in names):
+        return False
+    result = fold(node, [known[name] for name in names])
+    if result is not None:
+        known[node.output] = result
+    return result is not None
 
 
 def _constant(node: Node, _: Sequence[Array]) -> Array:
@@ -65,19 +77,7 @@ def _cast(node: Node, operands: Sequence[Array]) -> Array:
 
 
 def _reshape(node: Node, operands: Sequence[Array]) -> Array:
-    return operands[0].reshape(reshaped(node, operands[0].shape, operands[1:]))
-
-
-def _squeeze(node: Node, operands: Sequence[Array]) -> Array:
-    return operands[0].reshape(squeezed(node, operands[0].shape, operands[1:]))
-
-
-def _unsqueeze(node: Node, operands: Sequence[Array]) -> Array:
-    return operands[0].reshape(unsqueezed(node, operands[0].shape, operands[1:]))
-
-
-def _flatten(node: Node, operands: Sequence[Array]) -> Array:
-    return operands[0].reshape(flattened(node, operands[0].shape))
+    return operands[0].reshape(new_shape(node, operands[0].shape, operands[1:]))
 
 
 def _transpose(node: Node, operands: Sequence[Array]) -> Array:
@@ -109,9 +109,9 @@ _RULES: dict[str, Callable[[Node, Sequence[Array]], Array]] = {
     "Identity": lambda _, operands: operands[0],
     "Cast": _cast,
     "Reshape": _reshape,
-    "Squeeze": _squeeze,
-    "Unsqueeze": _unsqueeze,
-    "Flatten": _flatten,
+    "Squeeze": _reshape,
+    "Unsqueeze": _reshape,
+    "Flatten": _reshape,
     "Transpose": _transpose,
     "Concat": _concatenate,
     "Gather": _gather,

@@ -8,7 +8,7 @@ from math import prod
 
 import numpy as np
 
-from htvm_ir.frontends.onnx.graph import Array, Node, Shape
+from htvm_ir.frontends.onnx.graph import Array, Graph, Node, Shape
 
 
 @dataclass(frozen=True)
@@ -135,8 +135,26 @@ def _axes(node: Node, rank: int, operands: Sequence[Array]) -> set[int] | None:
     return {axis % rank for axis in axes}
 
 
-def reshaped(node: Node, shape: Shape, operands: Sequence[Array]) -> Shape:
-    """The result shape of Reshape, with 0 (keep) and -1 (infer) resolved."""
+def new_shape(node: Node, shape: Shape, operands: Sequence[Array]) -> Shape:
+    """The result shape of Reshape, Squeeze, Unsqueeze or Flatten; ``operands`` are those behind the tensor."""
+    match node.op:
+        case "Reshape":
+            return _reshaped(node, shape, operands)
+        case "Squeeze":
+            return _squeezed(node, shape, operands)
+        case "Unsqueeze":
+            return _unsqueezed(node, shape, operands)
+        case _:
+            return _flattened(node, shape)
+
+
+def new_shape_in(graph: Graph, node: Node, shape: Shape) -> Shape:
+    """The same for a node of a graph, whose constants say how."""
+    return new_shape(node, shape, [graph.constant(node, 1, "shape or axes")] if node.operand(1) else [])
+
+
+def _reshaped(node: Node, shape: Shape, operands: Sequence[Array]) -> Shape:
+    """0 keeps an extent, -1 is what remains."""
     target = _integers(node, operands[0]) if operands else list(node.integers("shape", ()))
     if not node.integer("allowzero", 0):
         target = [shape[i] if n == 0 and i < len(shape) else n for i, n in enumerate(target)]
@@ -148,8 +166,7 @@ def reshaped(node: Node, shape: Shape, operands: Sequence[Array]) -> Shape:
     return tuple(target)
 
 
-def flattened(node: Node, shape: Shape) -> Shape:
-    """The result shape of Flatten."""
+def _flattened(node: Node, shape: Shape) -> Shape:
     axis = node.integer("axis", 1)
     if not -len(shape) <= axis <= len(shape):
         raise node.error(f"axis {axis} does not fit rank {len(shape)}")
@@ -157,8 +174,7 @@ def flattened(node: Node, shape: Shape) -> Shape:
     return (prod(shape[:axis]), prod(shape[axis:]))
 
 
-def squeezed(node: Node, shape: Shape, operands: Sequence[Array]) -> Shape:
-    """The result shape of Squeeze."""
+def _squeezed(node: Node, shape: Shape, operands: Sequence[Array]) -> Shape:
     axes = _axes(node, len(shape), operands)
     if axes is None:
         axes = {i for i, n in enumerate(shape) if n == 1}
@@ -167,8 +183,7 @@ def squeezed(node: Node, shape: Shape, operands: Sequence[Array]) -> Shape:
     return tuple(n for i, n in enumerate(shape) if i not in axes)
 
 
-def unsqueezed(node: Node, shape: Shape, operands: Sequence[Array]) -> Shape:
-    """The result shape of Unsqueeze."""
+def _unsqueezed(node: Node, shape: Shape, operands: Sequence[Array]) -> Shape:
     count = len(_integers(node, operands[0]) if operands else node.integers("axes", ()))
     rank = len(shape) + count
     axes = _axes(node, rank, operands) or set()

@@ -8,6 +8,7 @@ from typing import Any
 
 from htvm_ir.backend.c.package import render
 from htvm_ir.errors import HtvmError
+from htvm_ir.integrations.host import headers
 from htvm_ir.integrations.kernels import Activation, Array, Constant, Node, read_kernel
 from htvm_ir.integrations.network import Network, compile_network
 from htvm_ir.integrations.requantisation import Refused
@@ -114,8 +115,7 @@ def _runtime(target: str) -> Iterator[tuple[str, str]]:
         return
     soc = chosen.soc()
     yield from ((f"src/{path.name}", path.read_text()) for path in soc.sources if path.suffix == ".c")
-    for folder in soc.include_dirs:
-        yield from ((f"include/{path.name}", path.read_text()) for path in sorted(folder.glob("*.h")))
+    yield from ((f"include/{name}", text) for name, text in headers(chosen))
 
 
 def _header(kernels: Sequence[UmaKernel]) -> str:

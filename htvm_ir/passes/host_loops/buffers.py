@@ -26,19 +26,18 @@ from xdsl.traits import SymbolOpInterface
 from htvm_ir.errors import HtvmError
 from htvm_ir.passes.host_loops.arithmetic import Value
 from htvm_ir.passes.host_loops.emitter import Emitter
-from htvm_ir.targets.layout import Layout
-
-WORD = 4
-"""Bytes of a word."""
+from htvm_ir.targets.layout import WORD, Layout
 
 
-def linear(emit: Emitter, index: Sequence[Value], extents: Sequence[int]) -> tuple[Value, int]:
+def linear(
+    emit: Emitter, index: Sequence[Value], extents: Sequence[int], hint: str = "offset"
+) -> tuple[Value, int]:
     """The row-major position of ``index`` in an array of ``extents``, in two parts as in :meth:`Emitter.split`."""
     position: Value = 0
     distance = 0
     for i, extent in zip(index, extents, strict=True):
         base, step = emit.split(0 if extent == 1 else i)
-        position = emit.add(emit.mul(position, extent, "offset"), base, "offset")
+        position = emit.add(emit.mul(position, extent, hint), base, hint)
         distance = distance * extent + step
     return position, distance
 

@@ -9,51 +9,36 @@ from xdsl.dialects.builtin import i8
 from xdsl.ir import SSAValue
 
 from htvm_ir.dialects.accel import ConvertLayoutOp
-from htvm_ir.dialects.attributes import values
 from htvm_ir.dialects.graph import RequantOp, tensor_type
 from htvm_ir.passes.host_loops.arithmetic import Value
 from htvm_ir.passes.host_loops.buffers import Buffer
 from htvm_ir.passes.host_loops.emitter import Emitter
 from htvm_ir.passes.host_loops.kernel import Kernel
 from htvm_ir.passes.intervals import interval
+from htvm_ir.passes.workloads import requant_of
+from htvm_ir.targets.lanes import LaneRequant
 
 LOW_BITS = 0x01010101
 """The lowest bit of each byte."""
 
 
-@dataclass(frozen=True)
-class LaneRequant:
-    """``min(x >> shift, limit)`` of bytes 0 to 127; a ``limit`` is 2**n - 1 where no quotient reaches 2**(n + 1)."""
+def lane_requant(op: RequantOp) -> LaneRequant | None:
+    """How an op computes the bytes of a word at once, if it can."""
+    types = {tensor_type(value).element_type for value in (op.input, op.result)}
+    return LaneRequant.of(requant_of(op), interval(op.input)) if types == {i8} else None
 
-    shift: int
-    limit: int | None
 
-    @staticmethod
-    def of(op: RequantOp) -> LaneRequant | None:
-        """The requantisation, if it is one of these."""
-        low, high = interval(op.input)
-        plain = (*op.addends, op.zero_point.value.data, *(m - 1 for m in values(op.multiplier)))
-        shifts, limit = set(values(op.shift)), op.hi.value.data
-        types = {tensor_type(value).element_type for value in (op.input, op.result)}
-        if types != {i8} or op.rounding.data != "floor" or any(plain) or len(shifts) != 1:
-            return None
-        shift = shifts.pop()
-        if low < 0 or op.lo.value.data > low >> shift or shift >= 8:
-            return None
-        if high >> shift <= limit:
-            return LaneRequant(shift, None)
-        return LaneRequant(shift, limit) if limit & limit + 1 == 0 and high >> shift <= 2 * limit + 1 else None
-
-    def apply(self, emit: Emitter, word: SSAValue) -> SSAValue:
-        """All four bytes. A byte above the limit has the bit above it set, from which come all the bits below."""
-        if self.shift:
-            word = emit.bit_and(emit.shift_right(word, self.shift, "shifted"), LOW_BITS * (127 >> self.shift), "scaled")
-        if self.limit is None:
-            return word
-        above = emit.bit_and(word, LOW_BITS * (self.limit + 1), "above")
-        ones = emit.sub(above, emit.shift_right(above, self.limit.bit_length(), "one"), "ones")
-        assert isinstance(ones, SSAValue)
-        return emit.bit_and(emit.bit_or(word, ones, "full"), LOW_BITS * self.limit, "clipped")
+def requantised(emit: Emitter, requant: LaneRequant, word: SSAValue) -> SSAValue:
+    """All four bytes. A byte above the limit has the bit above it set, from which come all the bits below."""
+    shift, limit = requant.shift, requant.limit
+    if shift:
+        word = emit.bit_and(emit.shift_right(word, shift, "shifted"), LOW_BITS * (127 >> shift), "scaled")
+    if limit is None:
+        return word
+    above = emit.bit_and(word, LOW_BITS * (limit + 1), "above")
+    ones = emit.sub(above, emit.shift_right(above, limit.bit_length(), "one"), "ones")
+    assert isinstance(ones, SSAValue)
+    return emit.bit_and(emit.bit_or(word, ones, "full"), LOW_BITS * limit, "clipped")
 
 
 @dataclass(frozen=True)
@@ -68,7 +53,7 @@ class WordSource:
         """How to read a tensor in words; None if it is computed otherwise, or if a row begins inside a word."""
         requants: list[LaneRequant] = []
         while isinstance(op := value.owner, ConvertLayoutOp | RequantOp):
-            requant = LaneRequant.of(op) if isinstance(op, RequantOp) else None
+            requant = lane_requant(op) if isinstance(op, RequantOp) else None
             if isinstance(op, RequantOp) and requant is None:
                 return None
             requants += [] if requant is None else [requant]
@@ -81,7 +66,7 @@ class WordSource:
         at = self.buffer.word(emit, [index[axis] for axis in self.buffer.layout.order])
         word = emit.load(self.buffer.words(emit), [at], "word")
         for requant in self.requants:
-            word = requant.apply(emit, word)
+            word = requantised(emit, requant, word)
         return word
 
     def byte(self, emit: Emitter, word: SSAValue, place: int) -> SSAValue:

@@ -12,12 +12,13 @@ from htvm_ir.dialects import accel, graph
 from htvm_ir.dialects.attributes import values
 from htvm_ir.passes.host_loops import windows
 from htvm_ir.passes.host_loops.arithmetic import Value
-from htvm_ir.passes.host_loops.buffers import WORD, Buffer
-from htvm_ir.passes.host_loops.copies import WordCopy, fill_with_zeros
+from htvm_ir.passes.host_loops.buffers import Buffer
 from htvm_ir.passes.host_loops.kernel import Kernel, integer_type
 from htvm_ir.passes.host_loops.lanes import WordSource
 from htvm_ir.passes.host_loops.merging import merge_axes
+from htvm_ir.passes.host_loops.row_copies import RowCopy, fill_with_zeros
 from htvm_ir.passes.workloads import ELEMENTWISE
+from htvm_ir.targets.layout import WORD
 
 AXES = {1: ("i",), 2: ("n", "k"), 3: ("n", "k", "x"), 4: ("n", "k", "y", "x")}
 """Names of the loops over an output, by rank; one axis is what remains if all others can be merged into it."""
@@ -49,14 +50,14 @@ class OutputLoops:
     value: SSAValue
     unroll: int
     cuts: Mapping[int, tuple[int, ...]]
-    copy: WordCopy | None
+    copy: RowCopy | None
     across: WordSource | None
 
     @staticmethod
     def of(kernel: Kernel, output: Buffer, value: SSAValue) -> OutputLoops:
         """The loops that suit the layouts."""
         kernel, output = merge_axes(kernel, output, value)
-        copy = WordCopy.of(kernel, output, value)
+        copy = RowCopy.of(kernel, output, value)
         unroll = _unroll(kernel, output, value)
         return OutputLoops(kernel, output, value, unroll, _cuts(value), copy, _across(kernel, output, value))
 

@@ -8,7 +8,6 @@ from xdsl.ir import Operation, SSAValue
 from htvm_ir.dialects.attributes import values
 from htvm_ir.dialects.graph import PoolOp, element_limits, tensor_type
 from htvm_ir.passes.host_loops.arithmetic import Value
-from htvm_ir.passes.host_loops.buffers import WORD
 from htvm_ir.passes.host_loops.division import Reciprocal
 from htvm_ir.passes.host_loops.emitter import Emitter
 from htvm_ir.passes.host_loops.kernel import Index, Kernel, integer_type
@@ -16,6 +15,7 @@ from htvm_ir.passes.host_loops.ranges import fits
 from htvm_ir.passes.host_loops.sums import WordSum
 from htvm_ir.passes.host_loops.windows import UNROLL, number_of, windows_of
 from htvm_ir.passes.intervals import interval
+from htvm_ir.targets.layout import WORD
 
 Taps = tuple[Value, Value]
 """The first tap inside an axis, and the one after the last."""

@@ -14,11 +14,12 @@ from xdsl.ir import SSAValue
 
 from htvm_ir.dialects.graph import PoolOp
 from htvm_ir.passes.host_loops.arithmetic import Value
-from htvm_ir.passes.host_loops.buffers import WORD, Buffer
+from htvm_ir.passes.host_loops.buffers import Buffer
 from htvm_ir.passes.host_loops.emitter import Emitter
 from htvm_ir.passes.host_loops.kernel import Index, Kernel
 from htvm_ir.passes.host_loops.windows import windows_of
 from htvm_ir.passes.intervals import interval
+from htvm_ir.targets.layout import WORD
 
 BYTE, HALF = 0xFF, 0xFFFF
 EVEN_BYTES = 0x00FF00FF

@@ -11,10 +11,11 @@ import numpy as np
 from htvm_ir.targets.diana import analog_datapath, analog_packing
 from htvm_ir.targets.diana.analog_instruction import CONFIG_WORDS, GAIN_WORD, INSTRUCTION_WORDS, AnalogInstruction
 from htvm_ir.targets.diana.costs import analog_compute_cycles, analog_weight_cycles
-from htvm_ir.targets.diana.devices import WORD, DmaRegisters, Hwme
+from htvm_ir.targets.diana.devices import DmaRegisters, Hwme
 from htvm_ir.targets.diana.l1 import L1
 from htvm_ir.targets.diana.parameters import Parameters
 from htvm_ir.targets.diana.peripherals import Supply
+from htvm_ir.targets.layout import WORD
 from htvm_ir.targets.soc import Bus
 
 ANALOG_BASE = 0x1A10_D000

@@ -14,10 +14,8 @@ from dataclasses import replace
 
 from htvm_ir.targets.diana.instruction import LANES, DigitalInstruction
 from htvm_ir.targets.diana.packing import round_up
-from htvm_ir.targets.layout import Layout
+from htvm_ir.targets.layout import WORD, Layout
 from htvm_ir.targets.workload import Tensor, Workload
-
-WORD = 4
 
 
 def pitch(tensor: Tensor) -> int:

@@ -20,10 +20,9 @@ from htvm_ir.targets.diana.costs import weight_bytes
 from htvm_ir.targets.diana.instruction import LANES, DigitalInstruction, Mode
 from htvm_ir.targets.diana.packing import Bytes, Element, Int32, reverse_words
 from htvm_ir.targets.diana.parameters import DIANA, Parameters
+from htvm_ir.targets.layout import WORD
 
 Int64 = npt.NDArray[np.int64]
-
-WORD = 4
 
 SINGLE_PRECISION_TAPS = 1024
 """Sums of that many products of two int8 stay within 2^24, where float32 is exact."""

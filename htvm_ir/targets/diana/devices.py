@@ -23,11 +23,11 @@ from htvm_ir.targets.diana.instruction import INSTRUCTION_WORDS, LANES, DigitalI
 from htvm_ir.targets.diana.l1 import L1
 from htvm_ir.targets.diana.packing import Bytes, Element
 from htvm_ir.targets.diana.parameters import Parameters
+from htvm_ir.targets.layout import WORD
 from htvm_ir.targets.soc import Bus
 
 Known = npt.NDArray[np.bool_]
 
-WORD = 4
 WINDOW = 0x100
 DIGITAL_BASE = 0x1A10_C000
 

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from math import prod
 
-from htvm_ir.targets.layout import Layout, mergeable
+from htvm_ir.targets.lanes import LaneRequant
+from htvm_ir.targets.layout import WORD, Layout, mergeable
 from htvm_ir.targets.target import Host
 from htvm_ir.targets.workload import Workload
 
@@ -24,8 +25,6 @@ WINDOWED = ("conv2d", "pointwise", "depthwise", "dense", "average", "sum", "sign
 
 MERGED = ("convert_layout", "requant", "clip", "add", "sub", "mul", "lookup")
 """Kinds whose loops over axes that lie together in all tensors are one loop."""
-
-WORD = 4
 
 
 @dataclass(frozen=True)
@@ -64,15 +63,10 @@ def _kind_of_pool(workload: Workload) -> str:
 
 def _clips_words(workload: Workload) -> bool:
     """Whether a requantisation shifts bytes that are not negative and keeps the lower bits: it does so in words."""
-    requant = workload.requant
     types = {workload.inputs[0].dtype, workload.output.dtype}
-    if requant is None or not workload.ranges or types != {"i8"} or requant.rounding != "floor":
+    if workload.requant is None or not workload.ranges or types != {"i8"}:
         return False
-    if len(set(requant.shift)) != 1 or any((*requant.addend, requant.zero_point, *(m - 1 for m in requant.multiplier))):
-        return False
-    (low, high), shift = workload.ranges[0], requant.shift[0]
-    fits = high >> shift <= requant.hi or (requant.hi & requant.hi + 1 == 0 and high >> shift <= 2 * requant.hi + 1)
-    return low >= 0 and requant.lo <= low >> shift and shift < 8 and fits
+    return LaneRequant.of(workload.requant, workload.ranges[0]) is not None
 
 
 def order_of(layout: Layout) -> str:

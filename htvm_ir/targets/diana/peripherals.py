@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from htvm_ir.targets.layout import WORD
 from htvm_ir.targets.soc import Bus
 
-WORD = 4
 GPIO = 0x1A10_1000
 SOC_CONTROL = 0x1A10_4000
 STDOUT = 0x1A10_F000

@@ -9,7 +9,7 @@ from htvm_ir.targets.diana.devices import DigitalHwme
 from htvm_ir.targets.diana.l1 import L1
 from htvm_ir.targets.diana.parameters import DIANA, Parameters
 from htvm_ir.targets.diana.peripherals import Gpio, SocControl, Stdout, Storage, Supply, Timer
-from htvm_ir.targets.soc import Bus, CoreCosts, Device, Region, Soc
+from htvm_ir.targets.soc import SHARED_RUNTIME, Bus, CoreCosts, Device, Region, Soc
 
 RUNTIME = Path(__file__).parent / "runtime"
 
@@ -56,5 +56,5 @@ def diana_soc(parameters: Parameters = DIANA) -> Soc:
         devices=devices,
         linker_script=RUNTIME / "diana.ld",
         sources=(RUNTIME / "diana_start.S", RUNTIME / "diana_digital.c", RUNTIME / "diana_analog.c"),
-        include_dirs=(RUNTIME,),
+        include_dirs=(RUNTIME, SHARED_RUNTIME),
     )

@@ -15,6 +15,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from htvm_ir.targets.layout import WORD
 from htvm_ir.targets.npu import datapath
 from htvm_ir.targets.npu.costs import job_cycles
 from htvm_ir.targets.npu.job import WEIGHTED, WORDS, decode
@@ -23,7 +24,6 @@ from htvm_ir.targets.npu.parameters import EXTERNAL_BASE, SHARED_BASE, Parameter
 from htvm_ir.targets.soc import Bus
 from htvm_ir.targets.target import Bytes, Job
 
-WORD = 4
 WINDOW = 0x100
 DMA_BASE = 0x1A20_0000
 ARRAY_BASE = 0x1A21_0000

@@ -16,7 +16,7 @@ from xdsl.dialects.builtin import ModuleOp
 from htvm_ir.errors import HtvmError
 from htvm_ir.frontends.onnx.external.kernel import Compiler
 from htvm_ir.frontends.onnx.external.regions import region_of
-from htvm_ir.frontends.onnx.folding import fold
+from htvm_ir.frontends.onnx.folding import fold_late
 from htvm_ir.frontends.onnx.graph import Graph, Node
 from htvm_ir.frontends.onnx.integer.edges import add_input, make_output
 from htvm_ir.frontends.onnx.integer.elementwise import CLIPS, COPIES, TAILS
@@ -138,7 +138,7 @@ def import_integer(
 def _convert(net: IntegerNet, node: Node) -> None:
     if not node.output or not any(node.inputs):
         raise node.error("has no operands or no result")
-    if _folded(net, node):
+    if fold_late(net.graph, node):
         return
     operator = operator_of(net.graph, node, _domains(node), "an integer net")
     for name in filter(None, node.inputs):
@@ -154,18 +154,6 @@ def _domains(node: Node) -> dict[str, Mapping[str, Operator[IntegerNet]]]:
     """The operators by domain; a domain of the node's own may hold what exporters put anywhere."""
     domains: dict[str, Mapping[str, Operator[IntegerNet]]] = {"": {**OPERATORS, **EXPORTED}}
     return {**domains, node.domain: EXPORTED} if node.domain else domains
-
-
-def _folded(net: IntegerNet, node: Node) -> bool:
-    """Whether a node reads only constants that were found since the file was read (by Shape)."""
-    known = net.graph.constants
-    names = [name for name in node.inputs if name]
-    if not all(name in known for name in names):
-        return False
-    result = fold(node, [known[name] for name in names])
-    if result is not None:
-        known[node.output] = result
-    return result is not None
 
 
 def _settle(net: IntegerNet, node: Node) -> None:

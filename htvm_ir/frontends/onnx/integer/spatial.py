@@ -8,17 +8,9 @@ from fractions import Fraction
 import numpy as np
 
 from htvm_ir.dialects.graph import PoolOp, ReshapeOp, TransposeOp, shape_of
-from htvm_ir.frontends.onnx.graph import Node, Shape
+from htvm_ir.frontends.onnx.graph import Node
 from htvm_ir.frontends.onnx.integer.net import IntegerNet, Tensor
-from htvm_ir.frontends.onnx.shapes import (
-    Window,
-    flattened,
-    global_window,
-    pool_window,
-    reshaped,
-    squeezed,
-    unsqueezed,
-)
+from htvm_ir.frontends.onnx.shapes import Window, global_window, new_shape_in, pool_window
 
 
 def convert_average(net: IntegerNet, node: Node) -> None:
@@ -66,7 +58,7 @@ def convert_max_pool(net: IntegerNet, node: Node) -> None:
 def convert_reshape(net: IntegerNet, node: Node) -> None:
     """Reshape, Flatten, Squeeze or Unsqueeze."""
     x = net.operand(node)
-    shape = _new_shape(net, node, x.shape)
+    shape = new_shape_in(net.graph, node, x.shape)
     if x.mean is not None or shape == x.shape:
         net.derive(node, replace(x, shape=shape))
         return
@@ -74,19 +66,6 @@ def convert_reshape(net: IntegerNet, node: Node) -> None:
         x = net.integers(node, x.name)
     source = net.emit.append(node, ReshapeOp(x.source, shape), node.output)
     net.derive(node, replace(x, source=source, shape=shape))
-
-
-def _new_shape(net: IntegerNet, node: Node, shape: Shape) -> Shape:
-    operands = [net.graph.constant(node, 1, "shape or axes")] if node.operand(1) else []
-    match node.op:
-        case "Reshape":
-            return reshaped(node, shape, operands)
-        case "Squeeze":
-            return squeezed(node, shape, operands)
-        case "Unsqueeze":
-            return unsqueezed(node, shape, operands)
-        case _:
-            return flattened(node, shape)
 
 
 def convert_transpose(net: IntegerNet, node: Node) -> None:

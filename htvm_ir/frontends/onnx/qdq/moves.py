@@ -25,7 +25,7 @@ from htvm_ir.frontends.onnx.quantised.tensors import (
     Table,
     Tail,
 )
-from htvm_ir.frontends.onnx.shapes import flattened, reshaped, squeezed, unsqueezed
+from htvm_ir.frontends.onnx.shapes import new_shape_in
 
 
 def _apply(net: QuantisedNet, node: Node, x: Integers | Real, move: Move) -> None:
@@ -47,11 +47,11 @@ def convert_reshape(net: QuantisedNet, node: Node) -> None:
     if isinstance(tensor, Parameter):
         net.define(node, _reshaped_parameter(net, node, tensor))
     elif isinstance(tensor, Tail):
-        shape = _new_shape(net, node, tensor.shape)
+        shape = new_shape_in(net.graph, node, tensor.shape)
         net.define(node, Tail(tensor.source, (*tensor.operators, node.op), shape))
     else:
         x = _movable(net, node)
-        shape = _new_shape(net, node, x.shape)
+        shape = new_shape_in(net.graph, node, x.shape)
         if shape == x.shape:
             net.define(node, x)
         else:
@@ -59,7 +59,7 @@ def convert_reshape(net: QuantisedNet, node: Node) -> None:
 
 
 def _reshaped_parameter(net: QuantisedNet, node: Node, tensor: Parameter) -> Parameter:
-    shape = _new_shape(net, node, tensor.shape)
+    shape = new_shape_in(net.graph, node, tensor.shape)
     if tensor.scale.size > 1 and [n for n in shape if n > 1] != [n for n in tensor.shape if n > 1]:
         raise node.error("reshapes a constant with scales per channel; store it in its last shape")
     kept = [i for i, n in enumerate(tensor.shape) if n > 1]
@@ -71,19 +71,6 @@ def _reshaped_parameter(net: QuantisedNet, node: Node, tensor: Parameter) -> Par
         return values.reshape([next(sizes) if n > 1 else 1 for n in shape])
 
     return Parameter(node.output, tensor.integers.reshape(shape), moved(tensor.scale), moved(tensor.zero_point))
-
-
-def _new_shape(net: QuantisedNet, node: Node, shape: Shape) -> Shape:
-    operands = [net.graph.constant(node, 1, "shape or axes")] if node.operand(1) else []
-    match node.op:
-        case "Reshape":
-            return reshaped(node, shape, operands)
-        case "Squeeze":
-            return squeezed(node, shape, operands)
-        case "Unsqueeze":
-            return unsqueezed(node, shape, operands)
-        case _:
-            return flattened(node, shape)
 
 
 def _movable(net: QuantisedNet, node: Node) -> Integers | Real:

@@ -16,7 +16,7 @@ from htvm_ir.errors import HtvmError
 from htvm_ir.frontends.onnx.external.kernel import Compiler
 from htvm_ir.frontends.onnx.external.model import append_kernel, is_float
 from htvm_ir.frontends.onnx.external.regions import Region, region_of
-from htvm_ir.frontends.onnx.folding import fold
+from htvm_ir.frontends.onnx.folding import fold_late
 from htvm_ir.frontends.onnx.graph import Graph, Node, Shape
 from htvm_ir.frontends.onnx.marks import BYTES, MARKS, MICROSOFT_DOMAIN
 from htvm_ir.frontends.onnx.operators import operator_of
@@ -66,7 +66,7 @@ def import_quantised(
 def _convert(net: QuantisedNet, node: Node) -> None:
     if not node.output or not any(node.inputs):
         raise node.error("has no operands or no result")
-    if _folded(net, node):
+    if fold_late(net.graph, node):
         return
     is_typed = node.op in TYPED and any(isinstance(net.tensors.get(name), Integers) for name in node.inputs)
     operator_of(net.graph, node, _TYPED if is_typed else _DOMAINS, "a quantised network").convert(net, node)
@@ -87,15 +87,3 @@ def _convert_region(net: QuantisedNet, node: Node, region: Region, compiler: Com
     else:
         form = net.format(last, 1, 2) if last.op == "QuantizeLinear" else None
         net.define(node, Integers(source, shape, form))
-
-
-def _folded(net: QuantisedNet, node: Node) -> bool:
-    """Whether a node reads only constants that were found since the file was read (by Shape or a quantised weight)."""
-    known = net.graph.constants
-    names = [name for name in node.inputs if name]
-    if not all(name in known for name in names):
-        return False
-    result = fold(node, [known[name] for name in names])
-    if result is not None:
-        known[node.output] = result
-    return result is not None

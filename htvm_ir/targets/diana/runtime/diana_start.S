@@ -1,25 +1,7 @@
-/* Start-up code of a bare-metal program on DIANA: a stack, a clean .bss, main, and its result to the SoC. */
+/* Start-up code of a bare-metal program on DIANA, whose result goes to the SoC. */
 
-    .section .text.start, "ax", @progbits
-    .globl _start
-    .type _start, @function
-_start:
-    .option push
-    .option norelax
-    la gp, __global_pointer$
-    .option pop
-    la sp, __stack_top
-    la a0, __bss_start
-    la a1, __bss_end
-clear_bss:
-    bgeu a0, a1, run
-    sw zero, 0(a0)
-    addi a0, a0, 4
-    j clear_bss
-run:
-    li a0, 0
-    li a1, 0
-    call main
+#include "riscv_start.h"
+
     /* CORESTATUS: bit 31 marks the end of the computation, the other bits are the exit code. */
     li t0, 0x80000000
     or a0, a0, t0

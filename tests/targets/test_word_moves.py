@@ -1,4 +1,4 @@
-"""Word copies: what is found moves the right bytes, and what can be moved in words is found."""
+"""Moves of words: what is found moves the right bytes, and what can be moved in words is found."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from htvm_ir.targets.layout import Layout
-from htvm_ir.targets.word_copies import WORD, WordCopy, positions, word_copy
+from htvm_ir.targets.layout import WORD, Layout
+from htvm_ir.targets.word_moves import WordMove, positions, word_move
 
 ROWS = Layout.row_major(4)
 PADDED = Layout((0, 1, 2, 3), (1, 1, 1, 16), xor=3)
 
 
-def copied(copy: WordCopy, source: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+def moved(move: WordMove, source: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     """The destination's bytes, word by word."""
     words = source.reshape(-1, WORD)
-    target = np.zeros((*copy.stored, WORD), source.dtype)
-    for index in np.ndindex(*copy.extents):
-        target[index] = words[copy.start + int(np.dot(index, copy.steps))]
+    target = np.zeros((*move.stored, WORD), source.dtype)
+    for index in np.ndindex(*move.extents):
+        target[index] = words[move.start + int(np.dot(index, move.steps))]
     return target.reshape(-1)
 
 
@@ -39,9 +39,9 @@ def test_what_is_found_moves_the_right_bytes(
     if any(layout.stored_size(shape) % WORD for layout in (source, target)):
         return
     x = np.random.default_rng(0).integers(1, 128, shape).astype(np.int8)
-    copy = word_copy(np.flip(positions(shape, source), tuple(axes)), target)
-    if copy is not None:
-        np.testing.assert_array_equal(copied(copy, source.pack(x)), target.pack(np.flip(x, tuple(axes))))
+    move = word_move(np.flip(positions(shape, source), tuple(axes)), target)
+    if move is not None:
+        np.testing.assert_array_equal(moved(move, source.pack(x)), target.pack(np.flip(x, tuple(axes))))
 
 
 @pytest.mark.parametrize(
@@ -62,5 +62,5 @@ def test_what_is_found_moves_the_right_bytes(
 def test_what_can_be_found(
     shape: tuple[int, ...], source: Layout, target: Layout, axes: tuple[int, ...], loops: int | None
 ) -> None:
-    copy = word_copy(np.flip(positions(shape, source), axes), target)
-    assert (None if copy is None else len(copy.extents)) == loops
+    move = word_move(np.flip(positions(shape, source), axes), target)
+    assert (None if move is None else len(move.extents)) == loops

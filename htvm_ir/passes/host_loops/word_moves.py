@@ -1,4 +1,7 @@
-"""Kernels that only move bytes, in words where the order inside the words stays."""
+"""Kernels that only move words, also through reshapes, slices and transpositions: one nest of loops over a tensor.
+
+The order inside the words stays. Where it does not, or bytes are clipped, ``output`` may copy rows (``row_copies``).
+"""
 
 from __future__ import annotations
 
@@ -12,68 +15,68 @@ from htvm_ir.dialects.accel import ConvertLayoutOp
 from htvm_ir.dialects.graph import ReshapeOp, ReverseOp, SliceOp, TransposeOp, tensor_type
 from htvm_ir.dialects.graph.evaluate import evaluate
 from htvm_ir.passes.host_loops.arithmetic import Value
-from htvm_ir.passes.host_loops.buffers import Buffer
+from htvm_ir.passes.host_loops.buffers import Buffer, linear
 from htvm_ir.passes.host_loops.emitter import Emitter
 from htvm_ir.passes.host_loops.kernel import Kernel
-from htvm_ir.targets.word_copies import WORD, WordCopy, positions, word_copy
+from htvm_ir.targets.layout import WORD
+from htvm_ir.targets.word_moves import WordMove, positions, word_move
 
 MOVES = (ConvertLayoutOp, ReshapeOp, ReverseOp, SliceOp, TransposeOp)
 """Ops whose result holds elements of the operand and nothing else."""
 
-GROUP = 8
-"""Words moved in one step of a loop."""
+TOGETHER = 8
+"""Words loaded before the first of them is stored: a core waits for what it has just loaded."""
 
 
-def copy_words(kernel: Kernel, output: Buffer, value: SSAValue) -> bool:
-    """Write ``value`` in words; False, and nothing is done, if it is no copy of a buffer or not one of words."""
-    moves: list[Operation] = []
+def move_words(kernel: Kernel, output: Buffer, value: SSAValue) -> bool:
+    """Write ``value`` in words; False, and nothing is done, if it is more than a buffer's words in another order."""
+    ops: list[Operation] = []
     source = value
     while isinstance(source.owner, MOVES):
-        moves.append(source.owner)
+        ops.append(source.owner)
         source = source.owner.input
     buffer = kernel.buffers.get(source)
     if buffer is None or buffer.has_gaps or output.has_gaps or tensor_type(value).element_type != i8:
         return False
-    if buffer.layout.xor != output.layout.xor and not any(isinstance(op, ReverseOp) for op in moves):
+    if buffer.layout.xor != output.layout.xor and not any(isinstance(op, ReverseOp) for op in ops):
         return False  # quickly: the bytes of a word change places
     if prod(buffer.layout.stored_shape(buffer.shape)) % WORD:
         return False
     sources = positions(buffer.shape, buffer.layout)
-    for op in reversed(moves):
+    for op in reversed(ops):
         sources = sources if isinstance(op, ConvertLayoutOp) else evaluate(op, [sources])
-    copy = word_copy(sources, output.layout)
-    if copy is None:
+    move = word_move(sources, output.layout)
+    if move is None:
         return False
-    _emit(kernel.emit, copy, buffer, output)
+    _emit(kernel.emit, move, buffer, output)
     return True
 
 
-def _emit(emit: Emitter, copy: WordCopy, source: Buffer, output: Buffer) -> None:
+def _emit(emit: Emitter, move: WordMove, source: Buffer, output: Buffer) -> None:
     """Loops over the words of the destination in stored order."""
     words_in, words_out = source.words(emit), output.words(emit)
 
-    def move(starts: Sequence[tuple[Value, ...]], inside: bool) -> None:
-        """All loads before the stores: a core waits for what it has just loaded."""
+    def together(starts: Sequence[tuple[Value, ...]], inside: bool) -> None:
         zero = emit.constant(0, i32)
-        found = [emit.load(words_in, (_source(emit, copy, at),), "word") if inside else zero for at in starts]
+        found = [emit.load(words_in, (_source(emit, move, at),), "word") if inside else zero for at in starts]
         for at, word in zip(starts, found, strict=True):
-            emit.store(word, words_out, (_linear(emit, at, copy.stored),))
+            emit.store(word, words_out, (emit.add(*linear(emit, at, move.stored, "to"), "to"),))
 
     def row(at: tuple[Value, ...], low: int, high: int, inside: bool) -> None:
-        groups = (high - low) // GROUP
+        groups = (high - low) // TOGETHER
 
         def group(n: Value) -> None:
-            first = emit.add(emit.mul(n, GROUP, "i"), low, "i")
-            move([(*at, emit.add(first, distance, "i")) for distance in range(GROUP)], inside)
+            first = emit.add(emit.mul(n, TOGETHER, "i"), low, "i")
+            together([(*at, emit.add(first, distance, "i")) for distance in range(TOGETHER)], inside)
 
         emit.loop(0, groups, "i", group)
-        emit.loop(low + groups * GROUP, high, "i", lambda i: move([(*at, i)], inside))
+        emit.loop(low + groups * TOGETHER, high, "i", lambda i: together([(*at, i)], inside))
 
     def loops(at: tuple[Value, ...], inside: bool) -> None:
         depth = len(at)
-        extent, stored = copy.extents[depth] if inside else 0, copy.stored[depth]
+        extent, stored = move.extents[depth] if inside else 0, move.stored[depth]
         for low, high, within in ((0, extent, inside), (extent, stored, False)):
-            if depth == len(copy.stored) - 1:
+            if depth == len(move.stored) - 1:
                 row(at, low, high, within)
             else:
                 emit.loop(low, high, "i", lambda i, within=within: loops((*at, i), within))
@@ -81,17 +84,10 @@ def _emit(emit: Emitter, copy: WordCopy, source: Buffer, output: Buffer) -> None
     loops((), True)
 
 
-def _linear(emit: Emitter, at: Sequence[Value], extents: Sequence[int]) -> Value:
-    """The row-major position of an index."""
-    position: Value = 0
-    for i, extent in zip(at, extents, strict=True):
-        position = emit.add(emit.mul(position, extent, "to"), i, "to")
-    return position
-
-
-def _source(emit: Emitter, copy: WordCopy, at: Sequence[Value]) -> Value:
-    position: Value = copy.start
-    for i, step in zip(at, copy.steps, strict=True):
+def _source(emit: Emitter, move: WordMove, at: Sequence[Value]) -> Value:
+    """The source's word for an index of the destination."""
+    position: Value = move.start
+    for i, step in zip(at, move.steps, strict=True):
         distance = emit.mul(i, abs(step), "from")
         position = emit.add(position, distance, "from") if step >= 0 else emit.sub(position, distance, "from")
     return position

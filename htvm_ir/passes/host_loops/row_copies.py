@@ -1,4 +1,7 @@
-"""Copies of bytes in whole words, where a kernel little more than moves them and both sides' rows are aligned.
+"""Rows copied in whole words, where a kernel does little more than move bytes and both sides' rows are aligned.
+
+These are innermost loops of ``output``: words may be clipped on the way and lie in parts of larger buffers. A tensor
+whose words only change places needs no such loops (``word_moves``).
 
 Words are stored as they are if the bytes have the same order on both sides; else a word is loaded and its bytes stored
 one by one, which takes less time than exchanging them in a register: RV32IMC has no instruction for that.
@@ -13,30 +16,31 @@ from xdsl.dialects.builtin import i32
 from xdsl.ir import SSAValue
 
 from htvm_ir.passes.host_loops.arithmetic import Value
-from htvm_ir.passes.host_loops.buffers import WORD, Buffer
+from htvm_ir.passes.host_loops.buffers import Buffer
 from htvm_ir.passes.host_loops.emitter import Emitter
 from htvm_ir.passes.host_loops.kernel import Kernel
 from htvm_ir.passes.host_loops.lanes import WordSource
+from htvm_ir.targets.layout import WORD
 
 GROUP = 8
 """Words of an inner loop, which C compilers unroll: reversing them takes ten times the outer loop's own cycles."""
 
 
 @dataclass(frozen=True)
-class WordCopy:
+class RowCopy:
     """A copy from ``source`` into rows of ``output`` along the innermost axis of both."""
 
     source: WordSource
     output: Buffer
 
     @staticmethod
-    def of(kernel: Kernel, output: Buffer, value: SSAValue) -> WordCopy | None:
+    def of(kernel: Kernel, output: Buffer, value: SSAValue) -> RowCopy | None:
         """The copy that computes ``value``; None if it computes more, or if some row begins inside a word."""
         source = WordSource.of(kernel, value)
         if source is None or source.buffer.shape != output.shape or not output.has_words:
             return None
         is_aligned = source.buffer.layout.order[-1] == output.layout.order[-1]
-        return WordCopy(source, output) if is_aligned else None
+        return RowCopy(source, output) if is_aligned else None
 
     def row(self, emit: Emitter, outer: Sequence[Value]) -> int:
         """Copy the whole words of a row, whose index in the output's stored order is ``outer``; their bytes."""

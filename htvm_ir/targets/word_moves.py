@@ -1,4 +1,4 @@
-"""Copies of bytes that leave the order inside aligned words as it is: a processor moves a word in one instruction."""
+"""Moves of a whole tensor's aligned words that leave the bytes inside them as they are: one instruction a word."""
 
 from __future__ import annotations
 
@@ -10,17 +10,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from htvm_ir.targets.layout import Layout
+from htvm_ir.targets.layout import WORD, Layout
 from htvm_ir.targets.workload import Workload
 
 Array = NDArray[Any]
 
-WORD = 4
-"""Bytes."""
-
 
 @dataclass(frozen=True)
-class WordCopy:
+class WordMove:
     """Word (i, j, ...) of a destination of ``stored`` words is word ``start + i * steps[0] + ...`` of the source.
 
     That holds below ``extents``; the words beyond are padding, which is zero.
@@ -37,7 +34,7 @@ def positions(shape: Sequence[int], layout: Layout) -> Array:
     return layout.unpack(np.arange(layout.stored_size(shape)), shape)
 
 
-def word_copy(sources: Array, layout: Layout) -> WordCopy | None:
+def word_move(sources: Array, layout: Layout) -> WordMove | None:
     """How to write a tensor of bytes in ``layout`` by words, None if that is impossible.
 
     sources: for each element where in the source's memory it lies.
@@ -56,17 +53,17 @@ def word_copy(sources: Array, layout: Layout) -> WordCopy | None:
     return _nest(words.reshape(*stored[:-1], stored[-1] // WORD))
 
 
-def workload_copy(workload: Workload, layouts: Sequence[Layout]) -> WordCopy | None:
-    """The word copy that a reverse or a reshape of bytes is, if it is one; ``layouts`` of its input and output."""
+def workload_move(workload: Workload, layouts: Sequence[Layout]) -> WordMove | None:
+    """The move of words that a reverse or a reshape of bytes is, if it is one; ``layouts`` of its input and output."""
     if workload.kind not in ("reverse", "reshape") or workload.output.dtype != "i8" or len(workload.inputs) != 1:
         return None
     sources = positions(workload.inputs[0].shape, layouts[0])
     if workload.kind == "reverse":
         sources = np.flip(sources, workload.reversed_axes)
-    return word_copy(sources.reshape(workload.output.shape), layouts[-1])
+    return word_move(sources.reshape(workload.output.shape), layouts[-1])
 
 
-def _nest(words: Array) -> WordCopy | None:
+def _nest(words: Array) -> WordMove | None:
     """Loops over an array of source words, if they are a linear function of the index inside a box."""
     inside = np.argwhere(words >= 0)
     extents = tuple((inside.max(0) + 1).tolist())
@@ -76,10 +73,10 @@ def _nest(words: Array) -> WordCopy | None:
     expected = start + sum(step * index for step, index in zip(steps, np.indices(extents), strict=True))
     if len(inside) != box.size or not np.array_equal(box, expected):
         return None
-    return _merged(WordCopy(words.shape, extents, start, tuple(steps)))
+    return _merged(WordMove(words.shape, extents, start, tuple(steps)))
 
 
-def _merged(nest: WordCopy) -> WordCopy:
+def _merged(nest: WordMove) -> WordMove:
     """The same with one loop for axes that continue each other."""
     axes = list(zip(nest.stored, nest.extents, nest.steps, strict=True))
     merged = axes[-1:]
@@ -92,4 +89,4 @@ def _merged(nest: WordCopy) -> WordCopy:
         else:
             merged.insert(0, (stored, extent, step))
     stored, extents, steps = zip(*merged, strict=True)
-    return WordCopy(stored, extents, nest.start, steps)
+    return WordMove(stored, extents, nest.start, steps)
