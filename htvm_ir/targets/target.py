@@ -253,16 +253,17 @@ class Host:
     """The CPU and what its loops cost, for reports and plans; the virtual SoC counts what they really take.
 
     call: cycles to call a function and return. per_mac: cycles of a multiply-accumulate. per_float: of an operation on
-    numbers of floating point, done in software (measured on the virtual SoC). per_word: of a word moved as it is.
-    per_element: cycles of an element read or written, whichever are more, by kind of kernel, with ``other`` for the
-    rest.
+    numbers of floating point, done in software (measured on the virtual SoC). per_word, per_row: of a word moved as it
+    is, and of each row of words. per_element: cycles of an element read or written, whichever are more, by kind of
+    kernel, with ``other`` for the rest.
     """
 
     name: str = "cpu"
     call: int = 20
     per_mac: int = 6
     per_float: int = 60
-    per_word: int = 3
+    per_word: int = 2
+    per_row: int = 6
     per_element: Mapping[str, int] = field(
         default_factory=lambda: {"convert_layout": 3, "pool": 3, "add": 16, "other": 6}
     )
@@ -273,7 +274,7 @@ class Host:
             return workload.work * self.per_float
         words = workload_move(workload, layouts) if layouts else None
         if words is not None:
-            return prod(words.stored) * self.per_word
+            return prod(words.stored) * self.per_word + prod(words.stored[:-1]) * self.per_row
         read = () if workload.kind == "slice" else workload.inputs  # of a slice only what is written
         elements = max(tensor.size for tensor in (*read, workload.output))
         each = self.per_element.get(workload.kind, self.per_element["other"])
