@@ -23,6 +23,8 @@ NETWORKS = ("resnet8", "dscnn")
 TARGET = "npu,rows=16,cols=16,l1=32k,dma_width=8"
 LARGER = "npu,rows=32,cols=16,l1=128k,dma_width=8"
 THROUGH_L2 = "residency=false"
+IN_MEMORY = f"{TARGET},imc_rows=1152,imc_bits=8"
+EXTERNAL = f"{TARGET},ext_memory=4m"
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,9 @@ def _network(name: str, model: str) -> Iterator[Figure]:
     larger = _measure(model, LARGER)
     yield Figure(f"npu, {name}: cycles with rows=32,l1=128k", larger.network, "cycles")
     yield _gain(f"{name}: one buffer / up to three, rows=32,l1=128k", model, LARGER)
+    both, outside = _measure(model, IN_MEMORY), _measure(model, EXTERNAL)
+    yield Figure(f"npu, {name}: cycles without / with an in-memory-compute array", best.network / both.network, "x")
+    yield Figure(f"npu, {name}: cycles with constants in external memory / in L2", outside.network / best.network, "x")
 
 
 def _gain(what: str, model: str, target: str, bar: float | None = None) -> Figure:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from math import prod
 from typing import Any
 
@@ -123,8 +124,9 @@ class Recorder:
         return self.target.host.cycles(workload, layouts)
 
     def _count(self, function: FuncOp) -> dict[str, int]:
-        """Cycles the engines compute for a kernel and cycles the channels move its data, each alone."""
-        compute = transfer = 0
+        """Cycles the engines compute for a kernel and cycles the busiest port moves its data, each alone."""
+        compute = 0
+        transfers = Counter[str]()
         for op in function.walk():
             if isinstance(op, LaunchOp):
                 compute += self.target.engine(op.engine_name).cycles(Job(op.kernel.data, op.fields))
@@ -132,7 +134,8 @@ class Recorder:
                 channel = self.target.channel(op.channel.string_value())
                 ends = [transfer_shape(v.type) for v in op.operands if isinstance(v.type, MemRefType)]
                 loops = max(ends, key=len)
-                transfer += channel.cycles(loops[-1][0], prod(count for count, _ in loops[:-1]))
+                transfers[channel.port] += channel.cycles(loops[-1][0], prod(count for count, _ in loops[:-1]))
+        transfer = max(transfers.values(), default=0)
         return {"compute_bound": compute, "transfer_bound": transfer, "bound": max(compute, transfer)}
 
 

@@ -93,7 +93,7 @@ def _event(op: Operation | None, function: FuncOp, started: Mapping[SSAValue, in
         case StartOp():
             channel = target.channel(op.channel.string_value())
             work = transfer_cycles(op, target) - channel.software
-            return Event(0, channel.software, work, channel.name, channel.queue, is_load(op))
+            return Event(0, channel.software, work, channel.name, channel.queue, is_load(op), channel.port)
         case LaunchOp():
             engine, job = target.engine(op.engine_name), Job(op.kernel.data, op.fields)
             detached = engine.detached(job)

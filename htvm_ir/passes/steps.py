@@ -114,11 +114,17 @@ def steps(parts: Sequence[Part], target: Target) -> list[Step]:
 
 
 def _units(function: FuncOp, target: Target) -> frozenset[str]:
-    """The engines and channels that a kernel uses; an engine that lends a channel is one of them."""
+    """The engines and channels that a kernel uses, engines that lend it one, and the ports of channels with a queue.
+
+    A step waits for its transfers, which those with a queue do not: kernels that share their port are left to
+    ``overlap-transfers``, which knows better what they gain beside each other.
+    """
     ops = list(function.body.block.ops)
     engines = {op.engine_name for op in ops if isinstance(op, LaunchOp)}
-    channels = {op.channel.string_value() for op in ops if isinstance(op, StartOp)}
-    return frozenset(engines | channels | {lender for c in channels if (lender := target.channel(c).lent_by)})
+    channels = [target.channel(op.channel.string_value()) for op in ops if isinstance(op, StartOp)]
+    ports = {f"port {channel.port}" for channel in channels if channel.overlaps and channel.queue > 1}
+    lenders = {channel.lent_by for channel in channels if channel.lent_by}
+    return frozenset(engines | {channel.name for channel in channels} | ports | lenders)
 
 
 def _beside(part: Part, target: Target) -> int:

@@ -2,12 +2,13 @@
 
 A kernel that waits for its first tiles, and for its last results, leaves its engine idle. Its first loads may begin
 beside the last jobs of the kernel before it, as far as what they read is there, and its last stores may be waited for
-in the kernel behind it. All transfers share one port, so an order is judged by running it in virtual time.
+in the kernel behind it. A kernel of another engine, as far as it needs nothing of the one before, may run beside it.
+Transfers share ports, so an order is judged by running it in virtual time.
 """
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
@@ -21,9 +22,9 @@ class Event:
     """Something the CPU does: it starts work of a unit, waits for some, or computes a kernel itself.
 
     cpu: its cycles. work: cycles for which ``unit`` goes on afterwards. queue: transfers that the unit takes before it
-    has done the first, 0 = an engine. load: whether the work fills a local buffer. waits_for: index of the event whose
-    work must be done before this one. after: indices of events of other kernels that come first. barrier: whether
-    nothing passes it.
+    has done the first, 0 = an engine. load: whether the work fills a local buffer. port: what its transfers go through,
+    one at a time. waits_for: index of the event whose work must be done before this one. after: indices of events of
+    other kernels that come first. barrier: whether nothing passes it.
     """
 
     kernel: int
@@ -32,6 +33,7 @@ class Event:
     unit: str = ""
     queue: int = 0
     load: bool = False
+    port: str = ""
     waits_for: int | None = None
     after: frozenset[int] = frozenset()
     barrier: bool = False
@@ -42,31 +44,48 @@ class Event:
         return bool(self.unit) and not self.queue
 
 
+class _Run:
+    """Some events in virtual time. ``call``: what the CPU needs to turn to another kernel."""
+
+    def __init__(self, events: Sequence[Event], call: int):
+        self.events, self.call, self.now = events, call, 0
+        self.spent = Counter[int]()
+        self._done: dict[int, int] = {}
+        self._queues: dict[str, list[int]] = {}
+        self._ports: dict[str, int] = {}
+        self._kernel: int | None = None
+
+    def after(self, number: int) -> int:
+        """The CPU's time behind an event, if that comes next."""
+        event = self.events[number]
+        now = self.now + event.cpu + (self.call if event.kernel != self._kernel else 0)
+        if event.waits_for is not None:
+            return max(now, self._done.get(event.waits_for, 0))
+        ends = self._queues.get(event.unit, [])
+        return max(now, ends[-event.queue]) if 0 < event.queue <= len(ends) else now
+
+    def take(self, number: int) -> None:
+        """Let an event come next."""
+        event, now = self.events[number], self.after(number)
+        if event.queue:
+            end = max(now, self._ports.get(event.port, 0)) + event.work
+            self._ports[event.port] = self._done[number] = end
+            self._queues.setdefault(event.unit, []).append(end)
+        elif event.unit:
+            self._done[number] = now + event.work
+        self.spent[event.kernel] += now - self.now
+        self.now, self._kernel = now, event.kernel
+
+
 def simulate(events: Sequence[Event], order: Sequence[int], call: int) -> Counter[int]:
     """Cycles by kernel, from its turn to the next one's.
 
     call: what the CPU needs to turn to another kernel. Work whose start is not in the order is done when it begins.
     """
-    spent = Counter[int]()
-    done: dict[int, int] = {}
-    queues: dict[str, list[int]] = {}
-    now = port = 0
-    previous = None
+    run = _Run(events, call)
     for number in order:
-        event, before = events[number], now
-        now += event.cpu + (call if event.kernel != previous else 0)
-        if event.waits_for is not None:
-            now = max(now, done.get(event.waits_for, 0))
-        elif event.queue:
-            ends = queues.setdefault(event.unit, [])
-            now = max(now, ends[-event.queue]) if len(ends) >= event.queue else now
-            port = done[number] = max(now, port) + event.work
-            ends.append(port)
-        elif event.unit:
-            done[number] = now + event.work
-        spent[event.kernel] += now - before
-        previous = event.kernel
-    return spent
+        run.take(number)
+    return run.spent
 
 
 def overlap(events: Sequence[Event], call: int, fits: Callable[[Sequence[int]], bool]) -> list[int]:
@@ -82,7 +101,7 @@ def overlap(events: Sequence[Event], call: int, fits: Callable[[Sequence[int]], 
             window = len(order)
             continue
         head, tail = order[:window], order[window:]
-        ways = sorted(set(map(tuple, _ways(events, tail, kernel))))
+        ways = sorted({*map(tuple, _ways(events, tail, kernel)), *map(tuple, _beside(events, tail, kernel, call))})
         by_time = sorted(ways, key=lambda way: simulate(events, way, call).total())
         plain = (*tail, *kernel)
         best = next((way for way in by_time if way == plain or fits(way)), plain)
@@ -113,6 +132,20 @@ def _ways(events: Sequence[Event], before: Sequence[int], kernel: Sequence[int])
     yield [*before, *kernel]
     for chosen, place in product((loads, needed, []), places):
         yield _postponed(events, before, _advanced(events, before, chosen, place), kernel)
+
+
+def _beside(events: Sequence[Event], before: Sequence[int], kernel: Sequence[int], call: int) -> Iterator[list[int]]:
+    """A kernel of another engine between the events before it: what keeps the CPU waiting least comes next."""
+    engines, mine = ({events[n].unit for n in numbers if events[n].is_job} for numbers in (before, kernel))
+    if not (engines and mine) or engines & mine:
+        return
+    run, order, rest, new = _Run(events, call), list[int](), deque(before), deque(kernel)
+    while rest and new:
+        is_early = not events[new[0]].after.isdisjoint(rest)
+        source = rest if is_early or run.after(rest[0]) <= run.after(new[0]) else new
+        order.append(source.popleft())
+        run.take(order[-1])
+    yield [*order, *rest, *new]
 
 
 def _awaited_at_once(events: Sequence[Event], kernel: Sequence[int]) -> set[int]:

@@ -16,12 +16,14 @@ from unicorn import (
     UC_HOOK_MEM_INVALID,
     UC_MEM_FETCH_PROT,
     UC_MEM_FETCH_UNMAPPED,
+    UC_MEM_READ_PROT,
     UC_MEM_READ_UNMAPPED,
     UC_MEM_WRITE,
     UC_MEM_WRITE_PROT,
     UC_MEM_WRITE_UNMAPPED,
     UC_MODE_RISCV32,
     UC_PROT_EXEC,
+    UC_PROT_NONE,
     UC_PROT_READ,
     UC_PROT_WRITE,
 )
@@ -44,6 +46,7 @@ _FORBIDDEN = {
     UC_MEM_READ_UNMAPPED: ("reads", "where nothing is mapped"),
     UC_MEM_WRITE_UNMAPPED: ("writes", "where nothing is mapped"),
     UC_MEM_FETCH_UNMAPPED: ("executes", "where nothing is mapped"),
+    UC_MEM_READ_PROT: ("reads", "which only devices can"),
     UC_MEM_WRITE_PROT: ("writes", "which is read-only"),
     UC_MEM_FETCH_PROT: ("executes", "which is not for code"),
 }
@@ -179,7 +182,7 @@ class Core:
         return self._exit_code
 
     def _map(self, region: Region) -> None:
-        protection = UC_PROT_READ
+        protection = UC_PROT_READ if region.loadable else UC_PROT_NONE
         protection |= UC_PROT_WRITE if region.writable else 0
         protection |= UC_PROT_EXEC if region.executable else 0
         self._uc.mem_map(region.base, region.size, protection)

@@ -94,13 +94,17 @@ class HasLocalMemory(Protocol):
 
 @dataclass(frozen=True)
 class Region:
-    """A memory that the CPU can address: [base, base + size), in bytes. `writable` is about the running program."""
+    """A memory that programs are linked for: [base, base + size), in bytes. `writable` is about the running program.
+
+    `loadable`: whether the CPU can load from it; devices always can.
+    """
 
     name: str
     base: int
     size: int
     writable: bool = True
     executable: bool = False
+    loadable: bool = True
 
     @property
     def end(self) -> int:

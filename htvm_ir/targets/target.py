@@ -58,9 +58,9 @@ class Channel:
     ``wait()``. queue: how many transfers it takes before it has done the first; if more than one, ``wait(n)`` returns
     when at most the last ``n`` of those started are not done. bank_stride: bytes between the banks of the local memory
     over which a transfer can deal its data; then ``function`` takes the number of banks as its last argument. 0 = it
-    knows no banks. lent_by: the engine whose DMA this is, if it is not the one that computes on the tiles: ``overlaps``
-    then. That engine has no job in the meantime, all channels it lends do one transfer at a time, and the CPU drives
-    those of several pieces. '' = its own.
+    knows no banks. port: what it moves its bytes through; channels of the same port take turns. lent_by: the engine
+    whose DMA this is, if it is not the one that computes on the tiles: ``overlaps`` then. That engine has no job in the
+    meantime, all channels it lends do one transfer at a time, and the CPU drives those of several pieces. '' = its own.
     """
 
     name: str
@@ -76,6 +76,7 @@ class Channel:
     wait: str
     queue: int = 1
     bank_stride: int = 0
+    port: str = ""
     lent_by: str = ""
 
     def cycles(self, length: int, count: int = 1) -> int:

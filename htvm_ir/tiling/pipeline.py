@@ -2,8 +2,9 @@
 
 An operand has one, two or three buffers. A load is started as soon as its buffer is free: with one buffer, when its
 last job has been waited for; with more, behind the start of the job after that one. A store is started when its
-job has been waited for, with three buffers behind the start of the next job. Transfers run beside the engine, one
-after the other in the order in which they are started. It is what ``pipeline-dma`` makes of channels with a queue.
+job has been waited for, with three buffers behind the start of the next job. Transfers run beside the engine, those of
+one port one after the other in the order in which they are started. It is what ``pipeline-dma`` makes of channels
+with a queue.
 """
 
 from __future__ import annotations
@@ -32,12 +33,14 @@ class Operand:
 
     name: the choice that is its number of buffers. moved_by: the dimensions of which it has a part for each tile; a
     tile that has the parts of the tile before is not loaded again. cycles: of one transfer. count: transfers a tile.
+    port: what they share with the other transfers of the same port.
     """
 
     name: str
     moved_by: tuple[str, ...]
     cycles: tuple[Term, ...]
     count: int = 1
+    port: str = ""
 
 
 @dataclass(frozen=True)
@@ -112,8 +115,8 @@ class _Load:
 class _Channel:
     """The queue of one operand's transfers."""
 
-    def __init__(self, queue: int):
-        self.queue, self.ends = queue, [0]
+    def __init__(self, queue: int, port: str = ""):
+        self.queue, self.port, self.ends = queue, port, [0]
 
     def room(self, now: int) -> int:
         """When the queue can take another transfer."""
@@ -130,15 +133,16 @@ class _Run:
         tiles: Sequence[Mapping[str, int]],
         depths: Mapping[str, int],
     ):
-        self.software, self.now, self.port = pipeline.software, pipeline.software.kernel, 0
+        self.software, self.now = pipeline.software, pipeline.software.kernel
+        self.ports: dict[str, int] = {}
         self.jobs = [value(pipeline.job, point, tile) for tile in tiles]
         store = pipeline.store
         self.stores = [] if store is None else [value(store.cycles, point, tile) for tile in tiles]
         self.store_depth = len(tiles) if store is None else depths[store.name]
-        self.store_channel = _Channel(pipeline.queue)
+        self.store_channel = _Channel(pipeline.queue, "" if store is None else store.port)
         self.stored: list[int] = []
         self.plans = [
-            (load.count, _Channel(pipeline.queue), list(_loads(load, point, tiles)), depths[load.name])
+            (load.count, _Channel(pipeline.queue, load.port), list(_loads(load, point, tiles)), depths[load.name])
             for load in pipeline.loads
         ]
         self.next = [0] * len(self.plans)
@@ -179,9 +183,9 @@ class _Run:
     def _transfer(self, channel: _Channel, cycles: int) -> int:
         """Start a transfer; when it is done."""
         self.now = channel.room(self.now + self.software.transfer)
-        self.port = max(self.now, self.port) + cycles
-        channel.ends.append(self.port)
-        return self.port
+        end = self.ports[channel.port] = max(self.now, self.ports.get(channel.port, 0)) + cycles
+        channel.ends.append(end)
+        return end
 
     def _load(self, job: int) -> None:
         """Start the loads whose buffers were free before a job was started (-1: before the first one)."""

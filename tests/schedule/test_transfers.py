@@ -13,7 +13,9 @@ from htvm_ir.schedule.transfers import Event, overlap, simulate
 CALL = 10
 
 
-def kernel(number: int, tiles: Sequence[tuple[int, int, int]], before: Sequence[int], first: int) -> list[Event]:
+def kernel(
+    number: int, tiles: Sequence[tuple[int, int, int]], before: Sequence[int], first: int, engine: str = "array"
+) -> list[Event]:
     """Two buffers for each operand: (load, job, store) cycles of each tile; a load needs some of the stores before."""
     events: list[Event] = []
     loads: list[int] = []
@@ -24,7 +26,7 @@ def kernel(number: int, tiles: Sequence[tuple[int, int, int]], before: Sequence[
 
     def load(tile: int) -> None:
         needed = frozenset(before[: -(-len(before) * (tile + 1) // len(tiles))])
-        loads.append(add(cpu=9, work=tiles[tile][0], unit="in", queue=4, load=True, after=needed))
+        loads.append(add(cpu=9, work=tiles[tile][0], unit=f"{engine} in", queue=4, load=True, after=needed))
 
     for tile in range(min(2, len(tiles))):
         load(tile)
@@ -33,9 +35,9 @@ def kernel(number: int, tiles: Sequence[tuple[int, int, int]], before: Sequence[
         if tile >= 2:
             add(cpu=0, waits_for=stores[tile - 2])
         add(cpu=0, waits_for=loads[tile])
-        launched = add(cpu=4, work=job, unit="array")
+        launched = add(cpu=4, work=job, unit=engine)
         add(cpu=0, waits_for=launched)
-        stores.append(add(cpu=9, work=store, unit="out", queue=4))
+        stores.append(add(cpu=9, work=store, unit=f"{engine} out", queue=4))
         if tile + 2 < len(tiles):
             load(tile + 2)
     for store in stores[-2:]:
@@ -51,12 +53,29 @@ def chain(layers: Sequence[Sequence[tuple[int, int, int]]]) -> list[Event]:
         first = len(events)
         events += kernel(number, tiles, stored, first)
         ends = range(first, len(events))
-        waits = {w: n for n in ends if (w := events[n].waits_for) is not None and events[w].unit == "out"}
-        stored = [waits[store] for store in sorted(waits)]
+        stored = _stored(events, ends)
+    return events
+
+
+def _stored(events: Sequence[Event], among: Sequence[int]) -> list[int]:
+    """The waits for stores, in the order of these."""
+    waits = {w: n for n in among if (w := events[n].waits_for) is not None and events[w].unit.endswith(" out")}
+    return [waits[store] for store in sorted(waits)]
+
+
+def graph(layers: Sequence[tuple[Sequence[tuple[int, int, int]], str, int]]) -> list[Event]:
+    """Kernels of some engine, of which each reads what one of the two before it stored."""
+    events: list[Event] = []
+    stored: list[list[int]] = [[]]
+    for number, (tiles, engine, distance) in enumerate(layers):
+        first = len(events)
+        events += kernel(number, tiles, stored[-min(distance, len(stored))], first, engine)
+        stored.append(_stored(events, range(first, len(events))))
     return events
 
 
 tile = st.tuples(st.integers(10, 400), st.integers(10, 400), st.integers(10, 400))
+engines = st.sampled_from(["array", "imc"])
 chains = st.lists(st.lists(tile, min_size=1, max_size=6), min_size=1, max_size=5).map(chain)
 
 
@@ -69,10 +88,39 @@ def test_an_order_keeps_every_rule_and_is_not_slower(events: list[Event]) -> Non
     for number, event in enumerate(events):
         assert event.waits_for is None or place[event.waits_for] < place[number]
         assert all(place[earlier] < place[number] for earlier in event.after)
-    for unit in ("in", "array"):  # what a unit is given stays in its order
+    for unit in ("array in", "array"):  # what a unit is given stays in its order
         given_to = [number for number in order if events[number].unit == unit]
         assert given_to == sorted(given_to)
     assert simulate(events, order, CALL).total() <= simulate(events, range(len(events)), CALL).total()
+
+
+@settings(deadline=None, max_examples=100)
+@given(st.lists(st.tuples(st.lists(tile, min_size=1, max_size=5), engines, st.integers(1, 2)), max_size=6).map(graph))
+def test_two_engines_keep_every_rule_too(events: list[Event]) -> None:
+    order = overlap(events, CALL, lambda _: True)
+    assert sorted(order) == list(range(len(events)))
+    busy: set[str] = set()
+    seen: set[int] = set()
+    for number in order:
+        event = events[number]
+        assert event.after <= seen and (event.waits_for is None or event.waits_for in seen)
+        if event.is_job:
+            assert event.unit not in busy  # an engine takes a job when the last one has been waited for
+            busy.add(event.unit)
+        elif event.waits_for is not None:
+            busy.discard(events[event.waits_for].unit)
+        seen.add(number)
+    assert simulate(events, order, CALL).total() <= simulate(events, range(len(events)), CALL).total()
+
+
+def test_kernels_of_two_engines_run_beside_each_other() -> None:
+    """The whole of them if they are independent, else what has its rows; one engine only ever does one job."""
+    tiles = [(50, 500, 50)] * 4
+    for distance, engine, gain in ((2, "imc", 1.8), (1, "imc", 1.1), (2, "array", 1.0)):
+        events = graph([(tiles, "array", 1), (tiles, engine, distance)])
+        order = overlap(events, CALL, lambda _: True)
+        before, after = (simulate(events, o, CALL).total() for o in (range(len(events)), order))
+        assert gain <= before / after < gain + 0.15
 
 
 @settings(deadline=None, max_examples=50)
@@ -116,3 +164,9 @@ def test_nothing_passes_a_barrier() -> None:
     events = [Event(0, 500, barrier=True), Event(1, 9, 400, "in", 4, True), Event(1, 0, waits_for=1)]
     assert overlap(events, CALL, lambda _: True) == [0, 1, 2]
     assert overlap([replace(events[0], barrier=False), *events[1:]], CALL, lambda _: True) == [1, 0, 2]
+
+
+def test_only_transfers_of_one_port_take_turns() -> None:
+    for port, cycles in (("", 300), ("external", 200)):
+        events = [Event(0, 0, 100, "in", 4, True), Event(0, 0, 200, "ext", 4, True, port)]
+        assert simulate([*events, Event(0, 0, waits_for=0), Event(0, 0, waits_for=1)], range(4), 0).total() == cycles

@@ -75,6 +75,7 @@ def _run(machine: Machine, case: int, argument: int = 0) -> tuple[int, RunResult
         (STORE, 0x1000, r"writes 4 bytes at 0x00001000, where nothing is mapped .*store_to\+0x2\)"),
         (STORE, 0x20000000, r"writes 4 bytes at 0x20000000, which is read-only .*store_to\+0x2\)"),
         (JUMP, 0x1000, r"executes 2 bytes at 0x00001000, where nothing is mapped .*, jump_to\+"),
+        (LOAD, 0x30000000, r"reads 4 bytes at 0x30000000, which only devices can .*load_from\+0x0\)"),
         (JUMP, 0x20000000, r"executes 2 bytes at 0x20000000, which is not for code .*, jump_to\+"),
         (LOAD, 0x10000800, r"load of 4 bytes at 0x10000800 meets no device register .*load_from\+0x0\)"),
         (STORE, 0x10000214, r"store of 4 bytes at 0x10000214 meets no device register .*store_to\+0x2\)"),
@@ -86,8 +87,15 @@ def _run(machine: Machine, case: int, argument: int = 0) -> tuple[int, RunResult
 )
 def test_fault_says_what_and_where(cases_elf: Path, case: int, argument: int, message: str):
     rom = Region("rom", 0x20000000, 0x1000, writable=False)
+    remote = Region("remote", 0x30000000, 0x1000, writable=False, loadable=False)
     with pytest.raises(SimFault, match=message):
-        _run(_machine(cases_elf, rom), case, argument)
+        _run(_machine(cases_elf, rom, remote), case, argument)
+
+
+def test_memory_that_the_cpu_cannot_load_holds_bytes(cases_elf: Path):
+    machine = _machine(cases_elf, Region("remote", 0x30000000, 0x1000, writable=False, loadable=False))
+    machine.write(0x30000010, b"\x78\x56")
+    assert machine.read(0x30000010, 3) == b"\x78\x56\x00"
 
 
 def test_memory_of_a_read_only_region_can_be_read(cases_elf: Path):

@@ -13,12 +13,12 @@ from htvm_ir.targets.npu.packing import Bytes, record_bytes, unpack
 from htvm_ir.targets.target import Job
 
 
-def operand_sizes(job: Job) -> tuple[int, int, int]:
-    """Bytes of each input, of the output, and of the constants."""
+def operand_sizes(job: Job, bits: int = 8) -> tuple[int, int, int]:
+    """Bytes of each input, of the output, and of the constants, whose weights have so many bits."""
     source, result = job["c"] * job["iy"] * job["ix"], job["k"] * job["oy"] * job["ox"]
     if job.kernel not in WEIGHTED:
         return source, result, 0
-    return source, result, job["k"] * record_bytes(taps(job), bool(job["scaled"]))
+    return source, result, job["k"] * record_bytes(taps(job), bool(job["scaled"]), bits)
 
 
 def taps(job: Job) -> int:
@@ -26,8 +26,8 @@ def taps(job: Job) -> int:
     return job["fy"] * job["fx"] * (job["c"] if job.kernel == "conv2d" else 1)
 
 
-def execute(job: Job, inputs: Sequence[Bytes], constants: Bytes, output: Bytes) -> None:
-    """Compute a valid job; maps are row-major [C, H, W]."""
+def execute(job: Job, inputs: Sequence[Bytes], constants: Bytes, output: Bytes, bits: int = 8) -> None:
+    """Compute a valid job; maps are row-major [C, H, W], weights of so many bits."""
     source, result, _ = operand_sizes(job)
     dtype = np.uint8 if job["source_unsigned"] else np.int8
     maps = [x[:source].view(dtype).reshape(1, job["c"], job["iy"], job["ix"]) for x in inputs]
@@ -36,7 +36,7 @@ def execute(job: Job, inputs: Sequence[Bytes], constants: Bytes, output: Bytes) 
         acc = arithmetic.add(*maps)
     elif job.kernel in WEIGHTED:
         per_kernel = job["c"] if job.kernel == "conv2d" else 1
-        found = unpack(constants, (job["k"], per_kernel, job["fy"], job["fx"]), bool(job["scaled"]))
+        found = unpack(constants, (job["k"], per_kernel, job["fy"], job["fx"]), bool(job["scaled"]), bits)
         acc = _convolve(job, maps[0], found.weights, found.bias)
         scales = found.scales or scales
     else:

@@ -19,8 +19,8 @@ from htvm_ir.targets.layout import WORD
 from htvm_ir.targets.npu import datapath
 from htvm_ir.targets.npu.costs import job_cycles
 from htvm_ir.targets.npu.job import WEIGHTED, WORDS, decode
-from htvm_ir.targets.npu.memories import LocalMemory, Use
-from htvm_ir.targets.npu.parameters import SHARED_BASE, Parameters
+from htvm_ir.targets.npu.memories import LocalMemory, SharedMemory, Use
+from htvm_ir.targets.npu.parameters import EXTERNAL_BASE, SHARED_BASE, Parameters
 from htvm_ir.targets.soc import Bus
 from htvm_ir.targets.target import Bytes, Job
 
@@ -68,10 +68,10 @@ class Registers(ABC):
             self.bus.fault(f"{self.name} {'writes' if writes else 'reads'} {use}")
         return use
 
-    def shared(self, address: int, size: int) -> int:
-        """An address in L2, the only memory of the CPU that a device reaches."""
-        if not SHARED_BASE <= address <= SHARED_BASE + self.p.l2 - size:
-            self.bus.fault(f"{self.name}: {size} bytes at 0x{address:08X} are not in L2")
+    def shared(self, memory: SharedMemory, address: int, size: int) -> int:
+        """An address in the one memory on the other side that a device reaches."""
+        if not memory.holds(address, size):
+            self.bus.fault(f"{self.name}: {size} bytes at 0x{address:08X} are not in {memory.name}")
         return address
 
     def _check(self, offset: int, size: int) -> None:
@@ -98,17 +98,38 @@ class Transfer:
 
 @dataclass
 class Port:
-    """The way between L2 and the other memories: one transfer at a time, in the order in which they are started."""
+    """The way between a memory and the local ones: one transfer at a time, in the order in which they are started.
 
+    start: cycles before the first byte of a transfer. width: bytes a cycle.
+    """
+
+    memory: SharedMemory
+    start: int
+    width: int
     free_at: int = 0
 
 
+def l2_memory(p: Parameters) -> SharedMemory:
+    """L2, which the CPU addresses too."""
+    return SharedMemory("L2", SHARED_BASE, p.l2)
+
+
+def l2_port(p: Parameters) -> Port:
+    """The port of L2."""
+    return Port(l2_memory(p), p.dma_start, p.dma_width)
+
+
+def external_port(p: Parameters) -> Port:
+    """The port of the external memory."""
+    return Port(SharedMemory("the external memory", EXTERNAL_BASE, p.ext_memory), p.ext_start, p.ext_width)
+
+
 class DmaChannel(Registers):
-    """One channel of the DMA: a queue of descriptors, done in order on the port that all channels share.
+    """One channel of the DMA: a queue of descriptors, done in order on a port that it may share with other channels.
 
     LOCAL, SHARED: addresses. LENGTH: bytes of a contiguous run. COUNT, STRIDE, COUNT2, STRIDE2: the two loops around
-    it in L2; the local side is packed. START: how many of the loops there are; the store takes until the queue has
-    room. Reading WAIT + 4 * n takes until at most n descriptors are unfinished.
+    it in the shared memory; the local side is packed. START: how many of the loops there are; the store takes until
+    the queue has room. Reading WAIT + 4 * n takes until at most n descriptors are unfinished.
     """
 
     LOCAL, SHARED, LENGTH, COUNT, STRIDE, COUNT2, STRIDE2, START = range(0, 32, 4)
@@ -140,13 +161,14 @@ class DmaChannel(Registers):
             self.bus.advance_to(self._queue[-self.p.dma_queue].end)
         size, local = length * count * count2, self.value(self.LOCAL)
         use = self.claim(self._memory, local, size, writes=self._loads)
+        shared, stride, stride2 = (self.value(register) for register in (self.SHARED, self.STRIDE, self.STRIDE2))
         rows = [
-            self.shared(self.value(self.SHARED) + i * self.value(self.STRIDE2) + j * self.value(self.STRIDE), length)
+            self.shared(self._port.memory, shared + i * stride2 + j * stride, length)
             for i in range(count2)
             for j in range(count)
         ]
         begin = max(self.bus.now, self._port.free_at)
-        end = begin + self.p.dma_start + count * count2 * -(-length // self.p.dma_width)
+        end = begin + self._port.start + count * count2 * -(-length // self._port.width)
         self._port.free_at = end
         self.bus.record(f"{self.name}.dma", f"{count2}x{count}x{length}", begin, end, size)
         if self._loads:
@@ -181,9 +203,11 @@ class ArrayDevice(Registers):
 
     START, WAIT = 0, 4
     registers = (START,)
+    unit: ClassVar[str] = "array"
+    place: ClassVar[int] = ARRAY_BASE
 
     def __init__(self, bus: Bus, l1: LocalMemory, weights: LocalMemory, parameters: Parameters) -> None:
-        super().__init__("array", ARRAY_BASE, bus, parameters)
+        super().__init__(self.unit, self.place, bus, parameters)
         self._l1, self._weights = l1, weights
         self._uses: list[tuple[LocalMemory, Use]] = []
         self._end = 0
@@ -207,25 +231,34 @@ class ArrayDevice(Registers):
         """Fetch a descriptor and run its job."""
         if self._uses:
             self.bus.fault(f"{self.name}: START, but nobody has waited for the last job")
-        address = self.shared(self.value(self.START), WORDS * WORD)
+        address = self.shared(l2_memory(self.p), self.value(self.START), WORDS * WORD)
         words = np.frombuffer(self.bus.read(address, WORDS * WORD), "<u4").tolist()
         decoded = decode(words)
         if isinstance(decoded, str):
             self.bus.fault(f"{self.name}: {decoded}")
         job, addresses = decoded
+        begin, self._end = self.bus.now, self.bus.now + self.cycles(job)
         self._run(job, addresses)
-        begin, self._end = self.bus.now, self.bus.now + job_cycles(job, self.p)
         self.bus.record(self.name, describe(job), begin, self._end)
 
+    def cycles(self, job: Job) -> int:
+        """Cycles of a job."""
+        return job_cycles(job, self.p)
+
+    @property
+    def weight_bits(self) -> int:
+        """Bits of a weight in the weight memory."""
+        return 8
+
     def _run(self, job: Job, addresses: dict[str, int]) -> None:
-        source, result, constants = datapath.operand_sizes(job)
+        source, result, constants = datapath.operand_sizes(job, self.weight_bits)
         names = ("input", "second") if job.kernel == "add" else ("input",)
         inputs = [self._operand(self._l1, addresses[name], source, writes=False) for name in names]
         weights = np.zeros(0, np.uint8)
         if job.kernel in WEIGHTED:
             weights = self._operand(self._weights, addresses["constants"], constants, writes=False)
         output = self._operand(self._l1, addresses["output"], result, writes=True)
-        datapath.execute(job, inputs, weights, output)
+        datapath.execute(job, inputs, weights, output, self.weight_bits)
 
     def _operand(self, memory: LocalMemory, address: int, size: int, *, writes: bool) -> Bytes:
         self._uses.append((memory, self.claim(memory, address, size, writes=writes)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
@@ -22,6 +23,10 @@ LIMITS = {"i8": (-128, 127), "ui8": (0, 255)}
 """Least and greatest value of the element types the array reads and writes."""
 
 
+DESCRIPTORS = "L2"
+"""The memory from which jobs are fetched."""
+
+
 @dataclass(frozen=True)
 class Array(Engine):
     """R x C multipliers of 8 bits: R output channels by C pixels; maps in L1, constants in the weight memory."""
@@ -36,6 +41,8 @@ class Array(Engine):
     load_constants: str = "weights"
     wait: str = "npu_wait"
     kinds: tuple[str, ...] = ("conv2d", "dense", "add", "pool")
+
+    title: ClassVar[str] = "the array"
 
     def match(self, workload: Workload) -> str | None:
         return next(self._refusals(workload), None)
@@ -75,7 +82,7 @@ class Array(Engine):
 
     def call(self, job: Job, inputs: Sequence[int], output: int, constants: str) -> Call:
         place = int(constants) if job.kernel in WEIGHTED else 0
-        return Call("npu_start", (Data(encode(job, inputs, output, place), self.constants),))
+        return Call("npu_start", (Data(encode(job, inputs, output, place), DESCRIPTORS),))
 
     def may_stay(self, workload: Workload) -> frozenset[int]:
         return frozenset(range(len(workload.inputs) + 1)) if self.parameters.residency else frozenset()
@@ -87,10 +94,10 @@ class Array(Engine):
         """Every reason against the workload, the most telling first."""
         shape = workload.output.shape
         if workload.kind not in self.kinds:
-            yield f"the array has no {workload.kind}; it computes {', '.join(self.kinds)}"
+            yield f"{self.title} has no {workload.kind}; it computes {', '.join(self.kinds)}"
             return
         if len(shape) not in (2, 4) or shape[0] != 1:
-            yield f"shape {list(shape)}: the array computes on [1, C, H, W] and [1, N]"
+            yield f"shape {list(shape)}: {self.title} computes on [1, C, H, W] and [1, N]"
             return
         if len({t.dtype for t in workload.inputs}) != 1 or workload.inputs[0].dtype not in LIMITS:
             yield "operands must be of one 8-bit type"
@@ -113,14 +120,14 @@ class Array(Engine):
 
     def _layer_refusals(self, workload: Workload) -> Iterator[str]:
         if workload.weights is None:
-            yield "the weights are not constant; the array reads prepacked weights"
+            yield f"the weights are not constant; {self.title} reads prepacked weights"
             return
         if np.abs(workload.weights.astype(np.int64) + 0.5).max(initial=0) > 128:
             yield "the weights do not fit 8 bits; quantise them to int8"
         if workload.requant is None:
-            yield "the 32-bit result leaves the array only requantised to 8 bits (add a clip)"
+            yield f"the 32-bit result leaves {self.title} only requantised to 8 bits (add a clip)"
         if workload.dilations != (1, 1):
-            yield "dilation: the array computes dense kernels only (write out the zeros between the taps)"
+            yield f"dilation: {self.title} computes dense kernels only (write out the zeros between the taps)"
         if workload.groups != 1 and not workload.is_depthwise:
             yield f"{workload.groups} groups: the array takes 1 group or one for each channel"
         if any(pad >= size for pad, size in zip(workload.pads, workload.kernel * 2, strict=True)):

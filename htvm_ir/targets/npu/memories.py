@@ -21,6 +21,19 @@ class Use:
         return self.start < other.end and other.start < self.end and (self.writes or other.writes)
 
 
+@dataclass(frozen=True)
+class SharedMemory:
+    """Where a memory on the other side of the DMA lies in the program's map."""
+
+    name: str
+    base: int
+    size: int
+
+    def holds(self, address: int, size: int) -> bool:
+        """Whether all of some bytes lies in it."""
+        return self.base <= address <= self.base + self.size - size
+
+
 class LocalMemory:
     """The bytes, which of them were ever written, and who uses which of them now."""
 

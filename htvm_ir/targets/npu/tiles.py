@@ -25,6 +25,8 @@ INPUTS, CONSTANTS, OUTPUT = BUFFERS
 class Tiling:
     """Tiles over output channels (k) and output rows (y); vectors have channels only."""
 
+    weight_bits = 8
+
     def __init__(self, engine: Engine, parameters: Parameters, workload: Workload, target: Target):
         self.engine, self.p, self.workload, self.target = engine, parameters, workload, target
         self.is_map = len(workload.output.shape) == 4
@@ -32,7 +34,7 @@ class Tiling:
         self.c, self.iy, self.ix = (*workload.inputs[0].shape[1:], 1, 1)[:3]
         self.moved = [n for n in range(len(workload.inputs)) if n not in workload.resident]
         self.stores = len(workload.inputs) not in workload.resident
-        self.record = 0 if workload.weights is None else _record(workload)
+        self.record = 0 if workload.weights is None else self._record()
         self.k_parts = [_parts(self.k, size) for size in self._channel_sizes()]
         self.y_parts = [_parts(self.oy, size) for size in self._row_sizes()]
         self.heights = [[high - low for low, high in self._spans(parts)] for parts in self.y_parts]
@@ -66,8 +68,9 @@ class Tiling:
             ("k", "y") if self.per_channel else ("y",),
             self._pieces(load, self.heights, self.iy, self.ix) if self.per_channel else self._map(load, rows),
             len(self.moved),
+            load.port,
         )
-        output = Operand(OUTPUT, ("k", "y"), self._pieces(store, self.y_parts, self.oy, self.ox))
+        output = Operand(OUTPUT, ("k", "y"), self._pieces(store, self.y_parts, self.oy, self.ox), port=store.port)
         loads = (*([inputs] if self.moved else []), *([self._constants()] if self.record else []))
         return Pipeline(loads, output if self.stores else None, self._job(), SOFTWARE, load.queue)
 
@@ -81,11 +84,19 @@ class Tiling:
 
         A requantisation with a number for each channel is one attribute in the IR, which no nest cuts.
         """
-        rows = self.p.rows
         if self.workload.requant is not None and is_scaled(self.workload.requant):
             return (self.k,)
+        return self._cut_channels()
+
+    def _cut_channels(self) -> tuple[int, ...]:
+        rows = self.p.rows
         halves = [rows >> n for n in range(rows.bit_length() - 1, 0, -1)] if self.record else []
         return (*(n for n in (*halves, *range(rows, self.k, rows)) if n < self.k), self.k)
+
+    def _record(self) -> int:
+        """Bytes of constants for each output channel."""
+        assert self.workload.weights is not None and self.workload.requant is not None
+        return record_bytes(self.workload.weights[0].size, is_scaled(self.workload.requant), self.weight_bits)
 
     def _row_sizes(self) -> range:
         """Any number of rows; all if an operand stays in L1, where the rows of a channel lie together.
@@ -144,7 +155,8 @@ class Tiling:
 
     def _constants(self) -> Operand:
         stream = self.target.channel(self.engine.load_constants)
-        return Operand(CONSTANTS, ("k",), (self._term(1, self._k(lambda k: stream.cycles(k * self.record))),))
+        cycles = self._term(1, self._k(lambda k: stream.cycles(k * self.record)))
+        return Operand(CONSTANTS, ("k",), (cycles,), port=stream.port)
 
     def _map(self, channel: Channel, rows: Parts) -> tuple[Term, ...]:
         """Transfers of rows of all input channels; a whole map is one piece."""
@@ -182,12 +194,6 @@ class Tiling:
         for part in parts:
             coefficient *= part.tables[0][0] if part.dimension == "y" and not self.is_map else 1
         return coefficient, tuple(part for part in parts if part.dimension != "y" or self.is_map)
-
-
-def _record(workload: Workload) -> int:
-    """Bytes of constants for each output channel."""
-    assert workload.weights is not None and workload.requant is not None
-    return record_bytes(workload.weights[0].size, is_scaled(workload.requant))
 
 
 def _parts(extent: int, size: int) -> list[int]:

@@ -143,7 +143,9 @@ def test_parameters_change_the_literal() -> None:
     assert array.cycles(array.job(conv())) == 2 * 8 * 27 + 20
 
 
-@pytest.mark.parametrize("text", ["buffers=4", "rows=0", "l2=1000", "colums=3"])
+@pytest.mark.parametrize(
+    "text", ["buffers=4", "rows=0", "l2=1000", "ext_memory=1000", "ext_memory=65m", "ext_width=0", "colums=3"]
+)
 def test_impossible_parameters_are_refused(text: str) -> None:
     with pytest.raises(HtvmError, match="npu"):
         load_target(f"npu,{text}")

@@ -11,7 +11,7 @@ from test_array import ARRAY, conv
 from workloads import expected, maps
 
 from htvm_ir.errors import HtvmError
-from htvm_ir.targets.npu.devices import WINDOW, ArrayDevice, DmaChannel, Port
+from htvm_ir.targets.npu.devices import WINDOW, ArrayDevice, DmaChannel, l2_port
 from htvm_ir.targets.npu.job import encode
 from htvm_ir.targets.npu.memories import LocalMemory
 from htvm_ir.targets.npu.parameters import NPU, SHARED_BASE
@@ -61,7 +61,7 @@ class Chip:
     weights: LocalMemory = field(default_factory=lambda: LocalMemory("WM", NPU.weight_memory))
 
     def __post_init__(self) -> None:
-        port = Port()
+        port = l2_port(NPU)
         self.inputs = DmaChannel("inputs", 0, self.bus, port, self.l1, NPU, loads=True)
         self.constants = DmaChannel("weights", 1, self.bus, port, self.weights, NPU, loads=True)
         self.outputs = DmaChannel("outputs", 2, self.bus, port, self.l1, NPU, loads=False)

@@ -20,6 +20,8 @@ from htvm_ir.tiling.prune import lower_bound
 from htvm_ir.tiling.solve import solve
 
 SMALL = Parameters(rows=4, cols=4, l1=1024, weight_memory=512)
+EXTERNAL = (0, 4096)
+"""Sizes of the external memory: none, and some, behind a port of its own."""
 
 
 def problem_of(workload: Workload, target: Target) -> Problem:
@@ -35,17 +37,17 @@ def staying(draw: st.DrawFn) -> Workload:
 
 
 @settings(deadline=None, max_examples=25)
-@given(staying(), st.sampled_from([1, 2, 3]), st.sampled_from([256, 1024, 4096]))
-def test_the_solver_agrees_with_brute_force(workload: Workload, buffers: int, l1: int) -> None:
-    problem = problem_of(workload, npu(SMALL, l1=l1, buffers=buffers))
+@given(staying(), st.sampled_from([1, 2, 3]), st.sampled_from([256, 1024, 4096]), st.sampled_from(EXTERNAL))
+def test_the_solver_agrees_with_brute_force(workload: Workload, buffers: int, l1: int, external: int) -> None:
+    problem = problem_of(workload, npu(SMALL, l1=l1, buffers=buffers, ext_memory=external))
     if workload.output.shape[1] * (workload.output.shape[2:] or (1,))[0] <= 100:  # brute force is slow
         assert solve(problem) == brute_force(problem)
 
 
 @settings(deadline=None, max_examples=60)
-@given(staying(), st.integers(0, 2**32 - 1))
-def test_no_run_is_faster_than_its_bounds(workload: Workload, seed: int) -> None:
-    problem, random = problem_of(workload, npu(SMALL)), np.random.default_rng(seed)
+@given(staying(), st.integers(0, 2**32 - 1), st.sampled_from(EXTERNAL))
+def test_no_run_is_faster_than_its_bounds(workload: Workload, seed: int, external: int) -> None:
+    problem, random = problem_of(workload, npu(SMALL, ext_memory=external)), np.random.default_rng(seed)
     for _ in range(20):
         point = {d.name: int(random.integers(len(d.sizes))) for d in problem.dimensions}
         for order in problem.orders:

@@ -17,7 +17,21 @@
 #define NPU_L2_CONST __attribute__((section(".npu_l2_const"), aligned(4)))
 #define NPU_L2_BSS __attribute__((section(".npu_l2_bss"), aligned(4)))
 
-enum { NPU_INPUTS = 0x1A200000, NPU_WEIGHTS = 0x1A200100, NPU_OUTPUTS = 0x1A200200, NPU_ARRAY = 0x1A210000 };
+/* Place a constant in the external memory, which only its channel of the DMA reads. */
+#define NPU_EXT_CONST __attribute__((section(".npu_ext_const"), aligned(4)))
+
+enum {
+    NPU_INPUTS = 0x1A200000,
+    NPU_WEIGHTS = 0x1A200100,
+    NPU_OUTPUTS = 0x1A200200,
+    NPU_EXTERNAL = 0x1A200300,
+    NPU_IMC_INPUTS = 0x1A200400,
+    NPU_IMC_WEIGHTS = 0x1A200500,
+    NPU_IMC_OUTPUTS = 0x1A200600,
+    NPU_IMC_EXTERNAL = 0x1A200700,
+    NPU_ARRAY = 0x1A210000,
+    NPU_IMC = 0x1A220000
+};
 enum {
     NPU_LOCAL = 0x00,
     NPU_SHARED = 0x04,
@@ -66,28 +80,6 @@ static inline void npu_transfer(uint32_t channel, uint32_t local, uint32_t share
     npu_set(channel + NPU_START, 2);
 }
 
-/* Copy count2 x count runs of `length` bytes from L2 to L1. Runs lie `stride` bytes apart in L2, groups of `count` of
- * them `stride2` bytes apart; in L1 all follow each other. Nothing is rounded up. */
-static inline void npu_inputs(uint32_t l1, const void *l2, uint32_t length, uint32_t count, uint32_t stride,
-                              uint32_t count2, uint32_t stride2)
-{
-    npu_transfer(NPU_INPUTS, l1, (uint32_t)(uintptr_t)l2, length, count, stride, count2, stride2);
-}
-
-/* The same from L2 to the weight memory. */
-static inline void npu_weights(uint32_t place, const void *l2, uint32_t length, uint32_t count, uint32_t stride,
-                               uint32_t count2, uint32_t stride2)
-{
-    npu_transfer(NPU_WEIGHTS, place, (uint32_t)(uintptr_t)l2, length, count, stride, count2, stride2);
-}
-
-/* The same from L1 to L2. */
-static inline void npu_outputs(void *l2, uint32_t l1, uint32_t length, uint32_t count, uint32_t stride,
-                               uint32_t count2, uint32_t stride2)
-{
-    npu_transfer(NPU_OUTPUTS, l1, (uint32_t)(uintptr_t)l2, length, count, stride, count2, stride2);
-}
-
 /* Return when a load from a device is done, which is when the condition of the register holds. */
 static inline void npu_await(uint32_t address)
 {
@@ -95,21 +87,44 @@ static inline void npu_await(uint32_t address)
     npu_barrier();
 }
 
-/* Return when at most the last `left` transfers of a channel are not done. */
-static inline void npu_inputs_wait(uint32_t left)
-{
-    npu_await(NPU_INPUTS + NPU_WAIT + 4 * left);
-}
+/* Functions of a channel that loads:
+ *
+ * npu_NAME: copy count2 x count runs of `length` bytes to a local memory. Runs lie `stride` bytes apart in L2 or in the
+ * external memory, groups of `count` of them `stride2` bytes apart; in the local memory all follow each other. Nothing
+ * is rounded up. npu_NAME_wait: return when at most the last `left` transfers of the channel are not done. */
+#define NPU_LOADS(name, channel)                                                                                       \
+    static inline void npu_##name(uint32_t local, const void *shared, uint32_t length, uint32_t count,                 \
+                                  uint32_t stride, uint32_t count2, uint32_t stride2)                                  \
+    {                                                                                                                  \
+        npu_transfer(channel, local, (uint32_t)(uintptr_t)shared, length, count, stride, count2, stride2);             \
+    }                                                                                                                  \
+    NPU_WAITS(name, channel)
 
-static inline void npu_weights_wait(uint32_t left)
-{
-    npu_await(NPU_WEIGHTS + NPU_WAIT + 4 * left);
-}
+/* The same of a channel that stores from a local memory to L2. */
+#define NPU_STORES(name, channel)                                                                                      \
+    static inline void npu_##name(void *shared, uint32_t local, uint32_t length, uint32_t count, uint32_t stride,      \
+                                  uint32_t count2, uint32_t stride2)                                                   \
+    {                                                                                                                  \
+        npu_transfer(channel, local, (uint32_t)(uintptr_t)shared, length, count, stride, count2, stride2);             \
+    }                                                                                                                  \
+    NPU_WAITS(name, channel)
 
-static inline void npu_outputs_wait(uint32_t left)
-{
-    npu_await(NPU_OUTPUTS + NPU_WAIT + 4 * left);
-}
+#define NPU_WAITS(name, channel)                                                                                       \
+    static inline void npu_##name##_wait(uint32_t left)                                                                \
+    {                                                                                                                  \
+        npu_await((channel) + NPU_WAIT + 4 * left);                                                                    \
+    }
+
+/* Those of the array, and those of the in-memory-compute array, if there is one: from L2 to L1, from L2 or the external
+ * memory to the weight memory, from L1 to L2. */
+NPU_LOADS(inputs, NPU_INPUTS)
+NPU_LOADS(weights, NPU_WEIGHTS)
+NPU_STORES(outputs, NPU_OUTPUTS)
+NPU_LOADS(external, NPU_EXTERNAL)
+NPU_LOADS(imc_inputs, NPU_IMC_INPUTS)
+NPU_LOADS(imc_weights, NPU_IMC_WEIGHTS)
+NPU_STORES(imc_outputs, NPU_IMC_OUTPUTS)
+NPU_LOADS(imc_external, NPU_IMC_EXTERNAL)
 
 /* Start the job that a descriptor in L2 describes. */
 static inline void npu_start(const uint32_t *descriptor)
@@ -122,6 +137,18 @@ static inline void npu_start(const uint32_t *descriptor)
 static inline void npu_wait(void)
 {
     npu_await(NPU_ARRAY + NPU_ARRAY_WAIT);
+}
+
+/* The same for the in-memory-compute array. */
+static inline void npu_imc_start(const uint32_t *descriptor)
+{
+    npu_barrier();
+    npu_set(NPU_IMC + NPU_ARRAY_START, (uint32_t)(uintptr_t)descriptor);
+}
+
+static inline void npu_imc_wait(void)
+{
+    npu_await(NPU_IMC + NPU_ARRAY_WAIT);
 }
 
 #endif
