@@ -91,6 +91,5 @@ class Bounds(Sums):
             yield from self.loads(load, ((software.transfer, ()),), order)
 
 
-
 def _chain(what: str, port: str) -> str:
     return f"{what} by {port}" if port else what

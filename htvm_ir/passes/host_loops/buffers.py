@@ -29,9 +29,7 @@ from htvm_ir.passes.host_loops.emitter import Emitter
 from htvm_ir.targets.layout import WORD, Layout
 
 
-def linear(
-    emit: Emitter, index: Sequence[Value], extents: Sequence[int], hint: str = "offset"
-) -> tuple[Value, int]:
+def linear(emit: Emitter, index: Sequence[Value], extents: Sequence[int], hint: str = "offset") -> tuple[Value, int]:
     """The row-major position of ``index`` in an array of ``extents``, in two parts as in :meth:`Emitter.split`."""
     position: Value = 0
     distance = 0
