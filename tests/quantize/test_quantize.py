@@ -6,7 +6,7 @@ import numpy as np
 import onnx
 import pytest
 from float_models import Array, FloatNet, onnxruntime_outputs, random_net
-from hypothesis import given, settings
+from hypothesis import given, reject, settings
 from hypothesis import strategies as st
 
 from htvm_ir.driver.edges import Edge
@@ -25,6 +25,15 @@ def converted(model: onnx.ModelProto, x: Array) -> tuple[Converted, Cost]:
     return quantize(read_network(read_graph(model)), {"x": x})
 
 
+def convertible(model: onnx.ModelProto, x: Array) -> tuple[Converted, Cost]:
+    """The same of a random network; a few have a layer that hardly varies, whose sums the format cannot hold."""
+    try:
+        return converted(model, x)
+    except HtvmError as error:
+        assert "sums beyond 2^24" in str(error)
+        reject()
+
+
 def interpreted(model: onnx.ModelProto, found: Converted, x: Array) -> Array:
     """The first output by our interpreter, as real numbers."""
     runner = Runner(import_model(model))
@@ -39,7 +48,7 @@ def interpreted(model: onnx.ModelProto, found: Converted, x: Array) -> Array:
 def test_random_networks(seed: int) -> None:
     net, model = random_net(seed)
     x = net.samples(40)
-    found, cost = converted(model, x[:30])
+    found, cost = convertible(model, x[:30])
     written = to_onnx(found)
     onnx.checker.check_model(written)
     (tensor,) = found.network.outputs.values()
@@ -55,7 +64,7 @@ def test_random_networks(seed: int) -> None:
 @given(st.integers(0, 10**6))
 def test_the_format_is_the_array_s(seed: int) -> None:
     net, model = random_net(seed)
-    found, _ = converted(model, net.samples(20))
+    found, _ = convertible(model, net.samples(20))
     for step in found.steps:
         assert 0 <= step.shift <= 31
         if isinstance(step.layer, Linear):
