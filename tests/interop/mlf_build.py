@@ -22,7 +22,10 @@ def unpack(archive: Path, folder: Path) -> tuple[str, dict[str, Any]]:
     with tarfile.open(archive, "r:") as tar:
         assert tar.getnames()[0] == "."
         # Without "data" the latest Pythons warn, and those before 3.11.4 do not know it.
-        tar.extractall(folder, **({"filter": "data"} if hasattr(tarfile, "data_filter") else {}))
+        if hasattr(tarfile, "data_filter"):
+            tar.extractall(folder, filter="data")
+        else:
+            tar.extractall(folder)
     metadata = json.loads((folder / "metadata.json").read_text())
     assert metadata["version"] == 7
     ((name, module),) = metadata["modules"].items()
