@@ -107,8 +107,9 @@ def test_a_second_job_prepared_too_early_is_caught() -> None:
     assert caught(apply(module, PlanMemory()), inputs, expected)
 
 
-def test_a_second_run_changes_nothing() -> None:
-    module = lowered(branches(), "overlap-kernels")
+@pytest.mark.parametrize("network", [branches, blocks])
+def test_a_second_run_changes_nothing(network: Callable[[], ModuleOp]) -> None:
+    module = lowered(network(), "overlap-kernels")
     before = str(module)
     assert str(apply(module, OverlapKernels())) == before
 
