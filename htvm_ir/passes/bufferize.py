@@ -20,23 +20,26 @@ from xdsl.dialects.builtin import (
     ModuleOp,
     NoneAttr,
     StringAttr,
+    TensorType,
     UnitAttr,
     i8,
 )
 from xdsl.dialects.func import CallOp, FuncOp, ReturnOp
 from xdsl.dialects.memref import AllocOp
-from xdsl.ir import Attribute, Block, Operation, Region, SSAValue
+from xdsl.ir import Attribute, Block, Operation, Region, SSAValue, Use
 from xdsl.passes import ModulePass
 from xdsl.rewriter import Rewriter
 
 from htvm_ir.dialects.accel import CPU, DispatchOp
 from htvm_ir.dialects.attributes import integers, values
-from htvm_ir.dialects.graph import NAME
+from htvm_ir.dialects.graph import NAME, ConcatOp, SliceOp, shape_of
 from htvm_ir.dialects.tiled import NestOp
 from htvm_ir.errors import HtvmError
 from htvm_ir.passes.intervals import RANGE, interval, type_interval
+from htvm_ir.passes.views import part_of, span_of
 from htvm_ir.passes.workloads import (
     ENGINE,
+    FIRST_ROW,
     MIRRORED,
     TURNED,
     TYPES,
@@ -46,6 +49,10 @@ from htvm_ir.passes.workloads import (
     stored_type,
 )
 from htvm_ir.targets.target import Target
+from htvm_ir.targets.workload import Range
+
+CARRIED = (NAME, TURNED, MIRRORED, FIRST_ROW)
+"""Attributes that say which tensor of the model a kernel computes."""
 
 OUTPUT = "accel.output"
 """Unit attribute of the arguments of ``@main`` that the network writes."""
@@ -65,7 +72,10 @@ class Bufferize(ModulePass):
         for inner in function.body.block.ops:
             if isinstance(inner, DispatchOp | NestOp):
                 functions.append(_outline(inner, buffers, block, target))
-            elif not isinstance(inner, ConstantOp | ReturnOp):
+            elif isinstance(inner, SliceOp) and inner.input in buffers and set(values(inner.strides)) == {1}:
+                spans = list(zip(values(inner.offsets), values(inner.sizes), strict=True))
+                buffers[inner.result] = _view(buffers[inner.input], inner.input, spans, block)
+            elif not isinstance(inner, ConstantOp | ReturnOp) and not _is_written(inner):
                 raise HtvmError(f"'{inner.name}' is in no kernel; run dispatch first")
         block.add_op(ReturnOp())
         types = FunctionType.from_lists(block.arg_types, [])
@@ -97,10 +107,11 @@ def _outline(op: DispatchOp | NestOp, buffers: dict[SSAValue, SSAValue], main: B
     """The function of one kernel; ``main`` gets its call and the buffer it writes."""
     tensors = [v for v in op.inputs if not isinstance(v.owner, ConstantOp)]
     for result in op.results_:
-        if result not in buffers:
-            alloc = AllocOp([], [], _buffer_type(op, result, target))
-            main.add_op(alloc)
-            buffers[result] = alloc.memref
+        if (use := _part_of(result)) is not None:
+            whole = use.operation.results[0]
+            _allocate(whole, stored_type(whole.type, target.host_memory), buffers, main)
+            buffers[result] = _view(buffers[whole], whole, _place(use), main)
+        _allocate(result, _buffer_type(op, result, target), buffers, main)
     arguments = [buffers[value] for value in (*tensors, *op.results_)]
     main.add_op(CallOp(op.kernel.data, arguments, []))
     block = Block(arg_types=[argument.type for argument in arguments])
@@ -119,9 +130,43 @@ def _outline(op: DispatchOp | NestOp, buffers: dict[SSAValue, SSAValue], main: B
     types = [value.type for value in (*tensors, *op.results_)]
     computed = op.yielded[0].owner
     if isinstance(computed, Operation):
-        function.attributes |= {key: a for key, a in computed.attributes.items() if key in (NAME, TURNED, MIRRORED)}
+        function.attributes |= {key: a for key, a in computed.attributes.items() if key in CARRIED}
     function.attributes |= {ENGINE: StringAttr(op.engine_name), TYPES: ArrayAttr(types)}
     return function
+
+
+def _allocate(value: SSAValue, type_: MemRefType[Attribute], buffers: dict[SSAValue, SSAValue], main: Block) -> None:
+    """Give a tensor a buffer, if it has none."""
+    if value not in buffers:
+        main.add_op(alloc := AllocOp([], [], type_))
+        buffers[value] = alloc.memref
+
+
+def _part_of(value: SSAValue) -> Use | None:
+    """The use of a tensor that does nothing but become a part of another one."""
+    use = next(iter(value.uses), None)
+    return use if use is not None and value.has_one_use() and isinstance(use.operation, ConcatOp) else None
+
+
+def _is_written(op: Operation) -> bool:
+    """Whether an op puts together what kernels have written where it belongs."""
+    parts = op.inputs if isinstance(op, ConcatOp) else ()
+    return bool(parts) and all(_part_of(p) and isinstance(p.owner, DispatchOp | NestOp) for p in parts)
+
+
+def _place(use: Use) -> list[Range]:
+    """Where a part is put, along each axis."""
+    assert isinstance(use.operation, ConcatOp)
+    axis, parts = use.operation.axis.value.data, use.operation.inputs
+    start = sum(shape_of(part)[axis] for part in parts[: use.index])
+    return span_of(shape_of(use.operation.result), axis, (start, shape_of(parts[use.index])[axis]))
+
+
+def _view(buffer: SSAValue, tensor: SSAValue, spans: Sequence[Range], main: Block) -> SSAValue:
+    """Some of the buffer of a tensor."""
+    assert isinstance(tensor.type, TensorType)
+    main.add_op(view := part_of(buffer, tensor.type, spans))
+    return view.result
 
 
 def _buffer_type(op: DispatchOp | NestOp, result: SSAValue, target: Target) -> MemRefType[Attribute]:

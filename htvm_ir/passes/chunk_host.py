@@ -27,7 +27,7 @@ from xdsl.rewriter import InsertPoint, Rewriter
 
 from htvm_ir.dialects.accel import DispatchOp, kernels
 from htvm_ir.passes.chunks import CHUNKS, chunk_body, chunks_of
-from htvm_ir.passes.explicit_dma import stored_box
+from htvm_ir.passes.views import part_of, span_of
 from htvm_ir.passes.workloads import KERNEL, kernel_types, layout_of, main_function
 
 
@@ -74,17 +74,8 @@ def _split(dispatch: DispatchOp, function: FuncOp, call: CallOp, axis: int, size
 
 
 def _view(buffer: SSAValue, type_: TensorType[Attribute], axis: int, span: tuple[int, int], call: CallOp) -> SSAValue:
-    """The part of a buffer that a chunk touches; its type says neither where it begins nor strides without gaps."""
-    source = buffer.type
-    assert isinstance(source, MemRefType)
-    spans = [span if n == axis else (0, extent) for n, extent in enumerate(type_.get_shape())]
-    box = stored_box(layout_of(type_), type_.get_shape(), spans)
-    offsets, sizes = [offset for offset, _ in box], [size for _, size in box]
-    strides = [stride or 0 for stride in source.get_strides() or ()]
-    has_gaps = 1 + sum((n - 1) * stride for n, stride in zip(sizes, strides, strict=True)) != prod(sizes)
-    layout = StridedLayoutAttr(strides, None) if has_gaps else NoneAttr()
-    result = MemRefType(source.element_type, sizes, layout, source.memory_space)
-    view = SubviewOp.get(buffer, offsets, sizes, [1] * len(sizes), result)
+    """The part of a buffer that a chunk touches."""
+    view = part_of(buffer, type_, span_of(type_.get_shape(), axis, span))
     Rewriter.insert_op(view, InsertPoint.before(call))
     return view.result
 

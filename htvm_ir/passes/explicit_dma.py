@@ -37,6 +37,7 @@ from htvm_ir.dialects.tiled import NestOp
 from htvm_ir.errors import HtvmError
 from htvm_ir.passes import in_place
 from htvm_ir.passes.constants import constant_array
+from htvm_ir.passes.views import Box, stored_box
 from htvm_ir.passes.workloads import (
     block_workload,
     kernel_types,
@@ -46,13 +47,8 @@ from htvm_ir.passes.workloads import (
     tensor_of,
     window_of,
 )
-from htvm_ir.targets.layout import Layout
 from htvm_ir.targets.target import Engine, Target
 from htvm_ir.targets.workload import Tile, Workload, tile_workload, tiles
-
-Box = tuple[tuple[int, int], ...]
-"""Offset and size along each stored axis."""
-
 
 @dataclass(frozen=True)
 class ExplicitDma(ModulePass):
@@ -65,33 +61,12 @@ class ExplicitDma(ModulePass):
     reload: bool = False
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
-        target = module_target(op)
+        target, shared = module_target(op), dict[tuple[str, bytes], str]()
         for nest in [inner for inner in op.walk() if isinstance(inner, NestOp)]:
             function = nest.parent_op()
             if not nest.outputs or not isinstance(function, FuncOp):
                 raise HtvmError(f"kernel '{nest.kernel.data}' works on tensors; run bufferize first")
-            _Lowering(nest, function, target, self.reload).run()
-
-
-def stored_box(layout: Layout, shape: Sequence[int], spans: Sequence[tuple[int, int]]) -> Box:
-    """The stored part that holds a range of each logical axis; whole axes bring their padding along.
-
-    Raises:
-        HtvmError: the range cuts a group of permuted or padded elements.
-    """
-    box: list[tuple[int, int]] = []
-    stored = layout.stored_shape(shape)
-    for position, axis in enumerate(layout.order):
-        (start, size), multiple = spans[axis], layout.multiple[axis]
-        if (start, size) == (0, shape[axis]):
-            box.append((0, stored[position]))
-            continue
-        last = start + size == shape[axis]
-        group = max(multiple, layout.xor + 1 if position == len(stored) - 1 else 1)
-        if start % group or (size % group and not last):
-            raise HtvmError(f"a tile cuts axis {axis} at {start}, inside a group of {group} elements")
-        box.append((start, min(-(-size // multiple) * multiple, stored[position] - start)))
-    return tuple(box)
+            _Lowering(nest, function, target, self.reload, shared).run()
 
 
 @dataclass
@@ -110,10 +85,12 @@ class _Slots:
 
 
 class _Lowering:
-    """One nest."""
+    """One nest. shared: the first kernel that has some bytes of constants in a memory; equal ones are stored once."""
 
-    def __init__(self, nest: NestOp, function: FuncOp, target: Target, reload: bool):
-        self.nest, self.function, self.target, self.reload = nest, function, target, reload
+    def __init__(
+        self, nest: NestOp, function: FuncOp, target: Target, reload: bool, shared: dict[tuple[str, bytes], str]
+    ):
+        self.nest, self.function, self.target, self.reload, self.shared = nest, function, target, reload, shared
         self.engine: Engine = target.engine(nest.engine_name)
         self.types = kernel_types(function)
         self.windows = [window_of(attribute) for attribute in nest.windows]
@@ -171,10 +148,12 @@ class _Lowering:
         data = self.engine.pack(self.workload)
         if not data.size:
             return None
-        name = f"{self.function.sym_name.data}_constants"
         type_ = MemRefType(i8, [data.size], NoneAttr(), StringAttr(self.engine.constants))
-        initial = DenseIntOrFPElementsAttr(TensorType(i8, [data.size]), BytesAttr(data.tobytes()))
-        Rewriter.insert_op(_global(name, type_, initial), InsertPoint.before(self.function))
+        constants = self.shared.setdefault((self.engine.constants, data.tobytes()), self.function.sym_name.data)
+        name = f"{constants}_constants"
+        if constants == self.function.sym_name.data:
+            initial = DenseIntOrFPElementsAttr(TensorType(i8, [data.size]), BytesAttr(data.tobytes()))
+            Rewriter.insert_op(_global(name, type_, initial), InsertPoint.before(self.function))
         get = GetGlobalOp(name, type_)
         self._insert(get)
         return get.memref

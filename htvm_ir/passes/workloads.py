@@ -73,6 +73,10 @@ MIRRORED = "graph.mirrored"
 """Discardable attribute: after that, in reverse order along the last axis."""
 
 
+FIRST_ROW = "graph.first_row"
+"""Discardable attribute: what is stored are rows of the tensor of ``graph.name``, from this one on."""
+
+
 LAYOUTS = "accel.layouts"
 """Attribute of a dispatch whose engine reads or writes other layouts than its usual ones: inputs, then output."""
 
@@ -274,7 +278,16 @@ def dispatch_workload(dispatch: accel.DispatchOp) -> Workload:
     """The workload of an engine's kernel on whole tensors, with its plan's mapping and what stays in local memory."""
     mapping = dispatch.plan.mapping.data if isinstance(dispatch.plan, tiled.PlanAttr) else ""
     resident = frozenset(resident_bytes(dispatch))
-    return replace(block_workload(dispatch.body.block), mapping=mapping, resident=resident)
+    return replace(block_workload(dispatch.body.block), mapping=mapping, resident=resident, strips=_strips(dispatch))
+
+
+def _strips(dispatch: accel.DispatchOp) -> frozenset[int]:
+    """The operands that are rows of a larger tensor: slices of one, and what is put together to one."""
+    inputs = (dispatch.inputs[argument.index] for argument in activations(dispatch))
+    found = {index for index, value in enumerate(inputs) if isinstance(value.owner, graph.SliceOp)}
+    if any(isinstance(use.operation, graph.ConcatOp) for value in dispatch.results_ for use in value.uses):
+        found.add(len(activations(dispatch)))
+    return frozenset(found)
 
 
 def kernel_target(dispatch: accel.DispatchOp, target: Target) -> Target:

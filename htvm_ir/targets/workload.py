@@ -66,6 +66,8 @@ class Workload:
     resident: operands (inputs, then the output) that lie whole in the engine's local memory, so that none of their
         bytes is moved; see :meth:`Engine.may_stay`.
     whole: in the workload of a tile that has resident operands: the shapes of all operands of the nest.
+    strips: operands (inputs, then the output) that are some rows of a larger map, whose channels therefore do not
+        follow each other in memory.
     reversed_axes: along which a reverse turns the order of elements.
     work: arithmetic operations of a kernel that is given as C.
     """
@@ -88,6 +90,7 @@ class Workload:
     mapping: str = ""
     resident: frozenset[int] = frozenset()
     whole: tuple[tuple[int, ...], ...] = ()
+    strips: frozenset[int] = frozenset()
     reversed_axes: tuple[int, ...] = ()
     mean_rounding: str = "floor"
     work: int = 0

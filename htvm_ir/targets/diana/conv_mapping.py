@@ -74,8 +74,11 @@ class ConvMapping:
 def mappings(workload: Workload, parameters: Parameters) -> Iterator[str]:
     """The names of all that compute a convolution, the published one first."""
     source, result = workload.inputs[0], workload.output
-    inputs = (False, True) if parameters.compact_maps and compact.is_narrower(source) else (False,)
-    outputs = (False, True) if parameters.compact_maps and compact.is_narrower(result) else (False,)
+    narrow = [
+        parameters.compact_maps and compact.is_narrower(tensor) and index not in workload.strips  # rows of a larger map
+        for index, tensor in enumerate((source, result))
+    ]
+    inputs, outputs = ((False, True) if compact_too else (False,) for compact_too in narrow)
     ways: list[str] = [""]
     if workload.is_depthwise:
         yield "channels"

@@ -47,8 +47,9 @@ def add_problem(engine: Engine, p: Parameters, workload: Workload, target: Targe
     plane = tiles.plane_bytes(workload.output) if len(workload.output.shape) == 4 else 1
     jobs = (p.row_overhead, ()), (1, (_parts(k, lambda size: -(-size * plane // LANES)),))
     moved = sum(index not in workload.resident for index in range(2))
-    loads = Operand(INPUTS, ("k",), (_moved(target.channel(engine.load), k, plane),), moved)
-    stores = Operand(OUTPUT, ("k",), (_moved(target.channel(engine.store), k, plane),))
+    cut_input, cut_output = not workload.strips.isdisjoint((0, 1)), 2 in workload.strips
+    loads = Operand(INPUTS, ("k",), (_moved(target.channel(engine.load), k, plane, cut_input),), moved)
+    stores = Operand(OUTPUT, ("k",), (_moved(target.channel(engine.store), k, plane, cut_output),))
     kernel = tiles.kernel_software(workload)
     return _driven(engine, workload, plain, loads, stores, (((tiles.SUM_SOFTWARE, ()),), jobs), kernel)
 
@@ -109,9 +110,9 @@ def _parts(dimension: Dimension, value: Callable[[int], int]) -> Parts:
     return Parts(dimension.name, tuple(tuple(map(value, sizes)) for sizes in _sizes(dimension)))
 
 
-def _moved(channel: Channel, k: Dimension, unit: int) -> Term:
-    """Each tile of items of ``unit`` bytes moved as one piece."""
-    return 1, (_parts(k, lambda size: tiles.transfer_cycles(channel, size * unit)),)
+def _moved(channel: Channel, k: Dimension, unit: int, apart: bool = False) -> Term:
+    """Each tile of items of ``unit`` bytes moved."""
+    return 1, (_parts(k, lambda size: tiles.tile_cycles(channel, size, unit, apart)),)
 
 
 class _ConvTiles(tiles.ConvProblem):
@@ -127,11 +128,11 @@ class _ConvTiles(tiles.ConvProblem):
         """The rows that the tile of an output needs; of a depthwise convolution only their channels."""
         channel = self.target.channel(self.engine.load)
         if self.depthwise:
-            return Operand(INPUTS, ("k", "y"), self._planes(channel, self.in_heights, self.cy, self.in_bytes))
+            return Operand(INPUTS, ("k", "y"), self._planes(channel, self.in_heights, self.whole_in, self.in_bytes))
 
         def cycles(rows: int) -> int:
             moved = self.in_bytes(rows)
-            whole = rows == self.cy
+            whole = rows == self.whole_in
             return tiles.transfer_cycles(channel, *((self.c * moved,) if whole else (moved, self.c)))
 
         return Operand(INPUTS, ("y",), ((1, (self._y(self.in_heights, cycles),)),))
@@ -139,7 +140,7 @@ class _ConvTiles(tiles.ConvProblem):
     def stores(self) -> Operand:
         """The rows of all channels of a tile."""
         channel = self.target.channel(self.engine.store)
-        return Operand(OUTPUT, ("k", "y"), self._planes(channel, self.heights, self.oy, self.out_bytes))
+        return Operand(OUTPUT, ("k", "y"), self._planes(channel, self.heights, self.whole_out, self.out_bytes))
 
     def _planes(
         self, channel: Channel, heights: Sequence[Sequence[int]], whole: int, size: Callable[[int], int]

@@ -18,6 +18,7 @@ from htvm_ir.targets.diana.tiles import (
     add_problem,
     dense_problem,
     list_software,
+    plane_bytes,
     rows_software,
     slot_bytes,
     stored_bytes,
@@ -191,6 +192,11 @@ class Digital(Engine):
             yield "operands and result must be 8-bit signed; requantise to i8"
             return
         yield from _requant_refusals(workload, self.parameters)
+        if len(workload.inputs) in workload.strips and plane_bytes(workload.output) % self.parameters.dma_granule:
+            yield (
+                f"strips of {workload.output.shape[2]} rows are no multiples of {self.parameters.dma_granule} bytes: "
+                "their transfers would overrun the next channel's rows"
+            )
         if workload.kind == "add":
             if len(workload.inputs) != 2:
                 yield "a sum with a constant: the array adds two feature maps"

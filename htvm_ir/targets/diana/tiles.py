@@ -90,9 +90,14 @@ def add_problem(engine: Engine, p: Parameters, workload: Workload, target: Targe
     sizes = _multiples(extent, next(n for n in range(1, p.dma_granule + 1) if n * plane % p.dma_granule == 0))
     rows = Product(round_up(extent * plane, LANES) // LANES)
     jobs = Product(SUM_SOFTWARE + p.row_overhead, (Factor("k", _counts(extent, sizes)),))
-    loads = _pieces(target.channel(engine.load), extent, sizes, plane)
-    stores = _pieces(target.channel(engine.store), extent, sizes, plane)
-    transfers = _moved(workload, (loads, loads, stores))
+    channels = (engine.load, engine.load, engine.store)
+    transfers = _moved(
+        workload,
+        [
+            _pieces(target.channel(name), extent, sizes, plane, index in workload.strips)
+            for index, name in enumerate(channels)
+        ],
+    )
     costs_ = (Cost("engine", (rows, jobs, Product(kernel_software(workload)))), Cost("transfer", transfers))
     local = tuple(_slots(p, workload, index, sizes, plane) for index in range(3))
     capacity = Capacity(engine.local, target.memory(engine.local).size, local)
@@ -142,12 +147,19 @@ def transfer_cycles(channel: Channel, length: int, count: int = 1) -> int:
     return channel.cycles(length, count) + software
 
 
-def _pieces(channel: Channel, extent: int, sizes: Sequence[int], unit: int) -> Product:
-    """Each tile of ``extent`` items of ``unit`` bytes moved as one contiguous piece."""
+def tile_cycles(channel: Channel, size: int, unit: int, apart: bool) -> int:
+    """Cycles to move a tile of ``size`` items of ``unit`` bytes: one contiguous piece, or one for each item."""
+    return transfer_cycles(channel, unit, size) if apart else transfer_cycles(channel, size * unit)
+
+
+def _pieces(channel: Channel, extent: int, sizes: Sequence[int], unit: int, apart: bool = False) -> Product:
+    """Every tile of ``extent`` items moved."""
 
     def sweep(size: int) -> int:
         whole, rest = divmod(extent, size)
-        return whole * transfer_cycles(channel, size * unit) + (transfer_cycles(channel, rest * unit) if rest else 0)
+        return whole * tile_cycles(channel, size, unit, apart) + (
+            tile_cycles(channel, rest, unit, apart) if rest else 0
+        )
 
     return Product(1, (Factor("k", tuple(map(sweep, sizes))),))
 
@@ -168,10 +180,12 @@ class ConvProblem:
     def __init__(self, engine: Engine, parameters: Parameters, workload: Workload, target: Target):
         self.engine, self.workload, self.target, self.p = engine, workload, target, parameters
         self.depthwise, self.mapping = workload.is_depthwise, ConvMapping.of(workload)
-        self.resident = workload.resident
+        self.resident, strips = workload.resident, workload.strips
         _, self.k, self.oy, self.ox = workload.output.shape
         _, self.c, self.cy, self.cx = workload.inputs[0].shape
         self.out_row, self.in_row = round_up(self.ox, LANES), round_up(self.cx, LANES)
+        # Rows of which the planes of all channels touch in memory: all, but never those of a strip.
+        self.whole_in, self.whole_out = (0 if 0 in strips else self.cy), (0 if 1 in strips else self.oy)
         self.k_sizes = self._channel_sizes()
         is_compact = self.mapping.compact_input or self.mapping.compact_output
         self.y_sizes = (self.oy,) if is_compact else self._row_sizes()
@@ -326,7 +340,7 @@ class ConvProblem:
 
         def load(low: int, high: int) -> int:
             rows = self.in_bytes(high - low)
-            whole = high - low == self.cy
+            whole = high - low == self.whole_in
             return transfer_cycles(channel, self.c * rows) if whole else transfer_cycles(channel, rows, self.c)
 
         sweeps = [sum(load(*span) for span in self.spans(size)) for size in self.y_sizes]
@@ -345,8 +359,9 @@ class ConvProblem:
             return channel.cycles(rows * self.in_row, self.c) + self.c * PIECE_SOFTWARE
 
         spans = [self.spans(size) for size in self.y_sizes]
-        whole = tuple(tile.count((0, self.cy)) for tile in spans)
-        rows = tuple(sum(pieces(high - low) for low, high in tile if high - low < self.cy) for tile in spans)
+        heights = [[high - low for low, high in tile] for tile in spans]
+        whole = tuple(tile.count(self.whole_in) for tile in heights)
+        rows = tuple(sum(pieces(height) for height in tile if height != self.whole_in) for tile in heights)
         cut = tuple(len(tile) - n for tile, n in zip(spans, whole, strict=True))
         moved = channel.cycles(self.c * self.in_bytes(self.cy)) - channel.start
         terms = (
@@ -360,12 +375,12 @@ class ConvProblem:
     def _stores(self) -> Cost:
         """Whole planes leave in one piece a tile, rows of them in one a channel."""
         channel = self.target.channel(self.engine.store)
-        whole = tuple(int(size == self.oy) for size in self.y_sizes)
+        whole = tuple(int(size == self.whole_out) for size in self.y_sizes)
         alone = tuple(int((self.k % size or size) == 1) for size in self.k_sizes)  # a last tile of one channel
-        cut = tuple(0 if size == self.oy else count for size, count in zip(self.y_sizes, self.y_tiles, strict=True))
+        cut = tuple(0 if w else count for w, count in zip(whole, self.y_tiles, strict=True))
 
         def moved(size: int) -> int:
-            if size == self.oy:
+            if size == self.whole_out:
                 return channel.cycles(self.k * self.out_bytes(self.oy)) - channel.start
             heights = (min(size, self.oy - start) for start in range(0, self.oy, size))
             return self.k * sum(channel.cycles(rows * self.out_row) - channel.start for rows in heights)

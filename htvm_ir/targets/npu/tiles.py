@@ -66,13 +66,19 @@ class Tiling:
         inputs = Operand(
             INPUTS,
             ("k", "y") if self.per_channel else ("y",),
-            self._pieces(load, self.heights, self.iy, self.ix) if self.per_channel else self._map(load, rows),
+            self._pieces(load, self.heights, self._whole(0), self.ix) if self.per_channel else self._map(load, rows),
             len(self.moved),
             load.port,
         )
-        output = Operand(OUTPUT, ("k", "y"), self._pieces(store, self.y_parts, self.oy, self.ox), port=store.port)
+        output = Operand(OUTPUT, ("k", "y"), self._pieces(store, self.y_parts, self._whole(-1), self.ox), port=store.port)
         loads = (*([inputs] if self.moved else []), *([self._constants()] if self.record else []))
         return Pipeline(loads, output if self.stores else None, self._job(), SOFTWARE, load.queue)
+
+    def _whole(self, index: int) -> int:
+        """Rows of the inputs, or of the output, whose planes touch in memory: all; never those of a larger map."""
+        if index:
+            return 0 if len(self.workload.inputs) in self.workload.strips else self.oy
+        return 0 if self.workload.strips.intersection(self.moved) else self.iy
 
     @property
     def per_channel(self) -> bool:
@@ -162,7 +168,7 @@ class Tiling:
         """Transfers of rows of all input channels; a whole map is one piece."""
 
         def cycles(height: int) -> int:
-            whole = height == self.iy
+            whole = height == self._whole(0)
             return channel.cycles(self.c * height * self.ix) if whole else channel.cycles(height * self.ix, self.c)
 
         tables = tuple(tuple(map(cycles, table)) for table in rows.tables)
