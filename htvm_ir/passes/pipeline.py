@@ -18,6 +18,8 @@ PIPELINE = (
     "orient-maps",  # graph: height and width exchanged where engines are faster so
     "dispatch",  # accel: who computes what, and why
     "assign-layouts",  # accel: byte orders for the whole network
+    "plan-strips",  # accel: which kernels work one after the other on some rows of maps too large for local memory
+    "cut-strips",  # accel: a kernel for each strip
     "plan-residency",  # accel: which tensors stay in local memory
     "plan-tiles",  # accel: solve the tiling, as an attribute
     "plan-overlap",  # accel: tiles beside which the CPU computes chunks of its kernels
@@ -48,6 +50,7 @@ OPTIMAL_ONLY = frozenset(
     {
         "fold-dead-channels",
         "orient-maps",
+        "plan-strips",
         "plan-residency",
         "plan-overlap",
         "pipeline-dma",

@@ -1,0 +1,125 @@
+"""``plan-strips``: decide which kernels are computed depth first, on some rows at a time; an attribute, no change.
+
+Asked of are kernels around a map that has no room in local memory. Their strips cost what their tiling problems say, with
+the strips between them staying there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache
+
+from xdsl.context import Context
+from xdsl.dialects.builtin import ModuleOp
+from xdsl.ir import SSAValue
+from xdsl.passes import ModulePass
+
+from htvm_ir.dialects import graph
+from htvm_ir.passes.chunks import ROWS
+from htvm_ir.passes.mappings import best_variant, by_layouts, variants
+from htvm_ir.passes.residents import Residents, residents
+from htvm_ir.passes.strips import Rows, Segment, Stage, set_segment, strip_workload
+from htvm_ir.passes.workloads import block_layouts, module_target, with_room
+from htvm_ir.schedule.depth_first import Strips, plan_depth_first
+from htvm_ir.tiling.problem import Infeasible
+
+ATTEMPTS = 3
+"""Numbers of strips that are tried, from the least that fits: with each one more rows are computed twice (model
+choice)."""
+
+
+@dataclass(frozen=True)
+class PlanStrips(ModulePass):
+    """Sets ``accel.strips`` on kernels of engines.
+
+    enabled: False = none. ``seconds`` limits the search for each tiling.
+    """
+
+    name = "plan-strips"
+    enabled: bool = True
+    seconds: float = 5.0
+
+    def apply(self, ctx: Context, op: ModuleOp) -> None:
+        target, count = module_target(op), 0
+        for found in residents(op, target, self.seconds) if self.enabled else ():
+            pricing = _Pricing(found)
+            for strips in plan_depth_first(found.kernels, found.tensors, found.memory.size, cache(pricing.best)):
+                set_segment(pricing.segment(strips.first, strips.last, strips.rows), count)
+                count += 1
+
+
+class _Pricing:
+    """What strips of the kernels of one local memory cost."""
+
+    def __init__(self, found: Residents):
+        self.found = found
+        self.stages = [Stage(user.dispatch, user.workload, user.operands) for user in found.users]
+        self.may_stay = frozenset(found.values.values())
+        self.kernel = cache(self._kernel)
+
+    def segment(self, first: int, last: int, rows: int) -> Segment:
+        """Some kernels on some rows."""
+        return Segment(tuple(self.stages[first : last + 1]), rows)
+
+    def best(self, first: int, last: int) -> Strips | None:
+        """The strips of some kernels that take the least cycles; None if they have none."""
+        shape = self.stages[last].workload.output.shape
+        if len(shape) <= ROWS or not self.segment(first, last, 1).inside <= self.may_stay:
+            return None
+        found: list[Strips] = []
+        for rows in _heights(shape[ROWS]):
+            segment = self.segment(first, last, rows)
+            cycles = self._cycles(segment, first) if segment.fault is None else None
+            if cycles is not None:
+                found.append(Strips(first, last, rows, cycles))
+            if len(found) == ATTEMPTS:
+                break
+        return min(found, key=lambda strips: strips.cycles, default=None)
+
+    def _cycles(self, segment: Segment, first: int) -> int | None:
+        """Cycles of all strips; None if one does not fit."""
+        total = 0
+        for strip in segment.strips():
+            assert strip is not None
+            taken = self._taken(segment, strip, first)
+            for number, (rows, others) in enumerate(zip(strip, taken, strict=True), first):
+                cycles = self.kernel(number, rows, segment.inside, others)
+                if cycles is None:
+                    return None
+                total += cycles
+        return total
+
+    def _taken(self, segment: Segment, strip: Sequence[Rows], first: int) -> list[int]:
+        """Bytes of local memory, for each kernel, that strips between others take meanwhile."""
+        taken = [0] * len(strip)
+        for place, (stage, rows) in enumerate(zip(segment.stages[:-1], strip, strict=False)):
+            users = [n for n, other in enumerate(segment.stages) if stage.result in other.operands[:-1]]
+            for between in set(range(place + 1, max(users))) - set(users):
+                taken[between] += self._bytes(first + place, rows)
+        return taken
+
+    def _bytes(self, number: int, rows: Rows) -> int:
+        """Bytes of local memory for the result of a kernel on some rows."""
+        user = self.found.users[number]
+        workload = strip_workload(user.workload, rows, frozenset(), frozenset())
+        return self.found.aligned(max(user.engine.local_bytes(v)[-1] for v in variants(user.engine, workload)))
+
+    def _kernel(self, number: int, rows: Rows, inside: frozenset[SSAValue], others: int) -> int | None:
+        """Cycles of a kernel on some rows, with what is inside the segment in local memory; None if that is impossible."""
+        user, found = self.found.users[number], self.found
+        resident = frozenset(index for index, value in enumerate(user.operands) if value in inside)
+        extents = [graph.shape_of(value)[ROWS] for value in user.operands]
+        cut = frozenset(n for n, (span, extent) in enumerate(zip(rows, extents, strict=True)) if span != (0, extent))
+        workload = strip_workload(user.workload, rows, cut - resident, resident)
+        fitting = by_layouts(user.engine, workload).get(block_layouts(user.dispatch.body.block))
+        if fitting is None or user.engine.match(workload) is not None or not resident <= user.may_stay:
+            return None
+        target = with_room(found.target, found.memory.name, found.memory.size - others)
+        best = best_variant(user.engine, fitting, target, found.seconds)
+        return None if isinstance(best, Infeasible) else best[1].latency
+
+
+def _heights(extent: int) -> Iterator[int]:
+    """Rows of a strip for two strips, for three, and so on."""
+    yield from dict.fromkeys(-(-extent // count) for count in range(2, extent + 1))

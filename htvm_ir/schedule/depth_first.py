@@ -1,0 +1,79 @@
+"""Which consecutive kernels are computed depth first: all of them on some rows, then on the next ones.
+
+Layer by layer, a map that has no room in local memory is stored and loaded again. A strip of it has room, at the price
+of rows that are computed twice. What a segment costs so is asked of the caller; what that does to the tensors
+around it, which then have to be stored, is judged by planning the residency of the rest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from htvm_ir.schedule.residency import Kernel, Option, Tensor, greedy
+
+LONGEST = 8
+"""Most kernels of a segment: more rows are computed twice with every kernel (model choice)."""
+
+
+@dataclass(frozen=True)
+class Strips:
+    """Kernels `first` to `last`, both included, on `rows` rows of the last one's result at a time."""
+
+    first: int
+    last: int
+    rows: int
+    cycles: int
+
+    def __contains__(self, kernel: int) -> bool:
+        return self.first <= kernel <= self.last
+
+    def touches(self, tensor: Tensor) -> bool:
+        """Return whether a tensor is alive at one of the kernels."""
+        return tensor.first <= self.last and self.first <= tensor.last
+
+
+Price = Callable[[int, int], Strips | None]
+"""The best strips of kernels `first` to `last`, if they have any."""
+
+
+def plan_depth_first(
+    kernels: Sequence[Kernel], tensors: Sequence[Tensor], capacity: int, price: Price
+) -> list[Strips]:
+    """Return segments of which each saves cycles, in the order of their kernels; deterministic.
+
+    The one that saves most comes first, and so on until none does; so the result need not be the best one.
+    """
+    chosen: list[Strips] = []
+    stays, least = _rest(kernels, tensors, capacity, chosen)
+    while True:
+        spilled = [t for t in tensors if t.name not in stays and not any(s.touches(t) for s in chosen)]
+        found = [strips for strips in map(lambda span: price(*span), _spans(spilled, len(kernels), chosen)) if strips]
+        rated = [(_rest(kernels, tensors, capacity, [*chosen, strips])[1], strips) for strips in found]
+        cycles, best = min(rated, key=lambda entry: (entry[0], entry[1].first, entry[1].last), default=(least, None))
+        if best is None or cycles >= least:
+            return sorted(chosen, key=lambda strips: strips.first)
+        chosen.append(best)
+        stays, least = _rest(kernels, tensors, capacity, chosen)
+
+
+def _spans(spilled: Sequence[Tensor], kernels: int, chosen: Sequence[Strips]) -> Iterator[tuple[int, int]]:
+    """Yield first and last kernel of all that may hold one of the tensors inside."""
+    spans = {
+        (first, last)
+        for tensor in spilled
+        for first in range(max(0, tensor.last - LONGEST + 1), tensor.first + 1)
+        for last in range(tensor.last, min(first + LONGEST, kernels))
+    }
+    yield from sorted(span for span in spans if all(s.last < span[0] or span[1] < s.first for s in chosen))
+
+
+def _rest(
+    kernels: Sequence[Kernel], tensors: Sequence[Tensor], capacity: int, chosen: Sequence[Strips]
+) -> tuple[frozenset[str], int]:
+    """Return which tensors stay, and the cycles of all kernels, with some of them in segments."""
+    left = [tensor for tensor in tensors if not any(strips.touches(tensor) for strips in chosen)]
+    nothing = Kernel(frozenset(), (Option(frozenset(), 0, 0),))
+    alone = [nothing if any(n in strips for strips in chosen) else kernel for n, kernel in enumerate(kernels)]
+    found = greedy(alone, left, capacity)
+    return found.tensors, found.cycles + sum(strips.cycles for strips in chosen)
