@@ -11,25 +11,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from xdsl.dialects.builtin import IntegerAttr, ModuleOp, StringAttr
-from xdsl.dialects.func import CallOp, FuncOp
-from xdsl.ir import BlockArgument, Operation, SSAValue
-from xdsl.utils.hints import isa
 
-from htvm_ir.backend.c.interface import arena_symbol
-from htvm_ir.dialects.attributes import Integers, values
-from htvm_ir.dialects.graph import NAME
 from htvm_ir.driver.edges import Array, edges
 from htvm_ir.driver.files import write_file
 from htvm_ir.driver.harness import Board, KernelReturn
+from htvm_ir.driver.layer_check import LayerCheck
 from htvm_ir.driver.output_error import OutputError
 from htvm_ir.driver.samples import Samples
-from htvm_ir.errors import HtvmError
 from htvm_ir.interpreters.run import Runner
-from htvm_ir.passes.fold_dead_channels import kept_indices, kept_part
-from htvm_ir.passes.pipeline_dma import root
-from htvm_ir.passes.plan_memory import OFFSET
-from htvm_ir.passes.workloads import KERNEL, MIRRORED, TURNED, kernel_types, layout_of, main_function
 
 if TYPE_CHECKING:
     from htvm_ir.driver.compile import Compiled
@@ -123,7 +112,7 @@ def execute(
     counts.tolerance = tolerance
     interface = compiled.report["interface"] | {"module": module_name}
     with Board.build(compiled.target, compiled.files, interface, inputs, outputs, compiler, parameters) as board:
-        comparer = _LayerCheck(compiled.module, board, counts)
+        comparer = LayerCheck(compiled.module, board, counts)
         for kernel in comparer.kernels:
             board.watch(kernel, comparer.see if check_layers else None)
         results: list[list[Array]] = []
@@ -193,105 +182,6 @@ def _steps(output: Array, reference: Array) -> Array:
         return np.abs(output.astype(np.int64) - reference.astype(np.int64))
     off = np.abs(output.astype(np.float64) - reference)
     return np.where(off <= FLOAT_ERROR * np.maximum(1, np.abs(reference)), 0, np.ceil(off)).astype(np.int64)
-
-
-class _LayerCheck:
-    """Compares what each kernel left in memory when the last function of it returned."""
-
-    def __init__(self, module: ModuleOp, board: Board, counts: Check):
-        self.board, self.counts = board, counts
-        self.kernels = {f.sym_name.data: f for f in module.ops if isinstance(f, FuncOp) and f.sym_name.data != "main"}
-        self.layers = {name: _kernel_name(f) for name, f in self.kernels.items()}
-        self.calls = [op for op in main_function(module).body.block.ops if isinstance(op, CallOp)]
-        self.last = {self.layers[call.callee.string_value()]: call for call in self.calls}
-        self.expected: Mapping[str, Array] | None = None
-        self.kept = kept_indices(module)
-        self.seen: dict[str, Array] = {}
-
-    def expect(self, expected: Mapping[str, Array] | None) -> None:
-        """The interpreter's tensors of the sample that runs next; None = do not compare."""
-        self.expected = expected
-        if expected is not None:
-            names = {self._name(f) for f in self.kernels.values()}
-            self.counts.layers_skipped = len(set(expected) - names)
-
-    def see(self, event: KernelReturn) -> None:
-        """A function returned; ``@main`` calls them one after the other."""
-        call = self.calls[len(self.board.returns) - 1]
-        if self.expected is None or self.last[self.layers[event.kernel]] is not call:
-            return
-        function = self.kernels[event.kernel]
-        name = self._name(function)
-        if name not in self.expected:
-            self.counts.layers_skipped += 1
-            return
-        types = kernel_types(function)
-        layout, shape = layout_of(types[-1]), types[-1].get_shape()
-        dtype = self.expected[name].dtype
-        size = layout.stored_size(shape) * dtype.itemsize
-        stored = np.frombuffer(self._left(root(call.arguments[-1]), size), dtype)
-        got = _as_named(function, layout.unpack(stored, shape))
-        self.seen[name] = got
-        self._count(name, got, self.expected[name], "the interpreter")
-
-    def _left(self, buffer: SSAValue, size: int) -> bytes:
-        """What is in a buffer of ``@main``: the caller's, or one in an arena."""
-        machine, space = self.board.machine, getattr(buffer.type, "memory_space", None)
-        if isinstance(buffer, BlockArgument):
-            return machine.read(self.board.output_address(buffer.index - len(self.board.inputs)), size)
-        assert isinstance(space, StringAttr) and isinstance(buffer.owner, Operation)
-        offset = buffer.owner.attributes[OFFSET]
-        assert isinstance(offset, IntegerAttr)
-        if not self.board.target.memory(space.data).host:
-            return machine.read_local(space.data, offset.value.data, size)
-        return machine.read(machine.symbol(arena_symbol(space.data))[0] + offset.value.data, size)
-
-    def compare_stored(self, stored: Mapping[str, Array]) -> None:
-        """Against the tensors of a file, by ONNX name."""
-        aliases = _aliases(self.seen, self.board)
-        if not aliases.keys() & stored.keys():
-            raise HtvmError(f"none of the stored layers is a kernel's result; names there are: {', '.join(aliases)}")
-        for name, value in stored.items():
-            if name in aliases:
-                self._count(name, aliases[name], value, "the stored layer")
-            else:
-                self.counts.layers_skipped += 1
-
-    def _count(self, name: str, got: Array, whole: Array, what: str) -> None:
-        expected = kept_part(whole, self.kept.get(name))
-        self.counts.layers_checked += 1
-        wrong = expected.size if got.shape != expected.shape else int((got != expected).sum())
-        if wrong:
-            self.counts.layer_mismatches += 1
-            self.counts.note(f"layer '{name}': {wrong} of {expected.size} values differ from {what}")
-
-    @staticmethod
-    def _name(function: FuncOp) -> str:
-        name = function.attributes.get(NAME)
-        return name.data if isinstance(name, StringAttr) else ""
-
-
-def _as_named(function: FuncOp, stored: Array) -> Array:
-    """The tensor a kernel computes as the model has it: ``orient-maps`` may have turned it."""
-    axes = function.attributes.get(TURNED)
-    stored = stored[..., ::-1] if MIRRORED in function.attributes else stored
-    return stored.transpose(np.argsort(values(axes))) if isa(axes, Integers) else stored
-
-
-def _aliases(seen: Mapping[str, Array], board: Board) -> dict[str, Array]:
-    """The seen tensors under every name of the edges they stand for."""
-    named = dict(seen)
-    for edge in (*board.inputs, *board.outputs):
-        held = next((seen[name] for name in edge.names if name in seen), None)
-        if held is not None:
-            named.update(dict.fromkeys(edge.names, held))
-    return named
-
-
-def _kernel_name(function: FuncOp) -> str:
-    """The kernel that a function is, or is a part of."""
-    part_of = function.attributes.get(KERNEL)
-    return part_of.data if isinstance(part_of, StringAttr) else function.sym_name.data
 
 
 def _layer_cycles(returns: Sequence[KernelReturn], layers: Mapping[str, str]) -> dict[str, int]:

@@ -50,6 +50,7 @@ from htvm_ir.passes.workloads import (
 from htvm_ir.targets.target import Engine, Target
 from htvm_ir.targets.workload import Tile, Workload, tile_workload, tiles
 
+
 @dataclass(frozen=True)
 class ExplicitDma(ModulePass):
     """Lowers ``tiled.nest`` on buffers to ``dma``, ``accel.launch`` and ``accel.await``.

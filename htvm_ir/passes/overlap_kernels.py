@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from xdsl.context import Context
 from xdsl.dialects.builtin import DictionaryAttr, FunctionType, IntegerAttr, MemRefType, ModuleOp, StringAttr
@@ -40,7 +40,8 @@ HIDDEN = "accel.hidden"
 
 @dataclass(frozen=True)
 class OverlapKernels(ModulePass):
-    """Orders the steps of the kernels that ``@main`` calls, where that is predicted to save cycles and memory allows.
+    """Orders the steps of the kernels that ``@main`` calls, where that is predicted to save cycles and memory allows:
+    in any order, or else with the engines' kernels one after the other.
 
     A module whose kernels are cut already stays as it is. ``seconds`` limits the search for a place of all buffers.
     """
@@ -56,11 +57,27 @@ class OverlapKernels(ModulePass):
             return
         given = steps(parts, target)
         before = simulate(given, range(len(given)), target.host.call)
-        best = schedule(given, target.host.call)
-        if before is None or best.cycles >= before.cycles or not _fits(op, parts, best, target, self.seconds):
-            return
-        op.attributes[HIDDEN] = _hidden(parts, before, best)
-        Rewriting(parts, given, main).run(best.order)
+        for allowed in (given, _in_turn(parts, given)):
+            best = schedule(allowed, target.host.call)
+            if before is None or best.cycles >= before.cycles:
+                return
+            if _fits(op, parts, best, target, self.seconds):
+                op.attributes[HIDDEN] = _hidden(parts, before, best)
+                Rewriting(parts, given, main).run(best.order)
+                return
+
+
+def _in_turn(parts: Sequence[Part], given: Sequence[Step]) -> list[Step]:
+    """The steps with each kernel of an engine behind the one before it, so that local memory holds no more than it did."""
+    found: list[Step] = []
+    current, ended, end = None, None, None
+    for number, (part, step) in enumerate(zip(parts, given, strict=True)):
+        works = bool(part.ops) and not part.prepares
+        if works and part.call is not current:
+            current, ended = part.call, end
+        found.append(replace(step, after=step.after | {ended}) if works and ended is not None else step)
+        end = number if works else end
+    return found
 
 
 def _hidden(parts: Sequence[Part], before: Schedule, after: Schedule) -> DictionaryAttr:

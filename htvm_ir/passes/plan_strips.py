@@ -1,7 +1,7 @@
 """``plan-strips``: decide which kernels are computed depth first, on some rows at a time; an attribute, no change.
 
-Asked of are kernels around a map that has no room in local memory. Their strips cost what their tiling problems say, with
-the strips between them staying there.
+It is about kernels around a map that has no room in local memory. Their strips cost what their tiling problems say,
+with those between them staying there.
 """
 
 from __future__ import annotations
@@ -106,7 +106,7 @@ class _Pricing:
         return self.found.aligned(max(user.engine.local_bytes(v)[-1] for v in variants(user.engine, workload)))
 
     def _kernel(self, number: int, rows: Rows, inside: frozenset[SSAValue], others: int) -> int | None:
-        """Cycles of a kernel on some rows, with what is inside the segment in local memory; None if that is impossible."""
+        """Cycles of a kernel on some rows, with maps inside the segment in local memory; None if that cannot be."""
         user, found = self.found.users[number], self.found
         resident = frozenset(index for index, value in enumerate(user.operands) if value in inside)
         extents = [graph.shape_of(value)[ROWS] for value in user.operands]

@@ -22,8 +22,8 @@ from htvm_ir.passes.workloads import activations, dispatch_workload
 from htvm_ir.targets.workload import Range, Workload, tile_workload, windows
 
 STRIPS = "accel.strips"
-"""Attribute of kernels that are computed strip by strip: the number of their ``segment`` of the network, and ``rows`` of
-its last map at a time."""
+"""Attribute of kernels that are computed strip by strip: the number of their ``segment`` of the network, and ``rows``
+of its last map at a time."""
 
 KINDS = ("conv2d", "add", "pool")
 """Kinds of workload whose output rows need some rows of their operands."""

@@ -37,9 +37,7 @@ Price = Callable[[int, int], Strips | None]
 """The best strips of kernels `first` to `last`, if they have any."""
 
 
-def plan_depth_first(
-    kernels: Sequence[Kernel], tensors: Sequence[Tensor], capacity: int, price: Price
-) -> list[Strips]:
+def plan_depth_first(kernels: Sequence[Kernel], tensors: Sequence[Tensor], capacity: int, price: Price) -> list[Strips]:
     """Return segments of which each saves cycles, in the order of their kernels; deterministic.
 
     The one that saves most comes first, and so on until none does; so the result need not be the best one.
@@ -48,8 +46,8 @@ def plan_depth_first(
     stays, least = _rest(kernels, tensors, capacity, chosen)
     while True:
         spilled = [t for t in tensors if t.name not in stays and not any(s.touches(t) for s in chosen)]
-        found = [strips for strips in map(lambda span: price(*span), _spans(spilled, len(kernels), chosen)) if strips]
-        rated = [(_rest(kernels, tensors, capacity, [*chosen, strips])[1], strips) for strips in found]
+        priced = [price(first, last) for first, last in _spans(spilled, len(kernels), chosen)]
+        rated = [(_rest(kernels, tensors, capacity, [*chosen, s])[1], s) for s in priced if s is not None]
         cycles, best = min(rated, key=lambda entry: (entry[0], entry[1].first, entry[1].last), default=(least, None))
         if best is None or cycles >= least:
             return sorted(chosen, key=lambda strips: strips.first)

@@ -70,7 +70,9 @@ class Tiling:
             len(self.moved),
             load.port,
         )
-        output = Operand(OUTPUT, ("k", "y"), self._pieces(store, self.y_parts, self._whole(-1), self.ox), port=store.port)
+        output = Operand(
+            OUTPUT, ("k", "y"), self._pieces(store, self.y_parts, self._whole(-1), self.ox), port=store.port
+        )
         loads = (*([inputs] if self.moved else []), *([self._constants()] if self.record else []))
         return Pipeline(loads, output if self.stores else None, self._job(), SOFTWARE, load.queue)
 
