@@ -68,7 +68,7 @@ class OverlapKernels(ModulePass):
 
 
 def _in_turn(parts: Sequence[Part], given: Sequence[Step]) -> list[Step]:
-    """The steps with each kernel of an engine behind the one before it, so that local memory holds no more than it did."""
+    """The steps with each kernel of an engine behind the one before it: local memory holds no more than it did."""
     found: list[Step] = []
     current, ended, end = None, None, None
     for number, (part, step) in enumerate(zip(parts, given, strict=True)):

@@ -17,6 +17,7 @@ from xdsl.passes import ModulePass
 
 from htvm_ir.dialects import graph
 from htvm_ir.dialects.accel import CPU, DispatchOp, YieldOp, kernels
+from htvm_ir.dialects.attributes import values
 from htvm_ir.dialects.tiled import PlanAttr
 from htvm_ir.passes.chunks import CHANNELS, ROWS, chunk_body, chunk_step, set_chunks
 from htvm_ir.passes.plan_tiles import check_plan, latency
@@ -125,6 +126,7 @@ def _overlap(dispatch: DispatchOp, target: Target) -> None:
     found = [choice for axis, step in steps.items() for choice in _behind(dispatch, axis, step, target)]
     if ROWS in steps:
         found += _in_front(dispatch, steps[ROWS], target)
+        found += _before_strips(dispatch, steps[ROWS], target)
     best = max(found, key=lambda choice: choice.saved, default=_Choice())
     if best.saved > 0:
         set_chunks(dispatch, best.axis, best.chunk)
@@ -168,6 +170,18 @@ def _in_front(dispatch: DispatchOp, step: int, target: Target) -> Iterator[_Choi
         spans = [rows.span(tile, extent) for tile in kernel.tiles(size)]
         _tile_steps(steps, 1, kernel, size, [range((low + count - 1) // chunk + 1) for low, count, *_ in spans])
         yield _Choice((kernel,), size, ROWS, chunk, before - schedule(steps, target.host.call).cycles)
+
+
+def _before_strips(dispatch: DispatchOp, step: int, target: Target) -> Iterator[_Choice]:
+    """The CPU writes what is read strip by strip: all but the first strip's rows can wait until that is computed."""
+    slices = [use.operation for use in dispatch.results_[0].uses]
+    ends = [values(s.offsets)[ROWS] + values(s.sizes)[ROWS] for s in slices if isinstance(s, graph.SliceOp)]
+    if not ends or len(ends) < len(slices):
+        return
+    extent, chunk = graph.shape_of(dispatch.yielded[0])[ROWS], -(-min(ends) // step) * step
+    if chunk < extent:
+        rest = _host_cycles(dispatch, ROWS, extent - chunk, target)
+        yield _Choice((), 0, ROWS, chunk, rest)
 
 
 def _chain(owner: object, target: Target, axis: int) -> Iterator[_Tiled]:

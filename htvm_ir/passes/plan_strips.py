@@ -44,7 +44,7 @@ class PlanStrips(ModulePass):
         target, count = module_target(op), 0
         for found in residents(op, target, self.seconds) if self.enabled else ():
             pricing = _Pricing(found)
-            for strips in plan_depth_first(found.kernels, found.tensors, found.memory.size, cache(pricing.best)):
+            for strips in plan_depth_first(found.kernels, found.tensors, found.memory.size, pricing.best):
                 set_segment(pricing.segment(strips.first, strips.last, strips.rows), count)
                 count += 1
 
@@ -56,36 +56,46 @@ class _Pricing:
         self.found = found
         self.stages = [Stage(user.dispatch, user.workload, user.operands) for user in found.users]
         self.may_stay = frozenset(found.values.values())
-        self.kernel = cache(self._kernel)
+        self.kernel, self.bytes = cache(self._kernel), cache(self._bytes)
 
     def segment(self, first: int, last: int, rows: int) -> Segment:
         """Some kernels on some rows."""
         return Segment(tuple(self.stages[first : last + 1]), rows)
 
-    def best(self, first: int, last: int) -> Strips | None:
-        """The strips of some kernels that take the least cycles; None if they have none."""
+    def best(self, first: int, last: int, limit: int) -> Strips | None:
+        """The strips of some kernels that take the least cycles; None if they have none, or none below a limit."""
         shape = self.stages[last].workload.output.shape
         if len(shape) <= ROWS or not self.segment(first, last, 1).inside <= self.may_stay:
             return None
-        found: list[Strips] = []
+        best, attempts = None, 0
         for rows in _heights(shape[ROWS]):
             segment = self.segment(first, last, rows)
-            cycles = self._cycles(segment, first) if segment.fault is None else None
-            if cycles is not None:
-                found.append(Strips(first, last, rows, cycles))
-            if len(found) == ATTEMPTS:
+            if segment.fault is None and self._fits(segment, first):
+                cycles = self._cycles(segment, first, limit)
+                best, limit = (best, limit) if cycles is None else (Strips(first, last, rows, cycles), cycles)
+                attempts += 1
+            if attempts == ATTEMPTS:
                 break
-        return min(found, key=lambda strips: strips.cycles, default=None)
+        return best
 
-    def _cycles(self, segment: Segment, first: int) -> int | None:
-        """Cycles of all strips; None if one does not fit."""
+    def _fits(self, segment: Segment, first: int) -> bool:
+        """Whether there is room for the strips between the kernels."""
+        for strip in segment.strips():
+            assert strip is not None
+            for number, (rows, others) in enumerate(zip(strip, self._taken(segment, strip, first), strict=True), first):
+                operands = zip(self.found.users[number].operands, self.bytes(number, rows), strict=True)
+                if others + sum(size for value, size in operands if value in segment.inside) > self.found.memory.size:
+                    return False
+        return True
+
+    def _cycles(self, segment: Segment, first: int, limit: int) -> int | None:
+        """Cycles of all strips; None if that is not less than a limit, or a tile does not fit."""
         total = 0
         for strip in segment.strips():
             assert strip is not None
-            taken = self._taken(segment, strip, first)
-            for number, (rows, others) in enumerate(zip(strip, taken, strict=True), first):
+            for number, (rows, others) in enumerate(zip(strip, self._taken(segment, strip, first), strict=True), first):
                 cycles = self.kernel(number, rows, segment.inside, others)
-                if cycles is None:
+                if cycles is None or total + cycles >= limit:
                     return None
                 total += cycles
         return total
@@ -96,14 +106,14 @@ class _Pricing:
         for place, (stage, rows) in enumerate(zip(segment.stages[:-1], strip, strict=False)):
             users = [n for n, other in enumerate(segment.stages) if stage.result in other.operands[:-1]]
             for between in set(range(place + 1, max(users))) - set(users):
-                taken[between] += self._bytes(first + place, rows)
+                taken[between] += self.found.aligned(self.bytes(first + place, rows)[-1])
         return taken
 
-    def _bytes(self, number: int, rows: Rows) -> int:
-        """Bytes of local memory for the result of a kernel on some rows."""
+    def _bytes(self, number: int, rows: Rows) -> tuple[int, ...]:
+        """Bytes of local memory of the operands of a kernel on some rows, as its most frugal mapping has it."""
         user = self.found.users[number]
         workload = strip_workload(user.workload, rows, frozenset(), frozenset())
-        return self.found.aligned(max(user.engine.local_bytes(v)[-1] for v in variants(user.engine, workload)))
+        return tuple(map(min, zip(*(user.engine.local_bytes(v) for v in variants(user.engine, workload)), strict=True)))
 
     def _kernel(self, number: int, rows: Rows, inside: frozenset[SSAValue], others: int) -> int | None:
         """Cycles of a kernel on some rows, with maps inside the segment in local memory; None if that cannot be."""

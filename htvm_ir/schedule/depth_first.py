@@ -33,8 +33,8 @@ class Strips:
         return tensor.first <= self.last and self.first <= tensor.last
 
 
-Price = Callable[[int, int], Strips | None]
-"""The best strips of kernels `first` to `last`, if they have any."""
+Price = Callable[[int, int, int], Strips | None]
+"""The best strips of kernels `first` to `last` among those that take less than a number of cycles, if there are any."""
 
 
 def plan_depth_first(kernels: Sequence[Kernel], tensors: Sequence[Tensor], capacity: int, price: Price) -> list[Strips]:
@@ -43,16 +43,23 @@ def plan_depth_first(kernels: Sequence[Kernel], tensors: Sequence[Tensor], capac
     The one that saves most comes first, and so on until none does; so the result need not be the best one.
     """
     chosen: list[Strips] = []
-    stays, least = _rest(kernels, tensors, capacity, chosen)
-    while True:
-        spilled = [t for t in tensors if t.name not in stays and not any(s.touches(t) for s in chosen)]
-        priced = [price(first, last) for first, last in _spans(spilled, len(kernels), chosen)]
-        rated = [(_rest(kernels, tensors, capacity, [*chosen, s])[1], s) for s in priced if s is not None]
-        cycles, best = min(rated, key=lambda entry: (entry[0], entry[1].first, entry[1].last), default=(least, None))
-        if best is None or cycles >= least:
-            return sorted(chosen, key=lambda strips: strips.first)
+    while (best := _best(kernels, tensors, capacity, price, chosen)) is not None:
         chosen.append(best)
-        stays, least = _rest(kernels, tensors, capacity, chosen)
+    return sorted(chosen, key=lambda strips: strips.first)
+
+
+def _best(
+    kernels: Sequence[Kernel], tensors: Sequence[Tensor], capacity: int, price: Price, chosen: Sequence[Strips]
+) -> Strips | None:
+    """Return the segment that saves most beside those that are chosen."""
+    stays, least = _rest(kernels, tensors, capacity, chosen)
+    spilled = [t for t in tensors if t.name not in stays and not any(s.touches(t) for s in chosen)]
+    best = None
+    for first, last in _spans(spilled, len(kernels), chosen):
+        _, others = _rest(kernels, tensors, capacity, [*chosen, Strips(first, last, 0, 0)])
+        if (found := price(first, last, least - others)) is not None:
+            best, least = found, others + found.cycles
+    return best
 
 
 def _spans(spilled: Sequence[Tensor], kernels: int, chosen: Sequence[Strips]) -> Iterator[tuple[int, int]]:
