@@ -29,6 +29,8 @@ class Options:
         convolutions they cannot compute exactly.
     tiler: who plans: ``optimal``, ``dory`` or ``none``, see ``passes.pipeline.TILERS``.
     overlap: whether the CPU and the engines work side by side; if not, every kernel ends before the next one begins.
+    depth_first: whether consecutive kernels may be computed strip by strip, where a map between them has no room in
+        local memory.
     plan: tile sizes by dimension, and ``mapping``, by kernel or layer name (JSON form of the plan attribute).
     rounding: whose results a QDQ or QOperator network is to have, see ``import_model``.
     input_ranges: least and greatest value of inputs that the model does not quantise.
@@ -45,6 +47,7 @@ class Options:
     module_name: str = "default"
     tiler: str = "optimal"
     overlap: bool = True
+    depth_first: bool = True
     solver_seconds: float | None = None
     plan: Mapping[str, Entry] | None = None
     rounding: Rounding = "onnx"
@@ -143,7 +146,9 @@ def compile_model(
         for observer in observers:
             observer(name, module)
 
-    passes = list(default_passes(options.solver_seconds, options.numerics, options.tiler, options.overlap))
+    passes = list(
+        default_passes(options.solver_seconds, options.numerics, options.tiler, options.overlap, options.depth_first)
+    )
     run_passes(module, passes, after, verify=False)
     rendered = render_package(module, options.module_name, options.interface)
     report = recorder.report(model, module)

@@ -22,8 +22,9 @@ from htvm_ir.dialects.attributes import integer, integers
 from htvm_ir.errors import HtvmError
 from htvm_ir.passes.chunks import ROWS
 from htvm_ir.passes.strips import STRIPS, Rows, Segment, Stage, rows_type, segments, strip_workload
-from htvm_ir.passes.workloads import FIRST_ROW, activations
-from htvm_ir.targets.workload import Range, Workload
+from htvm_ir.passes.workloads import FIRST_ROW, activations, module_target
+from htvm_ir.targets.target import Target
+from htvm_ir.targets.workload import Range
 
 
 @dataclass(frozen=True)
@@ -37,14 +38,14 @@ class CutStrips(ModulePass):
             segment = found[0]
             if segment.fault is not None:
                 raise HtvmError(f"{STRIPS} of '{segment.stages[-1].dispatch.kernel.data}': {segment.fault}")
-            _Cutting(segment).run()
+            _Cutting(segment, module_target(op)).run()
 
 
 class _Cutting:
     """One segment; everything new stands before its last kernel."""
 
-    def __init__(self, segment: Segment):
-        self.segment = segment
+    def __init__(self, segment: Segment, target: Target):
+        self.segment, self.target = segment, target
         self.end = segment.stages[-1].dispatch
 
     def run(self) -> None:
@@ -61,12 +62,17 @@ class _Cutting:
         made: dict[SSAValue, SSAValue] = {}
         slices: dict[tuple[SSAValue, Range], SSAValue] = {}
         for stage, spans in zip(self.segment.stages, rows, strict=True):
+            workload = strip_workload(stage, spans, self.segment.inside)
+            if (reason := self.target.engine(stage.dispatch.engine_name).match(workload)) is not None:
+                raise HtvmError(
+                    f"{STRIPS} of '{self.end.kernel.data}': kernel '{stage.dispatch.kernel.data}': {reason}"
+                )
             inputs: dict[SSAValue, SSAValue] = {}
             for value, span in zip(stage.operands[:-1], spans, strict=False):
                 if value not in made and (value, span) not in slices:
                     slices[value, span] = self._rows_of(value, span)
                 inputs[value] = made[value] if value in made else slices[value, span]
-            made[stage.result] = self._kernel(stage, inputs, spans, number)
+            made[stage.result] = self._kernel(stage, inputs, spans, number, workload.pads)
         return made[self.segment.result]
 
     def _rows_of(self, value: SSAValue, span: Range) -> SSAValue:
@@ -81,7 +87,10 @@ class _Cutting:
         self._insert(rows)
         return rows.result
 
-    def _kernel(self, stage: Stage, inputs: dict[SSAValue, SSAValue], spans: Rows, number: int) -> SSAValue:
+    def _kernel(
+        self, stage: Stage, inputs: dict[SSAValue, SSAValue], spans: Rows, number: int, pads: Sequence[int]
+    ) -> SSAValue:
+        """One kernel on some rows; what it computes."""
         old = stage.dispatch
         attributes = {name: value for name, value in old.attributes.items() if name != STRIPS}
         new = DispatchOp(
@@ -94,7 +103,7 @@ class _Cutting:
             plan=old.plan,
             attributes=attributes,
         )
-        _cut_body(new, strip_workload(stage.workload, spans, frozenset(), frozenset()), spans)
+        _cut_body(new, spans, pads)
         new.results_[0].name_hint = stage.result.name_hint
         self._insert(new)
         return new.results_[0]
@@ -103,9 +112,9 @@ class _Cutting:
         Rewriter.insert_op(op, InsertPoint.before(self.end))
 
 
-def _cut_body(dispatch: DispatchOp, workload: Workload, spans: Rows) -> None:
+def _cut_body(dispatch: DispatchOp, spans: Rows, pads: Sequence[int]) -> None:
     """Leave some rows to the ops of a kernel, and to a convolution the padding that is left."""
-    for argument, (_, rows) in zip(activations(dispatch), spans, strict=False):
+    for argument, (_, rows) in dict(zip(activations(dispatch), spans, strict=False)).items():  # one may be read twice
         Rewriter.replace_value_with_new_type(argument, rows_type(argument.type, rows))
     for op in dispatch.body.block.ops:
         if isinstance(op, ConstantOp | YieldOp):
@@ -113,4 +122,4 @@ def _cut_body(dispatch: DispatchOp, workload: Workload, spans: Rows) -> None:
         Rewriter.replace_value_with_new_type(op.results[0], rows_type(op.results[0].type, spans[-1][1]))
         op.attributes[FIRST_ROW] = integer(spans[-1][0])
         if isinstance(op, graph.Conv2dOp):
-            op.pads = integers(workload.pads)
+            op.pads = integers(pads)

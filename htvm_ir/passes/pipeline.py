@@ -66,6 +66,10 @@ OVERLAP = frozenset({"plan-overlap", "chunk-host", "overlap-kernels", "overlap-t
 """Passes that let kernels overlap, of the CPU or of engines."""
 
 
+DEPTH_FIRST = frozenset({"plan-strips", "cut-strips"})
+"""Passes that compute maps too large for local memory strip by strip."""
+
+
 def pass_class(name: str) -> type[ModulePass]:
     """The class of one of this package's passes: ``plan-tiles`` is ``PlanTiles`` in ``passes/plan_tiles.py``."""
     module = import_module("htvm_ir.passes." + name.replace("-", "_"))
@@ -93,25 +97,32 @@ def run_passes(
     return module
 
 
-def pipeline(numerics: str = "exact", tiler: str = "optimal", overlap: bool = True) -> tuple[str, ...]:
+def pipeline(
+    numerics: str = "exact", tiler: str = "optimal", overlap: bool = True, depth_first: bool = True
+) -> tuple[str, ...]:
     """The names of all passes, in order."""
     place = PIPELINE.index("orient-maps")
     left_out = frozenset[str]() if tiler == "optimal" else OPTIMAL_ONLY
     left_out |= {"legalize-convs"} if tiler == "htvm" else frozenset()
-    left_out |= frozenset() if overlap else OVERLAP
+    left_out |= (frozenset() if overlap else OVERLAP) | (frozenset() if depth_first else DEPTH_FIRST)
     return tuple(n for n in (*PIPELINE[:place], *NUMERICS[numerics], *PIPELINE[place:]) if n not in left_out)
 
 
 def default_passes(
-    seconds: float | None = None, numerics: str = "exact", tiler: str = "optimal", overlap: bool = True
+    seconds: float | None = None,
+    numerics: str = "exact",
+    tiler: str = "optimal",
+    overlap: bool = True,
+    depth_first: bool = True,
 ) -> Iterator[ModulePass]:
     """The passes of :func:`pipeline`, each with those of these options that it has.
 
     seconds: limit of the search of each solver run, None = the pass's own. tiler: one of ``TILERS``.
-    overlap: False = every kernel ends before the next one begins.
+    overlap: False = every kernel ends before the next one begins. depth_first: False = every kernel computes its whole
+    result before the next one begins.
     """
     given: dict[str, float | str | bool | None] = {"seconds": seconds, "tiler": tiler, "reload": tiler != "optimal"}
-    for name in pipeline(numerics, tiler, overlap):
+    for name in pipeline(numerics, tiler, overlap, depth_first):
         cls = pass_class(name)
         fields = getattr(cls, "__dataclass_fields__", {})
         yield cls(**{key: value for key, value in given.items() if key in fields and value is not None})

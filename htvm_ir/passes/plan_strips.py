@@ -15,7 +15,6 @@ from xdsl.dialects.builtin import ModuleOp
 from xdsl.ir import SSAValue
 from xdsl.passes import ModulePass
 
-from htvm_ir.dialects import graph
 from htvm_ir.passes.chunks import ROWS
 from htvm_ir.passes.mappings import best_variant, by_layouts, variants
 from htvm_ir.passes.residents import Residents, residents
@@ -111,19 +110,15 @@ class _Pricing:
 
     def _bytes(self, number: int, rows: Rows) -> tuple[int, ...]:
         """Bytes of local memory of the operands of a kernel on some rows, as its most frugal mapping has it."""
-        user = self.found.users[number]
-        workload = strip_workload(user.workload, rows, frozenset(), frozenset())
-        return tuple(map(min, zip(*(user.engine.local_bytes(v) for v in variants(user.engine, workload)), strict=True)))
+        engine, workload = self.found.users[number].engine, strip_workload(self.stages[number], rows, frozenset())
+        return tuple(map(min, zip(*(engine.local_bytes(v) for v in variants(engine, workload)), strict=True)))
 
     def _kernel(self, number: int, rows: Rows, inside: frozenset[SSAValue], others: int) -> int | None:
         """Cycles of a kernel on some rows, with maps inside the segment in local memory; None if that cannot be."""
         user, found = self.found.users[number], self.found
-        resident = frozenset(index for index, value in enumerate(user.operands) if value in inside)
-        extents = [graph.shape_of(value)[ROWS] for value in user.operands]
-        cut = frozenset(n for n, (span, extent) in enumerate(zip(rows, extents, strict=True)) if span != (0, extent))
-        workload = strip_workload(user.workload, rows, cut - resident, resident)
+        workload = strip_workload(self.stages[number], rows, inside)
         fitting = by_layouts(user.engine, workload).get(block_layouts(user.dispatch.body.block))
-        if fitting is None or user.engine.match(workload) is not None or not resident <= user.may_stay:
+        if fitting is None or user.engine.match(workload) is not None or not workload.resident <= user.may_stay:
             return None
         target = with_room(found.target, found.memory.name, found.memory.size - others)
         best = best_variant(user.engine, fitting, target, found.seconds)

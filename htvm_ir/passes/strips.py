@@ -6,7 +6,7 @@ up to the tensors that come from outside. Rows that two strips need are computed
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -67,6 +67,15 @@ class Stage:
         return tuple((start, size) for start, size, _, _ in spans)
 
 
+def strip_workload(stage: Stage, rows: Rows, inside: Set[SSAValue]) -> Workload:
+    """The workload of a kernel on some rows, with the maps inside its segment in local memory."""
+    tensors = (*stage.workload.inputs, stage.workload.output)
+    pairs = list(enumerate(zip(stage.operands, rows, tensors, strict=True)))
+    resident = frozenset(index for index, (value, _, _) in pairs if value in inside)
+    cut = frozenset(index for index, (_, span, tensor) in pairs if span != (0, tensor.shape[ROWS]))
+    return replace(tile_workload(stage.workload, {"y": rows[-1]}), strips=cut - resident, resident=resident)
+
+
 @dataclass(frozen=True)
 class Segment:
     """Consecutive kernels, the last of which writes what is read outside, and rows of its result at a time."""
@@ -116,11 +125,6 @@ class Segment:
                     return None
             found.append(rows)
         return tuple(reversed(found)) if all(size for rows in found for _, size in rows) else None
-
-
-def strip_workload(workload: Workload, rows: Rows, strips: frozenset[int], resident: frozenset[int]) -> Workload:
-    """The workload of a kernel on some rows."""
-    return replace(tile_workload(workload, {"y": rows[-1]}), strips=strips, resident=resident)
 
 
 def rows_type(type_: Attribute, rows: int) -> TensorType[Attribute]:

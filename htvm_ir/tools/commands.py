@@ -42,6 +42,7 @@ def options_of(arguments: argparse.Namespace) -> Options:
         module_name=arguments.module_name,
         tiler=arguments.tiler,
         overlap=not arguments.no_overlap,
+        depth_first=not arguments.no_depth_first,
         solver_seconds=arguments.solver_seconds,
         plan=None if arguments.plan is None else read_plan(Path(arguments.plan)),
         rounding=arguments.rounding,

@@ -161,6 +161,11 @@ def _add_model_options(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--no-overlap", action="store_true", help="every kernel ends before the next one begins, to compare"
     )
+    command.add_argument(
+        "--no-depth-first",
+        action="store_true",
+        help="no kernels one after the other on strips of large maps, to compare",
+    )
     command.add_argument("--plan", metavar="FILE", help="JSON: kernel or layer name -> tile sizes by dimension")
     command.add_argument("--solver-seconds", type=_seconds, metavar="S", help="limit of each solver run")
     command.add_argument("--no-cache", action="store_true", help="neither use nor keep results of earlier compilations")

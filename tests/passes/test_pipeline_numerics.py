@@ -40,6 +40,7 @@ from htvm_ir.passes.memory_fit import in_memory
 from htvm_ir.passes.pipeline import PIPELINE, pass_class
 from htvm_ir.passes.plan_memory import OFFSET
 from htvm_ir.passes.plan_tiles import check_plan
+from htvm_ir.passes.strips import Segment, segments, set_segment
 from htvm_ir.passes.workloads import (
     KERNEL,
     RESIDENT,
@@ -58,19 +59,30 @@ from htvm_ir.targets.workload import dimensions, tiles
 
 @dataclass(frozen=True)
 class Case:
-    """A network, a target on which it has to be cut, the kernels it should become and the tensors that stay in L1."""
+    """A network, a target on which it has to be cut, the kernels it should become and the tensors that stay in L1.
+
+    fused: kernels that are computed strip by strip. strips: kernels that there are more, since each strip has its own.
+    """
 
     build: Callable[[], ModuleOp]
     target: Target
     kernels: dict[str, int]
     resident: int = 0
+    fused: int = 0
+    strips: int = 0
+
+    @property
+    def on_engines(self) -> int:
+        return self.strips + sum(n for name, n in self.kernels.items() if not name.startswith(CPU))
 
 
 RESIDUAL = {"digital conv2d": 3, "digital add": 2}
 CASES = {
-    "convolutions": Case(networks.convolutions, small_diana(3600, 4096), {"digital conv2d": 3}),
+    "convolutions": Case(networks.convolutions, small_diana(2600, 4096), {"digital conv2d": 3}),
     "depthwise": Case(networks.depthwise, small_diana(1920), {"digital conv2d": 2}),
-    "residual": Case(networks.residual, small_diana(2560, 4096), RESIDUAL),
+    "residual": Case(networks.residual, small_diana(2560, 4096), RESIDUAL, resident=2, fused=2, strips=2),
+    "strips": Case(networks.convolutions, small_diana(3600, 4096), {"digital conv2d": 3}, 3, fused=2, strips=4),
+    "strips of sums": Case(networks.residual, small_diana(4000, 4096), RESIDUAL, resident=4, fused=3, strips=3),
     "classifier": Case(
         networks.classifier, small_diana(1024, 2200), {"digital conv2d": 1, "cpu pool": 2, "digital dense": 2}
     ),
@@ -82,7 +94,9 @@ CASES = {
     "dead": Case(networks.dead, small_diana(2560, 4096), {"digital conv2d": 3}),
     "resident": Case(networks.residual, small_diana(9216, 4096), RESIDUAL, resident=3),
     "resident depthwise": Case(networks.depthwise, small_diana(16384), {"digital conv2d": 2}, resident=1),
-    "copy engine": Case(networks.residual, small_diana(3400, 4096, copy_engine="analog"), RESIDUAL, resident=1),
+    "copy engine": Case(
+        networks.residual, small_diana(3400, 4096, copy_engine="analog"), RESIDUAL, 2, fused=3, strips=3
+    ),
     "double-buffered": Case(networks.residual, overlapping(small_diana(5120, 4096)), RESIDUAL),
 }
 
@@ -127,6 +141,17 @@ def engines_have_their_layouts(module: ModuleOp, case: Case) -> None:
         assert set(found) == set(map(layout_attr, block_layouts(block)))
 
 
+def strips_can_be_cut(module: ModuleOp, case: Case) -> None:
+    engines_have_their_layouts(module, case)
+    assert [segment.fault for segment in segments(module)] == [None] * len(segments(module))
+    assert sum(len(segment.stages) for segment in segments(module)) == case.fused
+
+
+def every_strip_is_a_kernel(module: ModuleOp, case: Case) -> None:
+    assert not segments(module)
+    assert len(list(on_engines(module))) == case.on_engines
+
+
 def what_stays_stays_for_all_its_kernels(module: ModuleOp, case: Case) -> None:
     sizes: dict[SSAValue, set[int]] = {}
     for dispatch in on_engines(module):
@@ -149,7 +174,7 @@ def plans_are_legal(module: ModuleOp, case: Case) -> None:
 def every_nest_has_several_tiles(module: ModuleOp, case: Case) -> None:
     nests = [op for op in module.walk() if isinstance(op, NestOp)]
     assert not list(on_engines(module))
-    assert len(nests) == sum(n for name, n in case.kernels.items() if not name.startswith(CPU))
+    assert len(nests) == case.on_engines
     for nest in nests:
         assert resident_bytes(nest) or len(tiles(nest.grid.extent, nest.grid.size, nest.grid.dimensions)) > 1, (
             nest.kernel.data
@@ -165,7 +190,7 @@ def functions_take_buffers(module: ModuleOp, case: Case) -> None:
 
 def every_kernel_has_several_jobs(module: ModuleOp, case: Case) -> None:
     launches = [len(of_type(f.body.block, LaunchOp)) for f in functions(module)]
-    assert sum(n > 0 for n in launches) == sum(n for name, n in case.kernels.items() if not name.startswith(CPU))
+    assert sum(n > 0 for n in launches) == case.on_engines
     assert case.resident or 1 not in launches
     assert not any(isinstance(op, NestOp) for op in module.walk())
 
@@ -196,6 +221,8 @@ INTENTIONS: dict[str, Callable[[ModuleOp, Case], None]] = {
     "orient-maps": nothing_is_left_to_turn,
     "dispatch": kernels_are_as_expected,
     "assign-layouts": engines_have_their_layouts,
+    "plan-strips": strips_can_be_cut,
+    "cut-strips": every_strip_is_a_kernel,
     "plan-residency": what_stays_stays_for_all_its_kernels,
     "plan-tiles": plans_are_legal,
     "plan-overlap": plans_are_legal,
@@ -318,6 +345,17 @@ def another_layout(module: ModuleOp) -> None:
         Rewriter.replace_value_with_new_type(value, with_layout(value.type, LayoutAttr((0, 1, 2, 3), (1, 1, 1, 16))))
 
 
+def one_strip_too_high(module: ModuleOp) -> None:
+    rows = next(op for op in main_function(module).body.block.ops if isinstance(op, graph.SliceOp))
+    batch, channel, row, column = values(rows.offsets)
+    rows.offsets = integers([batch, channel, row + (-1 if row else 1), column])
+
+
+def one_row_more(module: ModuleOp) -> None:
+    (*_, last) = segments(module)
+    set_segment(Segment(last.stages, last.stages[-1].workload.output.shape[2]), 0)
+
+
 def one_reader_left_out(module: ModuleOp) -> None:
     del next(dispatch for dispatch in on_engines(module) if 0 in resident_bytes(dispatch)).attributes[RESIDENT]
 
@@ -396,6 +434,8 @@ MUTATIONS = [
     ("orient-maps", "keywords", one_weight),
     ("dispatch", "residual", sum_of_one_branch),
     ("assign-layouts", "residual", another_layout),
+    ("plan-strips", "strips", one_row_more),
+    ("cut-strips", "strips", one_strip_too_high),
     ("plan-residency", "resident", one_reader_left_out),
     ("plan-tiles", "convolutions", one_tile_for_all),
     ("plan-overlap", "convolutions", one_tile_for_all),

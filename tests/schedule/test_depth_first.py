@@ -1,0 +1,81 @@
+"""Which kernels are fused: what saves cycles, around maps that do not stay, and nothing that costs more than it saves."""
+
+from __future__ import annotations
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from htvm_ir.schedule.depth_first import LONGEST, Strips, plan_depth_first
+from htvm_ir.schedule.residency import Kernel, Option, Tensor, greedy
+
+NONE = frozenset[str]()
+
+
+def chain(sizes: list[int], cycles: int = 100, saved: int = 10) -> tuple[list[Kernel], list[Tensor]]:
+    """Kernels one after the other; the tensor behind kernel n has sizes[n] bytes, staying saves twice ``saved``."""
+    tensors = [Tensor(f"t{n}", size, n, n + 1) for n, size in enumerate(sizes)]
+    kernels: list[Kernel] = []
+    for n in range(len(sizes) + 1):
+        names = [t.name for t in tensors if t.first <= n <= t.last]
+        sets = [frozenset(name for bit, name in enumerate(names) if mask >> bit & 1) for mask in range(1 << len(names))]
+        kernels.append(Kernel(frozenset(names), tuple(Option(s, 0, cycles - saved * len(s)) for s in sets)))
+    return kernels, tensors
+
+
+def price_of(costs: dict[tuple[int, int], int]):
+    """Strips of some kernels only."""
+
+    def price(first: int, last: int, limit: int) -> Strips | None:
+        cycles = costs.get((first, last))
+        return None if cycles is None or cycles >= limit else Strips(first, last, 1, cycles)
+
+    return price
+
+
+def test_nothing_is_asked_where_everything_stays():
+    kernels, tensors = chain([30, 40, 30])
+
+    def price(first: int, last: int, limit: int) -> Strips | None:
+        raise AssertionError("every tensor stays")
+
+    assert plan_depth_first(kernels, tensors, 80, price) == []
+
+
+def test_a_map_without_room_is_computed_in_strips():
+    kernels, tensors = chain([90])
+    assert plan_depth_first(kernels, tensors, 80, price_of({(0, 1): 199})) == [Strips(0, 1, 1, 199)]
+    assert plan_depth_first(kernels, tensors, 80, price_of({(0, 1): 200})) == []
+
+
+def test_what_has_to_be_stored_around_a_segment_counts():
+    """Kernels 1 and 2 take 180 cycles beside t0 and t2, which save 20 in kernels 0 and 3 and cannot stay any more."""
+    kernels, tensors = chain([30, 90, 30])
+    assert plan_depth_first(kernels, tensors, 80, price_of({(1, 2): 159})) == [Strips(1, 2, 1, 159)]
+    assert plan_depth_first(kernels, tensors, 80, price_of({(1, 2): 160})) == []
+
+
+def test_of_two_that_overlap_the_better_one_is_taken():
+    kernels, tensors = chain([90, 90])
+    costs = {(0, 1): 190, (1, 2): 185, (0, 2): 270}
+    assert plan_depth_first(kernels, tensors, 80, price_of(costs)) == [Strips(0, 2, 1, 270)]
+    costs[0, 2] = 290
+    assert plan_depth_first(kernels, tensors, 80, price_of(costs)) == [Strips(1, 2, 1, 185)]
+
+
+@settings(deadline=None, max_examples=100)
+@given(st.lists(st.integers(10, 100), min_size=1, max_size=12), st.data())
+def test_segments_are_disjoint_and_save_cycles(sizes: list[int], data: st.DataObject):
+    kernels, tensors = chain(sizes)
+    spans = [(a, b) for a in range(len(kernels)) for b in range(a + 1, len(kernels))]
+    costs = {span: data.draw(st.integers(50, 110)) * (span[1] - span[0] + 1) for span in spans}
+    found = plan_depth_first(kernels, tensors, 80, price_of(costs))
+    assert found == plan_depth_first(kernels, tensors, 80, price_of(costs))
+    stays = greedy(kernels, tensors, 80).tensors
+    for strips in found:
+        assert strips.last - strips.first < LONGEST
+        assert any(strips.first <= t.first and t.last <= strips.last for t in tensors if t.name not in stays)
+    assert all(a.last < b.first for a, b in zip(found, found[1:], strict=False))
+    left = [t for t in tensors if not any(s.touches(t) for s in found)]
+    alone = [k for n, k in enumerate(kernels) if not any(n in s for s in found)]
+    rest = sum(min(o.cycles for o in k.options if o.resident <= {t.name for t in left}) for k in alone)
+    assert not found or rest + sum(s.cycles for s in found) < greedy(kernels, tensors, 80).cycles
