@@ -21,7 +21,7 @@ from htvm_ir.dialects.accel import DispatchOp, YieldOp
 from htvm_ir.dialects.attributes import integer, integers
 from htvm_ir.errors import HtvmError
 from htvm_ir.passes.chunks import ROWS
-from htvm_ir.passes.strips import STRIPS, Rows, Segment, Stage, rows_type, segments, strip_workload
+from htvm_ir.passes.strips import STRIPS, Rows, Segment, Stage, refusal, rows_type, segments, strip_workload
 from htvm_ir.passes.workloads import FIRST_ROW, activations, module_target
 from htvm_ir.targets.target import Target
 from htvm_ir.targets.workload import Range
@@ -63,10 +63,9 @@ class _Cutting:
         slices: dict[tuple[SSAValue, Range], SSAValue] = {}
         for stage, spans in zip(self.segment.stages, rows, strict=True):
             workload = strip_workload(stage, spans, self.segment.inside)
-            if (reason := self.target.engine(stage.dispatch.engine_name).match(workload)) is not None:
-                raise HtvmError(
-                    f"{STRIPS} of '{self.end.kernel.data}': kernel '{stage.dispatch.kernel.data}': {reason}"
-                )
+            kernel, engine = stage.dispatch.kernel.data, self.target.engine(stage.dispatch.engine_name)
+            if (reason := refusal(stage, engine, workload)) is not None:
+                raise HtvmError(f"{STRIPS} of '{self.end.kernel.data}': kernel '{kernel}': {reason}")
             inputs: dict[SSAValue, SSAValue] = {}
             for value, span in zip(stage.operands[:-1], spans, strict=False):
                 if value not in made and (value, span) not in slices:

@@ -139,6 +139,7 @@ class Rewriting:
         assert last is not None
         self.end: Operation = last
         self.values: dict[SSAValue, SSAValue] = {}
+        self.moved: set[SubviewOp] = set()
 
     def run(self, order: Sequence[int]) -> None:
         """Write all calls anew, and a function for each run of parts of the kernels that are cut."""
@@ -160,14 +161,22 @@ class Rewriting:
             Rewriter.erase_op(call)
 
     def _move(self, call: CallOp) -> None:
-        """Append a call, after the views it takes: a buffer is alive from its first view."""
-        views = [value.owner for value in call.arguments if isinstance(value.owner, SubviewOp)]
-        for op in (*views, call):
-            op.detach()
-            Rewriter.insert_op(op, InsertPoint.before(self.end))
+        """Append a call."""
+        self._move_views(call)
+        call.detach()
+        Rewriter.insert_op(call, InsertPoint.before(self.end))
+
+    def _move_views(self, call: CallOp) -> None:
+        """Append the views that a call is the first to take: a buffer is alive from its first view."""
+        for view in dict.fromkeys(value.owner for value in call.arguments):
+            if isinstance(view, SubviewOp) and view not in self.moved:
+                self.moved.add(view)
+                view.detach()
+                Rewriter.insert_op(view, InsertPoint.before(self.end))
 
     def _enter(self, call: CallOp, function: FuncOp) -> None:
         """Let ``@main`` have the buffers of a kernel."""
+        self._move_views(call)
         self.values |= zip(function.args, call.arguments, strict=True)
         for alloc in [op for op in function.body.block.ops if isinstance(op, AllocOp)]:
             clone = alloc.clone()

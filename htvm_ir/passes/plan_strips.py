@@ -18,7 +18,7 @@ from xdsl.passes import ModulePass
 from htvm_ir.passes.chunks import ROWS
 from htvm_ir.passes.mappings import best_variant, by_layouts, variants
 from htvm_ir.passes.residents import Residents, residents
-from htvm_ir.passes.strips import Rows, Segment, Stage, set_segment, strip_workload
+from htvm_ir.passes.strips import Rows, Segment, Stage, refusal, set_segment, strip_workload
 from htvm_ir.passes.workloads import block_layouts, module_target, with_room
 from htvm_ir.schedule.depth_first import Strips, plan_depth_first
 from htvm_ir.tiling.problem import Infeasible
@@ -117,9 +117,9 @@ class _Pricing:
         """Cycles of a kernel on some rows, with maps inside the segment in local memory; None if that cannot be."""
         user, found = self.found.users[number], self.found
         workload = strip_workload(self.stages[number], rows, inside)
-        fitting = by_layouts(user.engine, workload).get(block_layouts(user.dispatch.body.block))
-        if fitting is None or user.engine.match(workload) is not None or not workload.resident <= user.may_stay:
+        if refusal(self.stages[number], user.engine, workload) is not None or not workload.resident <= user.may_stay:
             return None
+        fitting = by_layouts(user.engine, workload)[block_layouts(user.dispatch.body.block)]
         target = with_room(found.target, found.memory.name, found.memory.size - others)
         best = best_variant(user.engine, fitting, target, found.seconds)
         return None if isinstance(best, Infeasible) else best[1].latency

@@ -18,7 +18,9 @@ from htvm_ir.dialects.attributes import integer
 from htvm_ir.dialects.graph import shape_of
 from htvm_ir.dialects.tiled import PlanAttr
 from htvm_ir.passes.chunks import ROWS
-from htvm_ir.passes.workloads import activations, dispatch_workload
+from htvm_ir.passes.mappings import by_layouts
+from htvm_ir.passes.workloads import activations, block_layouts, dispatch_workload
+from htvm_ir.targets.target import Engine
 from htvm_ir.targets.workload import Range, Workload, tile_workload, windows
 
 STRIPS = "accel.strips"
@@ -74,6 +76,13 @@ def strip_workload(stage: Stage, rows: Rows, inside: Set[SSAValue]) -> Workload:
     resident = frozenset(index for index, (value, _, _) in pairs if value in inside)
     cut = frozenset(index for index, (_, span, tensor) in pairs if span != (0, tensor.shape[ROWS]))
     return replace(tile_workload(stage.workload, {"y": rows[-1]}), strips=cut - resident, resident=resident)
+
+
+def refusal(stage: Stage, engine: Engine, workload: Workload) -> str | None:
+    """Why an engine does not compute a kernel on some rows; None if it does."""
+    if block_layouts(stage.dispatch.body.block) not in by_layouts(engine, workload):
+        return "rows of its maps lie in memory in another way than its whole maps do"
+    return engine.match(workload)
 
 
 @dataclass(frozen=True)
