@@ -1,10 +1,9 @@
 #include "diana_digital.h"
 
-/* Registers of the digital core, as byte offsets (hwme_v1.h of DIANA's SDK). *_WORDS count 32-bit words. */
-#define BASE 0x1A10C000u
+#include "diana_core.h"
+
+/* Registers of the digital core that the analog one does not have in the same place, as in diana_core.h. */
 enum {
-    TRIGGER = 0x00,
-    STATUS = 0x0C,
     WT_CONV_ADDR = 0x40,
     WT_CONV_WORDS = 0x44,
     WT_FC_ADDR = 0x48,
@@ -14,15 +13,10 @@ enum {
     ACT_ADDR = 0x58,
     ACT_WORDS = 0x5C,
     CONF_ADDR = 0x60,
-    CONF_WORDS = 0x64,
-    MEMCPY_OP = 0xA0,
-    MEMCPY_ADDR = 0xA4,
-    MEMCPY_WORDS = 0xA8,
-    L1_ROW = 0xAC
+    CONF_WORDS = 0x64
 };
 
-enum { OP_COMPUTE = 0, OP_L1_TO_L2 = 1, OP_L2_TO_L1 = 2 };
-enum { ROW_BYTES = 16, GRANULE = 32, INSTRUCTION_WORDS = 32, PROGRAM_WORDS = 64, CONFIG = 16 };
+enum { INSTRUCTION_WORDS = 32, PROGRAM_WORDS = 64, CONFIG = 16 };
 enum { WORD_MODE = 0, WORD_WEIGHTS = 1, WORD_INPUT = 2, WORD_OUTPUT = 3, WORD_C = 4, WORD_CX = 6, WORD_CY = 7 };
 enum { WORD_IN_PLANE = 9, WORD_FX = 10, WORD_FY = 11, WORD_OY = 13, WORD_OUT_PLANE = 16, WORD_STOP = 18 };
 enum { WORD_PADDING = 20, WORD_STRIDED = 24, USED_WORDS = 28, MODE_CONV = 1 };
@@ -43,86 +37,38 @@ static uint32_t *prepared_end; /* behind the last job of the list that is prepar
 
 static inline void set(uint32_t offset, uint32_t value)
 {
-    *(volatile uint32_t *)(uintptr_t)(BASE + offset) = value;
-}
-
-static inline uint32_t address_of(const volatile void *object)
-{
-    return (uint32_t)(uintptr_t)object;
-}
-
-/* Memory is complete before the core starts, and is read again after it is done. */
-static inline void barrier(void)
-{
-    __asm__ volatile("" ::: "memory");
+    store(DIANA_DIGITAL + offset, value);
 }
 
 static inline void start(void)
 {
-    barrier();
-    set(TRIGGER, 0);
+    start_core(DIANA_DIGITAL);
 }
 
 void diana_digital_wait(void)
 {
-    while (*(volatile uint32_t *)(uintptr_t)(BASE + STATUS) != 0) {
-    }
-    barrier();
-}
-
-static inline void copy(uint32_t operation, uint32_t l2, uint32_t l1, uint32_t length,
-                        uint32_t count, uint32_t stride, uint32_t count2, uint32_t stride2)
-{
-    if (count == 1 || stride == length) {
-        length *= count;
-        count = 1;
-        if (count2 == 1 || stride2 == length) {
-            length *= count2;
-            count2 = 1;
-        }
-    }
-    set(MEMCPY_OP, operation);
-    set(MEMCPY_WORDS, (length + GRANULE - 1) / GRANULE * (GRANULE / 4));
-    for (;;) {
-        uint32_t piece = l2;
-
-        for (uint32_t left = count;;) {
-            set(MEMCPY_ADDR, piece);
-            set(L1_ROW, l1 / ROW_BYTES);
-            start();
-            if (--left == 0) {
-                break;
-            }
-            diana_digital_wait();
-            piece += stride;
-            l1 += length;
-        }
-        if (--count2 == 0) {
-            return;
-        }
-        diana_digital_wait();
-        l2 += stride2;
-        l1 += length;
-    }
+    wait_core(DIANA_DIGITAL);
 }
 
 void diana_digital_dma_in(uint32_t l1, const void *l2, uint32_t length, uint32_t count,
                           uint32_t stride, uint32_t count2, uint32_t stride2)
 {
-    copy(OP_L2_TO_L1, address_of(l2), l1, length, count, stride, count2, stride2);
+    copy_plain((struct transfer){DIANA_DIGITAL, DIGITAL_DMA, OP_L2_TO_L1, length, count, stride, count2, stride2, 1},
+               address_of(l2), l1);
 }
 
 void diana_digital_dma_out(void *l2, uint32_t l1, uint32_t length, uint32_t count,
                            uint32_t stride, uint32_t count2, uint32_t stride2)
 {
-    copy(OP_L1_TO_L2, address_of(l2), l1, length, count, stride, count2, stride2);
+    copy_plain((struct transfer){DIANA_DIGITAL, DIGITAL_DMA, OP_L1_TO_L2, length, count, stride, count2, stride2, 1},
+               address_of(l2), l1);
 }
 
 /* Everything of a job but its weights and the trigger. Nothing is left to an earlier call or to the reset
  * values, which are not documented. */
 static inline void prepare(const uint32_t *config, const volatile uint32_t *program)
 {
-    set(MEMCPY_OP, OP_COMPUTE);
+    store(DIGITAL_DMA + MEMCPY_OP, OP_COMPUTE);
     set(CONF_ADDR, address_of(config));
     set(CONF_WORDS, CONFIG);
     set(IM_ADDR, address_of(program));
