@@ -1,4 +1,4 @@
-"""Maps whose channels hold the pixels of blocks: a plane is every so-manieth pixel of an image, and zeros around them.
+"""Maps whose channels hold the pixels of blocks: a plane is every second pixel, say, of an image, and zeros around.
 
 Which pixel of a block a channel holds is known where the code is written, so no pixel has to be tested for lying in
 the image, and what lies outside of it is filled like the padding of a row.
@@ -82,12 +82,13 @@ class BlockLoops:
 
     def _inside(self, channel: Value) -> tuple[Span, Span]:
         """The rows and columns of a channel that come from inside the image; none of them, or some of both."""
-        emit, (by, bx) = self.kernel.emit, values(self.op.block)
-        places = emit.rem(emit.div(channel, bx), by), emit.rem(channel, bx)
-        spans: list[Span] = []
-        for window, place in zip(blocks_of(self.op), places, strict=True):
-            assert isinstance(place, int)
-            spans.append(replace(window, size=1, before=window.before - place).interior)
+        by, bx = values(self.op.block)
+        _, place = self.kernel.emit.split(channel)
+        places = divmod(place % (by * bx), bx)
+        spans = [
+            replace(window, size=1, before=window.before - offset).interior
+            for window, offset in zip(blocks_of(self.op), places, strict=True)
+        ]
         if any(low == high for low, high in spans):
             return (0, 0), (0, 0)
         down, across = reversed(spans) if self.turned else spans

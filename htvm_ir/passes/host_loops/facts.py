@@ -75,5 +75,7 @@ def divides(divisor: int, value: SSAValue | int, loops: Loops) -> bool:
             return divides(divisor, op.lhs, loops) and divides(divisor, op.rhs, loops)
         case arith.MuliOp() as op:
             return divides(divisor, op.lhs, loops) or divides(divisor, op.rhs, loops)
+        case arith.DivSIOp(rhs=SSAValue(owner=arith.ConstantOp(value=IntegerAttr() as number))) as op:
+            return divides(divisor * number.value.data, op.lhs, loops)
         case _:
             return False

@@ -2,7 +2,8 @@
 
 With ``s0`` to ``s3`` the sums of the bytes at the four places of a word, two numbers are accumulated, modulo 2**32: of
 the even bytes in halves, ``s0 + s2 * 2**16``, and of words without their first byte, ``s1 + s2 * 2**8 + s3 * 2**16``.
-The first one knows ``s2``, so that the second need not be masked. Together they are ``s0 + s1`` and ``s2 + s3`` in halves.
+The first one knows ``s2``, so that the second need not be masked. Together they are ``s0 + s1`` and ``s2 + s3`` in
+halves.
 
 Bytes are summed as numbers that are not negative: where some may be, every byte is moved by 128. What lies beside the
 window in the last word of a row is masked out, whatever it is.
