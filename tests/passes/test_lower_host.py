@@ -87,7 +87,7 @@ def test_sums_in_words_do_not_overflow() -> None:
 
 
 @settings(max_examples=3, deadline=None, phases=[Phase.explicit, Phase.generate])
-@given(st.tuples(*[pixels(f"pixels{index}") for index in range(2 * KERNELS)]))
+@given(st.tuples(*[pixels(f"pixels{index}") for index in range(KERNELS)]))
 def test_blocks_of_pixels(cases: tuple[Case, ...]) -> None:
     check(*cases)
 
