@@ -19,6 +19,7 @@ from htvm_ir.dialects import accel, graph
 from htvm_ir.errors import HtvmError
 from htvm_ir.passes import in_place
 from htvm_ir.passes.host_loops import pointwise, pools, requant, shapes, windows
+from htvm_ir.passes.host_loops.blocks import BlockLoops
 from htvm_ir.passes.host_loops.buffers import Buffer, Constants
 from htvm_ir.passes.host_loops.emitter import Emitter
 from htvm_ir.passes.host_loops.kernel import Kernel, Lowering, integer_type
@@ -92,7 +93,7 @@ def _lower(dispatch: accel.DispatchOp, symbols: Symbols, target: Target) -> None
     for memref, value in zip(dispatch.outputs, dispatch.yielded, strict=True):
         output = _buffer(memref, value)
         if not (has_words and move_words(kernel, output, value)):
-            OutputLoops.of(kernel, output, value).write()
+            (BlockLoops.of(kernel, output, value) or OutputLoops.of(kernel, output, value)).write()
     kernel.emit.remove_unused()
     in_place.allow(function, in_place.pointwise_arguments(dispatch))
     Rewriter.erase_op(dispatch)
