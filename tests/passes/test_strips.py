@@ -104,7 +104,7 @@ def test_strips_compute_the_same(
 
 
 def test_constants_of_strips_are_stored_once() -> None:
-    module = dispatched(networks.convolutions(), "diana")
+    module = dispatched(networks.convolutions(), "diana,compact_maps=false")
     stages = tuple(Stage.of(d) for d in kernels(module) if d.engine_name != CPU)
     set_segment(Segment(stages[1:], 2), 0)
     apply(module, *(pass_class(n)() for n in PIPELINE[PIPELINE.index("cut-strips") : PIPELINE.index("lower-host")]))
@@ -115,7 +115,7 @@ def test_constants_of_strips_are_stored_once() -> None:
 
 def test_rows_that_a_transfer_would_overrun_are_refused() -> None:
     """DIANA's DMA moves 32 bytes, and a row of 11 columns takes 16."""
-    module = dispatched(networks.convolutions(), "diana")
+    module = dispatched(networks.convolutions(), "diana,compact_maps=false")
     stages = tuple(Stage.of(d) for d in kernels(module) if d.engine_name != CPU)
     set_segment(Segment(stages[1:], 3), 0)
     with pytest.raises(HtvmError, match="strips of 3 rows are no multiples of 32 bytes"):
