@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from benchmarks import compile_time, compiler, copy_engine, npu, peers, targets
+from benchmarks import compile_time, compiler, copy_engine, depth_first, npu, peers, targets
 from benchmarks.figure import Figure
 from htvm_ir.errors import HtvmError
 
@@ -13,6 +13,7 @@ GROUPS: Mapping[str, Callable[[], list[Figure]]] = {
     "peers": peers.figures,
     "copy-engine": copy_engine.figures,
     "npu": npu.figures,
+    "depth-first": depth_first.figures,
     "compile-time": compile_time.figures,
     "compiler": compiler.figures,
 }

@@ -16,6 +16,7 @@ from htvm_ir.errors import HtvmError
 from htvm_ir.interpreters.run import run
 from htvm_ir.interpreters.signature import arguments_of
 from htvm_ir.passes.memory_fit import Fixed
+from htvm_ir.passes.pipeline import pass_class, pipeline
 from htvm_ir.passes.plan_memory import ARENA, BOUND, OFFSET, PlanMemory
 from htvm_ir.passes.set_target import SetTarget
 from htvm_ir.passes.workloads import main_function, module_target
@@ -145,8 +146,9 @@ def test_a_networks_plan_is_exact_and_no_larger_than_it_must_be() -> None:
 def test_what_does_not_fit_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     net = Net((1, 64, 64, 64))
     x = net.conv(net.arguments[0], 64, (1, 1))
+    module = net.module(net.add(x, net.arguments[0]))
     with pytest.raises(HtvmError) as caught_error:
-        lowered(net.module(net.add(x, net.arguments[0])), "plan-memory")
+        apply(module, *(pass_class(name)() for name in pipeline(depth_first=False) if name != "lower-host"))
     message = str(caught_error.value)
     found = re.fullmatch(
         r"the network does not fit L2: (\d+) bytes needed .*, (\d+) there, (\d+) too many; largest: (.*)", message
