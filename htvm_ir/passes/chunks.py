@@ -56,6 +56,8 @@ def _is_local(op: Operation, axis: int) -> bool:
     match op:
         case ConvertLayoutOp():
             return True
+        case graph.ReverseOp():
+            return axis not in values(op.axes)
         case graph.RequantOp():
             return len(values(op.multiplier)) == len(values(op.shift)) == len(op.addends) == 1
         case graph.PoolOp():

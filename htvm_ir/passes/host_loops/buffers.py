@@ -74,6 +74,11 @@ class Buffer:
         return (1, *(outer // inner for outer, inner in pairwise(self._strides)))
 
     @property
+    def strides(self) -> tuple[int, ...] | None:
+        """Elements between neighbours along each stored axis of a buffer with gaps; None: it has no gaps."""
+        return tuple(self._strides) if self.has_gaps else None
+
+    @property
     def _strides(self) -> list[int]:
         assert isinstance(self.memref.type, MemRefType)
         return [stride or 0 for stride in self.memref.type.get_strides() or ()]
