@@ -152,3 +152,13 @@ def test_chunks_move_words(case: Callable[[], Case], words: list[bool]) -> None:
     functions = [op for op in module.ops if isinstance(op, FuncOp) and op.sym_name.data != "main"]
     assert [any(isinstance(op, ViewOp) for op in function.walk()) for function in functions] == words
     check(case())
+
+
+def test_rows_of_words_that_begin_inside_one() -> None:
+    """Four of six channels of each pixel, whose bytes change places."""
+    x = np.arange(6 * 3 * 4).reshape(1, 6, 3, 4).astype(np.int8)
+    channels = Layout((0, 2, 3, 1), (1, 1, 1, 1))
+    builder = Builder([x], [channels])
+    case = builder.finish("kernel", builder.arguments[0], Layout(channels.order, channels.multiple, xor=3))
+    cut(case, CHANNELS, 4)
+    check(case)

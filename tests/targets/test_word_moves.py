@@ -44,27 +44,29 @@ def layouts(draw: Any) -> Layout:
     return Layout(order, tuple(draw(st.sampled_from([1, 4, 8])) for _ in range(4)), draw(st.sampled_from([0, 3])))
 
 
+PAIRS = st.one_of(layouts().map(lambda layout: (layout, layout)), st.tuples(layouts(), layouts()))
+"""Layouts of the source and of the destination, often the same."""
+
 LARGER = st.one_of(st.just((0, 0, 0, 0)), st.tuples(*[st.sampled_from([0, 0, 1, 2, 4])] * 4))
 """By how much the stored axes of a larger buffer are longer."""
 
 
 @settings(deadline=None, max_examples=500)
 @given(
-    st.tuples(*[st.sampled_from([1, 2, 3, 4, 8])] * 4), layouts(), layouts(), LARGER, LARGER, st.sets(st.integers(0, 3))
+    st.tuples(*[st.sampled_from([1, 2, 3, 4, 8])] * 4), PAIRS, st.tuples(LARGER, LARGER), st.sets(st.integers(0, 3))
 )
 def test_what_is_found_moves_the_right_bytes(
     shape: tuple[int, ...],
-    source: Layout,
-    target: Layout,
-    around: tuple[int, ...],
-    beside: tuple[int, ...],
+    pair: tuple[Layout, Layout],
+    larger: tuple[tuple[int, ...], tuple[int, ...]],
     axes: set[int],
 ) -> None:
+    source, target = pair
     if any(layout.stored_size(shape) % WORD for layout in (source, target)):
         return
     x = np.random.default_rng(0).integers(1, 128, shape).astype(np.int8)
-    strides, read = memory(source, x, around)
-    places, expected = memory(target, np.flip(x, tuple(axes)), beside)
+    strides, read = memory(source, x, larger[0])
+    places, expected = memory(target, np.flip(x, tuple(axes)), larger[1])
     move = word_move(np.flip(positions(shape, source, strides), tuple(axes)), target, places)
     if move is not None:
         written = np.full_like(expected, -1)
@@ -78,8 +80,14 @@ def test_planes_that_lie_apart() -> None:
     sources = positions((1, 3, 2, 8), ROWS, strides)
     assert word_move(sources, ROWS, strides) == WordMove((3, 4), (3, 4), 0, (12, 1), (12, 1))
     assert word_move(sources, ROWS) == WordMove((3, 4), (3, 4), 0, (12, 1), (4, 1))
+    assert word_move(positions((1, 3, 2, 8), ROWS), ROWS, strides) == WordMove((3, 4), (3, 4), 0, (4, 1), (12, 1))
     assert word_move(positions((1, 3, 2, 8), ROWS), ROWS) == WordMove((12,), (12,), 0, (1,), (1,))
-    assert word_move(positions((1, 3, 2, 6), ROWS), ROWS, (90, 30, 6, 1)) is None  # planes begin inside a word
+
+
+def test_rows_that_begin_inside_a_word() -> None:
+    assert word_move(positions((1, 3, 2, 6), ROWS), ROWS, (90, 30, 6, 1)) is None
+    assert word_move(positions((1, 1, 2, 4), ROWS), ROWS, (12, 12, 6, 1)) is None
+    assert word_move(positions((1, 1, 2, 4), ROWS, (12, 12, 6, 1)), ROWS) is None
 
 
 @pytest.mark.parametrize(
