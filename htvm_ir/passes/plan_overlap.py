@@ -9,17 +9,17 @@ the scheduler's, and so is the time that counts.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from xdsl.context import Context
 from xdsl.dialects.builtin import ModuleOp
 from xdsl.passes import ModulePass
 
 from htvm_ir.dialects import graph
-from htvm_ir.dialects.accel import CPU, DispatchOp, YieldOp, kernels
+from htvm_ir.dialects.accel import CPU, DispatchOp, kernels
 from htvm_ir.dialects.attributes import values
 from htvm_ir.dialects.tiled import PlanAttr
-from htvm_ir.passes.chunks import CHANNELS, ROWS, chunk_body, chunk_step, set_chunks
+from htvm_ir.passes.chunks import CHANNELS, ROWS, chunk_step, set_chunks
 from htvm_ir.passes.plan_tiles import check_plan, latency
 from htvm_ir.passes.tiling_problems import problem_of
 from htvm_ir.passes.workloads import block_workload, dispatch_workload, kernel_target, layout_of, module_target
@@ -203,12 +203,10 @@ def _alone(tiled: Sequence[_Tiled], dispatch: DispatchOp, axis: int, target: Tar
 
 
 def _host_cycles(dispatch: DispatchOp, axis: int, size: int, target: Target) -> int:
-    """Predicted cycles of a chunk."""
-    block = chunk_body(dispatch, axis, size).block
-    assert isinstance(block.last_op, YieldOp)
-    layouts = [layout_of(value.type) for value in (*block.args, *block.last_op.values)]
-    ranges = block_workload(dispatch.body.block).ranges  # the copy stands alone, its inputs are unknown
-    return target.host.cycles(replace(block_workload(block), ranges=ranges), layouts)
+    """Predicted cycles of a chunk: its share, since what the fit to large kernels adds to each is no cost of a call."""
+    layouts = [layout_of(value.type) for value in (*dispatch.body.block.args, *dispatch.yielded)]
+    whole = target.host.cycles(block_workload(dispatch.body.block), layouts)
+    return -(-whole * size // graph.shape_of(dispatch.yielded[0])[axis])
 
 
 def _tile_steps(steps: list[Step], number: int, kernel: _Tiled, size: int, after: Sequence[Iterable[int]]) -> list[int]:
