@@ -24,12 +24,13 @@ from xdsl.ir import Block, Region, SSAValue
 
 from htvm_ir.backend.c.package import render
 from htvm_ir.dialects import graph
-from htvm_ir.dialects.accel import DispatchOp
+from htvm_ir.dialects.accel import DispatchOp, kernels
 from htvm_ir.passes.chunk_host import ChunkHost
-from htvm_ir.passes.chunks import CHANNELS, ROWS, chunk_step, set_chunks
+from htvm_ir.passes.chunks import CHANNELS, ROWS, chunk_step, host_cycles, set_chunks
 from htvm_ir.passes.lower_host import LowerHost
 from htvm_ir.passes.workloads import TYPES, main_function
 from htvm_ir.targets.layout import Layout
+from htvm_ir.targets.registry import load_target
 
 KERNELS = 16
 PLAIN = Layout.row_major(4)
@@ -73,8 +74,8 @@ def cut(case: Case, axis: int, size: int) -> None:
     set_chunks(dispatch, axis, -(-size // step) * step)
 
 
-def lowered(*cases: Case) -> tuple[ModuleOp, list[CallOp]]:
-    """The chunks of all kernels as loops, and the calls that ``@main`` had."""
+def in_chunks(*cases: Case) -> ModuleOp:
+    """The kernels, which ``@main`` calls, after the pass."""
     module = module_of(cases)
     functions = [case.function for case in cases]
     block = Block(arg_types=[type_ for f in functions for type_ in f.function_type.inputs])
@@ -84,6 +85,12 @@ def lowered(*cases: Case) -> tuple[ModuleOp, list[CallOp]]:
     block.add_op(ReturnOp())
     module.body.block.add_op(FuncOp("main", (block.arg_types, []), Region(block)))
     ChunkHost().apply(Context(), module)
+    return module
+
+
+def lowered(*cases: Case) -> tuple[ModuleOp, list[CallOp]]:
+    """The chunks of all kernels as loops, and the calls of ``@main``."""
+    module = in_chunks(*cases)
     LowerHost().apply(Context(), module)
     module.verify()
     return module, [op for op in main_function(module).body.block.ops if isinstance(op, CallOp)]
@@ -152,6 +159,15 @@ def test_chunks_move_words(case: Callable[[], Case], words: list[bool]) -> None:
     functions = [op for op in module.ops if isinstance(op, FuncOp) and op.sym_name.data != "main"]
     assert [any(isinstance(op, ViewOp) for op in function.walk()) for function in functions] == words
     check(case())
+
+
+def test_chunks_cost_their_share() -> None:
+    case = reversed_("kernel", (1, 3, 9, 32), 3, DIGITAL, 2)
+    (whole,) = (op for op in case.function.walk() if isinstance(op, DispatchOp))
+    target = load_target("diana")
+    cycles = host_cycles(whole, target)
+    parts = [host_cycles(dispatch, target) for dispatch in kernels(in_chunks(case))]
+    assert parts == [-(-cycles * 2 // 9), -(-cycles // 9)]
 
 
 def test_rows_of_words_that_begin_inside_one() -> None:
