@@ -60,8 +60,8 @@ HOST_COSTS: dict[str, LoopCosts] = {
     "scale swapped channels": LoopCosts(8, (0.0, 10.5, 20.18, 20.18, 20.18, 3.28, 0.0, 0.0, 0.37, 0.0, 0.0)),
     "scale swapped rows": LoopCosts(12, (0.0, 8.47, 9.0, 16.51, 16.22, 1.28, 0.0, 0.0, 0.0, 0.0, 0.0)),
     "scale swapped swapped": LoopCosts(12, (154.75, 8.25, 8.19, 14.61, 15.17, 7.24, 0.0, 0.09, 0.0, 0.0, 0.0)),
-    "signed sum rows": LoopCosts(4, (7924.97, 7.41, 7.41, 7.41, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)),
-    "signed sum swapped": LoopCosts(4, (0.0, 3.6, 3.6, 3.6, 0.0, 0.0, 0.83, 1.06, 0.0, 3.35, 1.12)),
-    "space_to_depth rows swapped": LoopCosts(6, (0.0, 1.79, 0.7, 1.18, 1.79, 5.01, 2.01, 3.31, 0.0, 0.0, 0.0)),
-    "sum swapped": LoopCosts(4, (107.36, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 5.37, 4.03, 1.06)),
+    "signed sum rows": LoopCosts(4, (9.2, 9.61, 7.69, 9.61, 9.61, 0.0, 0.0, 0.0, 0.0, 0.0, 1.09)),
+    "signed sum swapped": LoopCosts(4, (18.49, 8.55, 7.23, 8.55, 8.55, 0.0, 1.0, 0.99, 0.25, 3.25, 1.1)),
+    "space_to_depth rows swapped": LoopCosts(12, (69.74, 1.29, 1.59, 1.93, 1.93, 4.38, 0.0, 1.88, 0.0, 0.0, 0.0)),
+    "sum swapped": LoopCosts(4, (13.24, 6.75, 6.75, 6.75, 6.75, 2.55, 0.0, 0.0, 0.34, 3.46, 1.07)),
 }
