@@ -53,13 +53,14 @@ def chunked(draw: Any, name: str) -> Case:
         drawn = draw(st.sampled_from([PLAIN, DIGITAL, rows_layout(draw), layout(draw, shape)]))
         return drawn if drawn.stored_size(shape) % (drawn.xor + 1) == 0 else PLAIN
 
-    builder = Builder([x], [form()])
+    source, target = form(), form()
+    builder = Builder([x], [source])
     value = builder.arguments[0]
-    if draw(st.booleans()):
+    if source == target or draw(st.booleans()):
         value = reverse(builder, value, tuple(sorted(draw(st.sets(st.integers(0, 3))) - {axis})))
     elif draw(st.booleans()):
         value = fewer_bits(draw, builder, value)
-    case = builder.finish(name, value, form())
+    case = builder.finish(name, value, target)
     cut(case, axis, draw(st.integers(1, 9)))
     return case
 
