@@ -52,9 +52,7 @@ LARGER = st.one_of(st.just((0, 0, 0, 0)), st.tuples(*[st.sampled_from([0, 0, 1, 
 
 
 @settings(deadline=None, max_examples=500)
-@given(
-    st.tuples(*[st.sampled_from([1, 2, 3, 4, 8])] * 4), PAIRS, st.tuples(LARGER, LARGER), st.sets(st.integers(0, 3))
-)
+@given(st.tuples(*[st.sampled_from([1, 2, 3, 4, 8])] * 4), PAIRS, st.tuples(LARGER, LARGER), st.sets(st.integers(0, 3)))
 def test_what_is_found_moves_the_right_bytes(
     shape: tuple[int, ...],
     pair: tuple[Layout, Layout],
