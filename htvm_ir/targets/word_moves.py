@@ -1,4 +1,7 @@
-"""Moves of a whole tensor's aligned words that leave the bytes inside them as they are: one instruction a word."""
+"""Moves of a tensor's aligned words that leave the bytes inside them as they are: one instruction a word.
+
+Either side may be a part of a larger buffer, with gaps that nobody touches.
+"""
 
 from __future__ import annotations
 
@@ -18,39 +21,60 @@ Array = NDArray[Any]
 
 @dataclass(frozen=True)
 class WordMove:
-    """Word (i, j, ...) of a destination of ``stored`` words is word ``start + i * steps[0] + ...`` of the source.
+    """Word ``sum(index * places)`` of a destination is word ``start + sum(index * steps)`` of the source.
 
-    That holds below ``extents``; the words beyond are padding, which is zero.
+    The indices go over ``stored``; those beyond ``extents`` are padding, which is zero.
     """
 
     stored: tuple[int, ...]
     extents: tuple[int, ...]
     start: int
     steps: tuple[int, ...]
+    places: tuple[int, ...]
 
 
-def positions(shape: Sequence[int], layout: Layout) -> Array:
-    """For each element of a tensor where it is stored."""
-    return layout.unpack(np.arange(layout.stored_size(shape)), shape)
+def addresses(shape: Sequence[int], layout: Layout, strides: Sequence[int] | None = None) -> Array:
+    """For each stored element, in the order of a buffer without gaps, where it lies.
+
+    strides: elements between neighbours along each stored axis of a buffer that begins with a word; None: no gaps.
+    """
+    stored = layout.stored_shape(shape)
+    dense = np.arange(prod(stored))
+    if strides is None:
+        return dense
+    index = np.unravel_index(dense ^ layout.xor, stored)
+    return np.asarray(sum(i * stride for i, stride in zip(index, strides, strict=True))) ^ layout.xor
 
 
-def word_move(sources: Array, layout: Layout) -> WordMove | None:
+def positions(shape: Sequence[int], layout: Layout, strides: Sequence[int] | None = None) -> Array:
+    """For each element of a tensor where it is stored; ``strides`` as of :func:`addresses`."""
+    return layout.unpack(addresses(shape, layout, strides), shape)
+
+
+def word_move(sources: Array, layout: Layout, strides: Sequence[int] | None = None) -> WordMove | None:
     """How to write a tensor of bytes in ``layout`` by words, None if that is impossible.
 
-    sources: for each element where in the source's memory it lies.
+    sources: for each element where in the source's memory it lies. strides: as of :func:`addresses`.
     """
     stored = layout.stored_shape(sources.shape)
     if prod(stored) % WORD:
         return None
-    groups = (layout.pack(sources + 1) - 1).reshape(-1, WORD)
-    first = groups[:, 0]
-    padding, whole = (groups == -1).all(1), (first % WORD == 0) & (groups == first[:, None] + np.arange(WORD)).all(1)
-    if not (padding | whole).all() or not whole.any():
+    targets = _words(addresses(sources.shape, layout, strides))
+    packed = layout.pack(sources + 1) - 1
+    padding = (packed.reshape(-1, WORD) == -1).all(1)
+    words = np.where(padding, -1, _words(packed))
+    if (targets < 0).any() or (words[~padding] < 0).any() or padding.all():
         return None
-    words = np.where(padding, -1, first // WORD)
-    if stored[-1] % WORD:  # rows share words
-        return _nest(words)
-    return _nest(words.reshape(*stored[:-1], stored[-1] // WORD))
+    shared = next(n for n in reversed(range(len(stored))) if prod(stored[n:]) % WORD == 0)  # rows may share words
+    shape = (*stored[:shared], prod(stored[shared:]) // WORD)
+    return _nest(words.reshape(shape), targets.reshape(shape))
+
+
+def _words(places: Array) -> Array:
+    """For each four places in turn the number of the word that they are, -1 if they are none."""
+    groups = places.reshape(-1, WORD)
+    first = groups[:, 0]
+    return np.where((first % WORD == 0) & (groups == first[:, None] + np.arange(WORD)).all(1), first // WORD, -1)
 
 
 def workload_move(workload: Workload, layouts: Sequence[Layout]) -> WordMove | None:
@@ -63,30 +87,37 @@ def workload_move(workload: Workload, layouts: Sequence[Layout]) -> WordMove | N
     return word_move(sources.reshape(workload.output.shape), layouts[-1])
 
 
-def _nest(words: Array) -> WordMove | None:
-    """Loops over an array of source words, if they are a linear function of the index inside a box."""
+def _nest(words: Array, targets: Array) -> WordMove | None:
+    """Loops over words, if source and destination are linear functions of the index inside a box."""
     inside = np.argwhere(words >= 0)
     extents = tuple((inside.max(0) + 1).tolist())
     box = words[tuple(map(slice, extents))]
-    start = int(box.flat[0])
-    steps = [int(box.take(1, axis).flat[0]) - start if n > 1 else 0 for axis, n in enumerate(extents)]
-    expected = start + sum(step * index for step, index in zip(steps, np.indices(extents), strict=True))
-    if len(inside) != box.size or not np.array_equal(box, expected):
+    steps, places = _steps(box), _steps(targets)
+    if len(inside) != box.size or steps is None or places is None or targets.flat[0] != 0:
         return None
-    return _merged(WordMove(words.shape, extents, start, tuple(steps)))
+    return _merged(WordMove(words.shape, extents, int(box.flat[0]), steps, places))
+
+
+def _steps(words: Array) -> tuple[int, ...] | None:
+    """By how much numbers grow along each axis, if they grow by as much everywhere."""
+    start = words.flat[0]
+    steps = tuple(int(words.take(1, axis).flat[0] - start) if n > 1 else 0 for axis, n in enumerate(words.shape))
+    expected = start + sum(step * index for step, index in zip(steps, np.indices(words.shape), strict=True))
+    return steps if np.array_equal(words, expected) else None
 
 
 def _merged(nest: WordMove) -> WordMove:
-    """The same with one loop for axes that continue each other."""
-    axes = list(zip(nest.stored, nest.extents, nest.steps, strict=True))
+    """The same with one loop for axes that continue each other on both sides."""
+    axes = list(zip(nest.stored, nest.extents, nest.steps, nest.places, strict=True))
     merged = axes[-1:]
-    for stored, extent, step in reversed(axes[:-1]):
-        inner_stored, inner, inner_step = merged[0]
+    for stored, extent, step, place in reversed(axes[:-1]):
+        inner_stored, inner, inner_step, inner_place = merged[0]
+        continues = step == inner * inner_step and place == inner * inner_place
         if inner_stored == 1:
-            merged[0] = (stored, extent, step)
-        elif stored == 1 or (inner == inner_stored and step == inner * inner_step):
-            merged[0] = (stored * inner_stored, extent * inner, inner_step)
+            merged[0] = (stored, extent, step, place)
+        elif stored == 1 or (inner == inner_stored and continues):
+            merged[0] = (stored * inner_stored, extent * inner, inner_step, inner_place)
         else:
-            merged.insert(0, (stored, extent, step))
-    stored, extents, steps = zip(*merged, strict=True)
-    return WordMove(stored, extents, nest.start, steps)
+            merged.insert(0, (stored, extent, step, place))
+    stored, extents, steps, places = zip(*merged, strict=True)
+    return WordMove(stored, extents, nest.start, steps, places)

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import pytest
 from lowering import RUNS, caught, lowered, reference
-from networks import SAME, Net, apply, inputs_of
+from networks import SAME, Array, Net, apply, inputs_of
 from xdsl.dialects.builtin import ModuleOp
 from xdsl.dialects.func import CallOp
 
+from htvm_ir.dialects import graph
 from htvm_ir.dialects.accel import CPU, kernels
 from htvm_ir.dialects.tiled import PlanAttr
 from htvm_ir.interpreters.run import run
-from htvm_ir.passes.chunks import CHANNELS, ROWS, chunks_of
+from htvm_ir.passes.chunks import CHANNELS, ROWS, chunks_of, set_chunks
 from htvm_ir.passes.lower_host import LowerHost
+from htvm_ir.passes.pipeline import PIPELINE, pass_class
 from htvm_ir.passes.plan_memory import PlanMemory
 from htvm_ir.passes.workloads import main_function
 
@@ -39,7 +41,19 @@ def converted() -> ModuleOp:
     return net.module(net.conv(x, 16, (1, 1)))
 
 
-CASES = {"pooled": (pooled, CHANNELS, 1), "summed": (summed, CHANNELS, 2), "converted": (converted, ROWS, 1)}
+def mirrored() -> ModuleOp:
+    """A map that nobody reads column by column in the end, so that the CPU mirrors the input, word by word."""
+    net = Net((1, 3, 64, 64))
+    x = net.conv(net.arguments[0], 16, (3, 3), pads=SAME)
+    return net.module(net.flatten(net.pool("average", x, (64, 64), (1, 1))))
+
+
+CASES = {
+    "pooled": (pooled, CHANNELS, 1),
+    "summed": (summed, CHANNELS, 2),
+    "converted": (converted, ROWS, 1),
+    "mirrored": (mirrored, ROWS, 1),
+}
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -75,12 +89,26 @@ def test_chunks_are_right_as_loops() -> None:
     module = net.module(net.conv(net.arguments[0], 48, (5, 5), pads=(2, 2, 2, 2)))
     inputs = inputs_of(module)
     expected = run(module, inputs)
-    lowered(module, "overlap-kernels")
-    assert any(
-        op.callee.string_value().endswith("_chunk")
-        for op in main_function(module).body.block.ops
-        if isinstance(op, CallOp)
-    )
+    check_loops(lowered(module, "overlap-kernels"), inputs, expected)
+
+
+def test_chunks_of_words_are_right_as_loops() -> None:
+    net = Net((1, 2, 12, 16))
+    x = net.conv(net.arguments[0], 4, (3, 3), pads=SAME)
+    module = net.module(net.flatten(net.pool("average", x, (12, 16), (1, 1))))
+    inputs = inputs_of(module)
+    expected = run(module, inputs)
+    lowered(module, "plan-overlap")
+    (mirror,) = (d for d in kernels(module) if isinstance(d.body.block.first_op, graph.ReverseOp))
+    set_chunks(mirror, ROWS, 5)
+    first, last = (PIPELINE.index(name) for name in ("plan-overlap", "overlap-kernels"))
+    apply(module, *(pass_class(name)() for name in PIPELINE[first + 1 : last + 1]))
+    check_loops(module, inputs, expected)
+
+
+def check_loops(module: ModuleOp, inputs: list[Array], expected: list[Array]) -> None:
+    calls = (op for op in main_function(module).body.block.ops if isinstance(op, CallOp))
+    assert any(call.callee.string_value().endswith("_chunk") for call in calls)
     apply(module, LowerHost(), PlanMemory())
     for options in RUNS.values():
         assert (run(module, inputs, **options)[0] == expected[0]).all()

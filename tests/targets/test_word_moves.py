@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -16,13 +17,25 @@ ROWS = Layout.row_major(4)
 PADDED = Layout((0, 1, 2, 3), (1, 1, 1, 16), xor=3)
 
 
-def moved(move: WordMove, source: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """The destination's bytes, word by word."""
-    words = source.reshape(-1, WORD)
-    target = np.zeros((*move.stored, WORD), source.dtype)
-    for index in np.ndindex(*move.extents):
-        target[index] = words[move.start + int(np.dot(index, move.steps))]
-    return target.reshape(-1)
+def moved(move: WordMove, source: np.ndarray[Any, Any], target: np.ndarray[Any, Any]) -> None:
+    """Write the destination's memory, word by word."""
+    words, written = source.reshape(-1, WORD), target.reshape(-1, WORD)
+    for index in np.ndindex(*move.stored):
+        inside = all(n < extent for n, extent in zip(index, move.extents, strict=True))
+        word = words[move.start + int(np.dot(index, move.steps))] if inside else 0
+        written[int(np.dot(index, move.places))] = word
+
+
+def memory(layout: Layout, x: np.ndarray[Any, Any], larger: Sequence[int]) -> tuple[Any, np.ndarray[Any, Any]]:
+    """A stored tensor in the first corner of a larger one, whose other bytes are -1; strides of the stored axes."""
+    stored = layout.stored_shape(x.shape)
+    extents = [n + more for n, more in zip(stored, larger, strict=True)]
+    places = np.arange(np.prod(extents)).reshape(extents)
+    strides = tuple(step // places.itemsize for step in places.strides)
+    plain = Layout(layout.order, layout.multiple).pack(x).reshape(stored)
+    whole = np.full(-(-places.size // WORD) * WORD, -1, np.int8)
+    whole[places[tuple(map(slice, stored))] ^ layout.xor] = plain
+    return strides, whole
 
 
 @st.composite
@@ -31,17 +44,48 @@ def layouts(draw: Any) -> Layout:
     return Layout(order, tuple(draw(st.sampled_from([1, 4, 8])) for _ in range(4)), draw(st.sampled_from([0, 3])))
 
 
-@settings(deadline=None, max_examples=300)
-@given(st.tuples(*[st.sampled_from([1, 2, 3, 4, 8])] * 4), layouts(), layouts(), st.sets(st.integers(0, 3)))
+PAIRS = st.one_of(layouts().map(lambda layout: (layout, layout)), st.tuples(layouts(), layouts()))
+"""Layouts of the source and of the destination, often the same."""
+
+LARGER = st.one_of(st.just((0, 0, 0, 0)), st.tuples(*[st.sampled_from([0, 0, 1, 2, 4])] * 4))
+"""By how much the stored axes of a larger buffer are longer."""
+
+
+@settings(deadline=None, max_examples=500)
+@given(st.tuples(*[st.sampled_from([1, 2, 3, 4, 8])] * 4), PAIRS, st.tuples(LARGER, LARGER), st.sets(st.integers(0, 3)))
 def test_what_is_found_moves_the_right_bytes(
-    shape: tuple[int, ...], source: Layout, target: Layout, axes: set[int]
+    shape: tuple[int, ...],
+    pair: tuple[Layout, Layout],
+    larger: tuple[tuple[int, ...], tuple[int, ...]],
+    axes: set[int],
 ) -> None:
+    source, target = pair
     if any(layout.stored_size(shape) % WORD for layout in (source, target)):
         return
     x = np.random.default_rng(0).integers(1, 128, shape).astype(np.int8)
-    move = word_move(np.flip(positions(shape, source), tuple(axes)), target)
+    strides, read = memory(source, x, larger[0])
+    places, expected = memory(target, np.flip(x, tuple(axes)), larger[1])
+    move = word_move(np.flip(positions(shape, source, strides), tuple(axes)), target, places)
     if move is not None:
-        np.testing.assert_array_equal(moved(move, source.pack(x)), target.pack(np.flip(x, tuple(axes))))
+        written = np.full_like(expected, -1)
+        moved(move, read, written)
+        np.testing.assert_array_equal(written, expected)
+
+
+def test_planes_that_lie_apart() -> None:
+    """Two of six rows of a map: a loop over its planes on both sides, one over all words without the gaps."""
+    strides = (144, 48, 8, 1)
+    sources = positions((1, 3, 2, 8), ROWS, strides)
+    assert word_move(sources, ROWS, strides) == WordMove((3, 4), (3, 4), 0, (12, 1), (12, 1))
+    assert word_move(sources, ROWS) == WordMove((3, 4), (3, 4), 0, (12, 1), (4, 1))
+    assert word_move(positions((1, 3, 2, 8), ROWS), ROWS, strides) == WordMove((3, 4), (3, 4), 0, (4, 1), (12, 1))
+    assert word_move(positions((1, 3, 2, 8), ROWS), ROWS) == WordMove((12,), (12,), 0, (1,), (1,))
+
+
+def test_rows_that_begin_inside_a_word() -> None:
+    assert word_move(positions((1, 3, 2, 6), ROWS), ROWS, (90, 30, 6, 1)) is None
+    assert word_move(positions((1, 1, 2, 4), ROWS), ROWS, (12, 12, 6, 1)) is None
+    assert word_move(positions((1, 1, 2, 4), ROWS, (12, 12, 6, 1)), ROWS) is None
 
 
 @pytest.mark.parametrize(

@@ -70,9 +70,15 @@ class Buffer:
     @property
     def pitches(self) -> tuple[int, ...]:
         """The extents of the stored axes in memory, where those of a view are not its own."""
+        stored = self.layout.stored_shape(self.shape)
         if not self.has_gaps:
-            return self.layout.stored_shape(self.shape)
-        return (1, *(outer // inner for outer, inner in pairwise(self._strides)))
+            return stored
+        return (stored[0], *(outer // inner for outer, inner in pairwise(self._strides)))
+
+    @property
+    def strides(self) -> tuple[int, ...] | None:
+        """Elements between neighbours along each stored axis of a buffer with gaps; None: it has no gaps."""
+        return tuple(self._strides) if self.has_gaps else None
 
     @property
     def _strides(self) -> list[int]:
@@ -121,9 +127,10 @@ class Buffer:
 
     @property
     def has_words(self) -> bool:
-        """Whether rows along the innermost axis consist of whole words of signed bytes."""
+        """Whether rows along the innermost axis consist of whole words of signed bytes, and begin with one."""
         assert isinstance(self.memref.type, MemRefType)
-        return self.memref.type.element_type == i8 and self.layout.stored_shape(self.shape)[-1] % WORD == 0
+        distances = (self.layout.stored_shape(self.shape)[-1], *(self.strides or ())[:-1])
+        return self.memref.type.element_type == i8 and not any(distance % WORD for distance in distances)
 
     def words(self, emit: Emitter) -> SSAValue:
         """The same memory as a memref of 32-bit words, the first byte of each in its lowest bits."""

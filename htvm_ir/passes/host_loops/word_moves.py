@@ -15,7 +15,7 @@ from htvm_ir.dialects.accel import ConvertLayoutOp
 from htvm_ir.dialects.graph import ReshapeOp, ReverseOp, SliceOp, TransposeOp, tensor_type
 from htvm_ir.dialects.graph.evaluate import evaluate
 from htvm_ir.passes.host_loops.arithmetic import Value
-from htvm_ir.passes.host_loops.buffers import Buffer, linear
+from htvm_ir.passes.host_loops.buffers import Buffer
 from htvm_ir.passes.host_loops.emitter import Emitter
 from htvm_ir.passes.host_loops.kernel import Kernel
 from htvm_ir.targets.layout import WORD
@@ -36,16 +36,16 @@ def move_words(kernel: Kernel, output: Buffer, value: SSAValue) -> bool:
         ops.append(source.owner)
         source = source.owner.input
     buffer = kernel.buffers.get(source)
-    if buffer is None or buffer.has_gaps or output.has_gaps or tensor_type(value).element_type != i8:
+    if buffer is None or tensor_type(value).element_type != i8:
         return False
     if buffer.layout.xor != output.layout.xor and not any(isinstance(op, ReverseOp) for op in ops):
         return False  # quickly: the bytes of a word change places
     if prod(buffer.layout.stored_shape(buffer.shape)) % WORD:
         return False
-    sources = positions(buffer.shape, buffer.layout)
+    sources = positions(buffer.shape, buffer.layout, buffer.strides)
     for op in reversed(ops):
         sources = sources if isinstance(op, ConvertLayoutOp) else evaluate(op, [sources])
-    move = word_move(sources, output.layout)
+    move = word_move(sources, output.layout, output.strides)
     if move is None:
         return False
     _emit(kernel.emit, move, buffer, output)
@@ -56,11 +56,14 @@ def _emit(emit: Emitter, move: WordMove, source: Buffer, output: Buffer) -> None
     """Loops over the words of the destination in stored order."""
     words_in, words_out = source.words(emit), output.words(emit)
 
+    def source_at(at: tuple[Value, ...]) -> Value:
+        return _position(emit, move.start, move.steps, at, "from")
+
     def together(starts: Sequence[tuple[Value, ...]], inside: bool) -> None:
         zero = emit.constant(0, i32)
-        found = [emit.load(words_in, (_source(emit, move, at),), "word") if inside else zero for at in starts]
+        found = [emit.load(words_in, (source_at(at),), "word") if inside else zero for at in starts]
         for at, word in zip(starts, found, strict=True):
-            emit.store(word, words_out, (emit.add(*linear(emit, at, move.stored, "to"), "to"),))
+            emit.store(word, words_out, (_position(emit, 0, move.places, at, "to"),))
 
     def row(at: tuple[Value, ...], low: int, high: int, inside: bool) -> None:
         groups = (high - low) // TOGETHER
@@ -84,10 +87,10 @@ def _emit(emit: Emitter, move: WordMove, source: Buffer, output: Buffer) -> None
     loops((), True)
 
 
-def _source(emit: Emitter, move: WordMove, at: Sequence[Value]) -> Value:
-    """The source's word for an index of the destination."""
-    position: Value = move.start
-    for i, step in zip(at, move.steps, strict=True):
-        distance = emit.mul(i, abs(step), "from")
-        position = emit.add(position, distance, "from") if step >= 0 else emit.sub(position, distance, "from")
+def _position(emit: Emitter, start: int, steps: Sequence[int], at: Sequence[Value], hint: str) -> Value:
+    """A linear function of an index."""
+    position: Value = start
+    for i, step in zip(at, steps, strict=True):
+        distance = emit.mul(i, abs(step), hint)
+        position = emit.add(position, distance, hint) if step >= 0 else emit.sub(position, distance, hint)
     return position
