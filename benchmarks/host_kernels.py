@@ -6,7 +6,7 @@ Each operator stands between neighbours that hand tensors over in the layout ask
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
@@ -26,7 +26,7 @@ from htvm_ir.driver.edges import edges
 from htvm_ir.driver.harness import Board
 from htvm_ir.passes.dispatch import wrap
 from htvm_ir.passes.fold_constants import constant
-from htvm_ir.passes.pipeline import PIPELINE, pass_class, run_passes
+from htvm_ir.passes.pipeline import OVERLAP, PIPELINE, pass_class, run_passes
 from htvm_ir.passes.set_target import SetTarget
 from htvm_ir.passes.workloads import ANCHORS, block_workload, following_requant, layout_of, module_target, workload_of
 from htvm_ir.targets.layout import Layout
@@ -110,6 +110,13 @@ class Builder:
                 return self.requant(self.emit(graph.AddOp(*inputs)), 1, -hi - 1, hi)
             case "requant":
                 return self.requant(x, 0, 0, 63) if case.positive else self.requant(x, 1, -hi // 2, hi // 2)
+            case "clamp":
+                return self.requant(x, 0, -32, 31)
+            case "reverse":
+                return self.emit(graph.ReverseOp(x, (3,)))
+            case "turned":
+                pixels = self.operator(replace(case, kind="space_to_depth"), inputs)
+                return self.emit(graph.TransposeOp(pixels, (0, 1, 3, 2)))
             case "transpose":
                 return self.emit(graph.TransposeOp(x, (0, 1, 3, 2)))
             case "space_to_depth":
@@ -123,7 +130,7 @@ class Builder:
         """A kernel of an engine that reads or writes the tensor; none for the caller."""
         shape = graph.shape_of(x)
         if engine == ROWS:
-            return x
+            return self.requant(x, 0, 0, 127) if low == 0 else x
         if len(shape) == 2:
             return self.requant(self.emit(graph.DenseOp(x, self.noise((shape[1], shape[1]), 9), None)), 7, -128, 127)
         if engine == DIGITAL:
@@ -161,8 +168,8 @@ def measure(cases: Sequence[Case]) -> list[Measured]:
                 layouts = tuple(layout_of(value.type) for value in (*dispatch.inputs, *dispatch.results_))
                 found[dispatch.kernel.data] = block_workload(dispatch.body.block), layouts
 
-    rest = PIPELINE[PIPELINE.index("assign-layouts") :]
-    run_passes(builder.module, [pass_class(name)() for name in rest], after)
+    rest = [name for name in PIPELINE[PIPELINE.index("assign-layouts") :] if name not in OVERLAP]
+    run_passes(builder.module, [pass_class(name)() for name in rest], after, verify=False)
     cycles = run(builder.module)
     return [Measured(*facts, cycles[name]) for name, facts in found.items() if name in cycles]
 
@@ -175,12 +182,23 @@ def assign_by_hand(builder: Builder) -> None:
         if op.parent is not block or not op.name.startswith("graph."):
             continue
         requant = following_requant(op) if isinstance(op, ANCHORS) else None
-        ops = [op] if requant is None else [op, requant]
-        wrap(ops, CPU if op in builder.tested else engine_of(op, requant, target), f"kernel{count}", {})
+        if op in builder.tested:
+            wrap(tested_after(op, builder), CPU, f"kernel{count}", {})
+        else:
+            ops = [op] if requant is None else [op, requant]
+            wrap(ops, engine_of(op, requant, target), f"kernel{count}", {})
         count += 1
     for op in list(block.ops):
         if isinstance(op, ConstantOp) and not op.result.uses:
             Rewriter.erase_op(op)
+
+
+def tested_after(op: Operation, builder: Builder) -> list[Operation]:
+    """A tested operator: all its ops, of which each reads only the one before."""
+    ops = [op]
+    while isinstance(use := ops[-1].results[0].get_user_of_unique_use(), Operation) and use in builder.tested:
+        ops.append(use)
+    return ops
 
 
 def engine_of(op: Operation, requant: graph.RequantOp | None, target: Target) -> str:

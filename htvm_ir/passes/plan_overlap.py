@@ -9,19 +9,20 @@ the scheduler's, and so is the time that counts.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from xdsl.context import Context
 from xdsl.dialects.builtin import ModuleOp
 from xdsl.passes import ModulePass
 
 from htvm_ir.dialects import graph
-from htvm_ir.dialects.accel import CPU, DispatchOp, YieldOp, kernels
+from htvm_ir.dialects.accel import CPU, DispatchOp, kernels
 from htvm_ir.dialects.tiled import PlanAttr
-from htvm_ir.passes.chunks import CHANNELS, ROWS, chunk_body, chunk_step, set_chunks
+from htvm_ir.passes.chunks import CHANNELS, ROWS, chunk_step, set_chunks
+from htvm_ir.passes.host_prices import chunk_cycles
 from htvm_ir.passes.plan_tiles import check_plan, latency
 from htvm_ir.passes.tiling_problems import problem_of
-from htvm_ir.passes.workloads import block_workload, dispatch_workload, kernel_target, layout_of, module_target
+from htvm_ir.passes.workloads import dispatch_workload, kernel_target, module_target
 from htvm_ir.schedule.overlap import Step, schedule
 from htvm_ir.targets.target import Engine, Target
 from htvm_ir.targets.workload import Tile, Workload, dimensions, tile_workload, tiles, windows
@@ -145,7 +146,7 @@ def _behind(dispatch: DispatchOp, axis: int, step: int, target: Target) -> Itera
             for number, kernel in enumerate(tiled):
                 ends = _tile_steps(steps, number, kernel, size, [[end] for end in ends])
             for tile, end in enumerate(ends):
-                chunk = _host_cycles(dispatch, axis, min(size, extent - tile * size), target)
+                chunk = chunk_cycles(dispatch, axis, min(size, extent - tile * size), target)
                 steps.append(Step(count, chunk, after=frozenset({end})))
             yield _Choice(tiled, size, axis, size, before - schedule(steps, target.host.call).cycles)
 
@@ -162,7 +163,7 @@ def _in_front(dispatch: DispatchOp, step: int, target: Target) -> Iterator[_Choi
         if chunk >= extent or len(kernel.tiles(size)) == 1:
             continue
         steps = [
-            Step(0, _host_cycles(dispatch, ROWS, min(chunk, extent - start), target))
+            Step(0, chunk_cycles(dispatch, ROWS, min(chunk, extent - start), target))
             for start in range(0, extent, chunk)
         ]
         spans = [rows.span(tile, extent) for tile in kernel.tiles(size)]
@@ -184,17 +185,8 @@ def _chain(owner: object, target: Target, axis: int) -> Iterator[_Tiled]:
 def _alone(tiled: Sequence[_Tiled], dispatch: DispatchOp, axis: int, target: Target) -> int:
     """Cycles of the kernels one after the other, as planned so far."""
     extent = graph.shape_of(dispatch.yielded[0])[axis]
-    cycles = sum(kernel.plan.latency.data for kernel in tiled) + _host_cycles(dispatch, axis, extent, target)
+    cycles = sum(kernel.plan.latency.data for kernel in tiled) + chunk_cycles(dispatch, axis, extent, target)
     return cycles + target.host.call * (len(tiled) + 1)
-
-
-def _host_cycles(dispatch: DispatchOp, axis: int, size: int, target: Target) -> int:
-    """Predicted cycles of a chunk."""
-    block = chunk_body(dispatch, axis, size).block
-    assert isinstance(block.last_op, YieldOp)
-    layouts = [layout_of(value.type) for value in (*block.args, *block.last_op.values)]
-    ranges = block_workload(dispatch.body.block).ranges  # the copy stands alone, its inputs are unknown
-    return target.host.cycles(replace(block_workload(block), ranges=ranges), layouts)
 
 
 def _tile_steps(steps: list[Step], number: int, kernel: _Tiled, size: int, after: Sequence[Iterable[int]]) -> list[int]:

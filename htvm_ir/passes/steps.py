@@ -13,8 +13,8 @@ from xdsl.ir import BlockArgument, Operation, SSAValue
 
 from htvm_ir.dialects.accel import AwaitOp, DispatchOp, LaunchOp, PrepareOp
 from htvm_ir.dialects.dma import StartOp, WaitOp, transfer_shape
+from htvm_ir.passes.host_prices import host_cycles
 from htvm_ir.passes.pipeline_dma import effects, is_load, root
-from htvm_ir.passes.workloads import block_workload, layout_of
 from htvm_ir.schedule.overlap import Step
 from htvm_ir.targets.target import Job, Target
 
@@ -149,12 +149,6 @@ def _cycles(part: Part, target: Target) -> tuple[int, int]:
                 detached = engine.detached(job)
                 host += engine.cycles(job) - detached
     return host, detached
-
-
-def host_cycles(dispatch: DispatchOp, target: Target) -> int:
-    """Predicted cycles of a kernel of the CPU."""
-    tensors = [*dispatch.body.block.args, *dispatch.yielded]
-    return target.host.cycles(block_workload(dispatch.body.block), [layout_of(value.type) for value in tensors])
 
 
 def transfer_cycles(op: StartOp, target: Target) -> int:
