@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.host_kernels import ANALOG, DIGITAL, ROWS, Case, Measured, measure
+from benchmarks.host_kernels import ANALOG, COMPACT, DIGITAL, ROWS, Case, Measured, measure
 from htvm_ir.targets.diana.host import COLUMNS, WINDOWED, LoopCosts, clips, counts, key_of
 from htvm_ir.targets.diana.host_costs import CLIP
 from htvm_ir.targets.diana.target import diana
@@ -22,6 +22,7 @@ Floats = NDArray[np.float64]
 
 ENDS = ((ROWS, ROWS), (ROWS, DIGITAL), (DIGITAL, ROWS), (DIGITAL, DIGITAL), (ANALOG, DIGITAL), (DIGITAL, ANALOG),
         (ANALOG, ANALOG), (ANALOG, ROWS), (ROWS, ANALOG))  # fmt: skip
+NARROW_ENDS = ((COMPACT, DIGITAL), (DIGITAL, COMPACT), (COMPACT, COMPACT))
 PLAIN = ((32, 8, 8), (16, 16, 16), (64, 25, 5), (128, 3, 3), (16, 32, 32), (32, 12, 12), (256, 1, 1), (64, 4, 4),
          (16, 7, 7), (8, 17, 17), (4, 30, 30), (16, 20, 20), (16, 10, 10), (4, 48, 48), (16, 9, 24),
          (16, 3, 3), (63, 5, 25), (13, 9, 9), (8, 8, 8))  # fmt: skip
@@ -50,6 +51,8 @@ KINDS = ("add", "requant", "transpose")
 BATCH = 4
 CALL = 100
 """Most cycles of a call: what a fit makes more of is no such thing, and would count once for each chunk of a kernel."""
+LOOP = 8
+"""Most cycles to enter a loop, where nothing else is counted by rows: rows are also what chunks have more of."""
 NEGLIGIBLE = 100
 """Cycles below which a kernel is not worth a prediction."""
 
@@ -76,6 +79,10 @@ def cases() -> Iterator[list[Case]]:
         found += [Case("average", (1, *s), 0, (s[1], s[2]), 1, source, ROWS, True) for s in AVERAGES]
         found += [Case("average", (1, 32, 12, 12), 0, (4, 4), 4, source, ROWS, True)]
     found += [Case("clamp", (1, *s), source=DIGITAL, reader=DIGITAL) for s in PLAIN]
+    for source, reader in NARROW_ENDS:
+        for s in (s for s in PLAIN if s[2] % 16):
+            found += [Case(kind, (1, *s), source=source, reader=reader) for kind in ("clamp", "requant")]
+            found += [Case("requant", (1, *s), source=source, reader=reader, positive=True)]
     found += [Case("space_to_depth", (1, *s), source=ROWS, reader=DIGITAL) for s in PIXELS]
     found += [Case("turned", (1, *s), source=ROWS, reader=DIGITAL) for s in PIXELS]
     found += [Case("reverse", (1, *s), source=ROWS, reader=DIGITAL) for s in (*PLAIN, *EDGES)]
@@ -102,20 +109,26 @@ def fit(group: Sequence[Measured]) -> LoopCosts:
     fits: list[tuple[float, LoopCosts]] = []
     for unrolled in UNROLLED:
         rows = np.array([counts(m.workload, m.layouts, unrolled) for m in group], np.float64)
+        most = {0: CALL, 5: LOOP}
         if key_of(group[0].workload, group[0].layouts).rpartition(" ")[0] in WINDOWED:
+            del most[5]
             rows[:, 4] = rows[:, 1:5].sum(axis=1)  # the windows cost far more than the loop around them
             rows[:, 1:4] = 0
-        costs = _nonnegative(rows / measured[:, None])
+        costs = _nonnegative(rows / measured[:, None], most)
         error = float(np.sqrt(np.square(rows @ costs / measured - 1).mean()))
         fits.append((error, LoopCosts(unrolled, _complete(costs, rows))))
     return min(fits, key=lambda pair: (round(pair[0], 3), pair[1].unrolled))[1]
 
 
-def _nonnegative(rows: Floats) -> Floats:
-    """Costs of at least 0, of a call at most CALL, with ``rows @ costs`` closest to 1: by coordinate descent."""
+def _nonnegative(rows: Floats, limits: Mapping[int, float]) -> Floats:
+    """Costs of at least 0, of some columns at most ``limits``, with ``rows @ costs`` closest to 1.
+
+    By coordinate descent on the normal equations.
+    """
     scale = np.maximum(np.linalg.norm(rows, axis=0), 1e-30)
     normalised, most = rows / scale, np.full(rows.shape[1], np.inf)
-    most[0] = CALL * scale[0]
+    for column, limit in limits.items():
+        most[column] = limit * scale[column]
     gram, target = normalised.T @ normalised, normalised.sum(axis=0)
     costs = np.zeros(rows.shape[1])
     for _ in range(20_000):

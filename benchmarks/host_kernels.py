@@ -22,6 +22,7 @@ from htvm_ir.backend.c.interface import Interface
 from htvm_ir.backend.c.package import render_package
 from htvm_ir.dialects import graph
 from htvm_ir.dialects.accel import CPU, kernels
+from htvm_ir.dialects.tiled import PlanAttr
 from htvm_ir.driver.edges import edges
 from htvm_ir.driver.harness import Board
 from htvm_ir.passes.dispatch import wrap
@@ -34,7 +35,8 @@ from htvm_ir.targets.target import Target
 from htvm_ir.targets.workload import Workload
 
 Shape = tuple[int, ...]
-ROWS, DIGITAL, ANALOG = "rows", "digital", "analog"
+ROWS, DIGITAL, COMPACT, ANALOG = "rows", "digital", "compact", "analog"
+"""Who writes or reads a tensor: the caller, an array in its usual layout, or the digital one in narrower rows."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +73,7 @@ class Builder:
         shapes = [case.shape for case in cases for _ in range(1 + (case.kind == "add"))]
         self.block = Block(arg_types=[TensorType(i8, shape) for shape in shapes])
         self.tested: set[Operation] = set()
+        self.mappings: dict[Operation, str] = {}  # how the name ends
         arguments = iter(self.block.args)
         results = [self.case(case, arguments) for case in cases]
         self.block.add_op(ReturnOp(*results))
@@ -84,7 +87,7 @@ class Builder:
         before = set(self.block.ops)
         result = self.operator(case, inputs)
         self.tested |= set(self.block.ops) - before
-        return self.neighbour(result, case.reader)
+        return self.neighbour(result, case.reader, way="from")
 
     def operator(self, case: Case, inputs: Sequence[SSAValue]) -> SSAValue:
         """The operator and its requantisation; results have 7 bits if the analog array reads them."""
@@ -126,16 +129,18 @@ class Builder:
             case _:  # a conversion: between neighbours that disagree the compiler puts it
                 return x
 
-    def neighbour(self, x: SSAValue, engine: str, low: int = -128) -> SSAValue:
-        """A kernel of an engine that reads or writes the tensor; none for the caller."""
+    def neighbour(self, x: SSAValue, engine: str, low: int = -128, way: str = "to") -> SSAValue:
+        """A kernel of an engine that reads or writes (``way``) the tensor; none for the caller."""
         shape = graph.shape_of(x)
         if engine == ROWS:
             return self.requant(x, 0, 0, 127) if low == 0 else x
         if len(shape) == 2:
             return self.requant(self.emit(graph.DenseOp(x, self.noise((shape[1], shape[1]), 9), None)), 7, -128, 127)
-        if engine == DIGITAL:
+        if engine in (DIGITAL, COMPACT):
             weights = self.noise((shape[1], 1, 1, 1), 100)
             conv = graph.Conv2dOp(x, weights, None, (1, 1), (0, 0, 0, 0), (1, 1), shape[1])
+            if engine == COMPACT:
+                self.mappings[conv] = f"_{way}_compact"
             return self.requant(self.emit(conv), 7, low, 127)
         if isinstance(x.owner, Block):
             x = self.requant(x, 0, -64, 63)
@@ -186,7 +191,8 @@ def assign_by_hand(builder: Builder) -> None:
             wrap(tested_after(op, builder), CPU, f"kernel{count}", {})
         else:
             ops = [op] if requant is None else [op, requant]
-            wrap(ops, engine_of(op, requant, target), f"kernel{count}", {})
+            plan, engine = plan_of(op, requant, builder, target), engine_of(op, requant, target)
+            wrap(ops, engine, f"kernel{count}", {}).plan = plan
         count += 1
     for op in list(block.ops):
         if isinstance(op, ConstantOp) and not op.result.uses:
@@ -199,6 +205,14 @@ def tested_after(op: Operation, builder: Builder) -> list[Operation]:
     while isinstance(use := ops[-1].results[0].get_user_of_unique_use(), Operation) and use in builder.tested:
         ops.append(use)
     return ops
+
+
+def plan_of(op: Operation, requant: graph.RequantOp | None, builder: Builder, target: Target) -> PlanAttr | None:
+    """The plan of a neighbour with compact rows: all at once; None if it is another one, or cannot have such rows."""
+    ending, workload = builder.mappings.get(op), workload_of(op, requant)
+    mappings = target.engine(DIGITAL).mappings(workload) if ending else ()
+    found = next((mapping for mapping in mappings if mapping.endswith(ending or "")), None)
+    return PlanAttr({}, (1, 1), mapping=found) if found else None
 
 
 def engine_of(op: Operation, requant: graph.RequantOp | None, target: Target) -> str:

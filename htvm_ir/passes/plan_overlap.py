@@ -32,6 +32,10 @@ DIMENSIONS = {CHANNELS: "k", ROWS: "y"}
 """The dimension of a workload that cuts an axis of its result."""
 
 
+SAME = 0.05
+"""Savings that differ by no more are alike (model choice): then chunks are large, which leaves neighbours more to do."""
+
+
 @dataclass(frozen=True)
 class PlanOverlap(ModulePass):
     """Changes plans that the solver found, and sets ``accel.chunks`` on kernels of the CPU, where that saves cycles."""
@@ -126,8 +130,10 @@ def _overlap(dispatch: DispatchOp, target: Target) -> None:
     found = [choice for axis, step in steps.items() for choice in _behind(dispatch, axis, step, target)]
     if ROWS in steps:
         found += _in_front(dispatch, steps[ROWS], target)
-    best = max(found, key=lambda choice: choice.saved, default=_Choice())
-    if best.saved > 0:
+    most = max((choice.saved for choice in found), default=0)
+    alike = [choice for choice in found if choice.saved >= (1 - SAME) * most]
+    if most > 0:
+        best = max(alike, key=lambda choice: (choice.chunk, choice.saved))
         set_chunks(dispatch, best.axis, best.chunk)
         for kernel in best.kernels:
             kernel.dispatch.plan = kernel.planned(best.size)

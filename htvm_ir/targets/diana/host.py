@@ -85,10 +85,15 @@ def _clips_words(workload: Workload) -> bool:
 
 
 def order_of(layout: Layout) -> str:
-    """``rows`` as in C, but perhaps padded, ``swapped``: bytes of words exchanged, ``channels``: channels innermost."""
+    """``rows`` as in C, but perhaps padded, ``swapped``: bytes of words exchanged, ``channels``: channels innermost.
+
+    ``compact``: swapped, in rows of as few words as possible.
+    """
     if layout.order != tuple(range(len(layout.order))):
         return "channels"
-    return "swapped" if layout.xor else "rows"
+    if not layout.xor:
+        return "rows"
+    return "compact" if layout.multiple[-1] == WORD else "swapped"
 
 
 def key_of(workload: Workload, layouts: Sequence[Layout]) -> str:
@@ -270,7 +275,8 @@ class MeasuredHost(Host):
         return round(total + self.clip * clips(workload, layouts) * workload.output.size)
 
     def _costs(self, key: str) -> LoopCosts | None:
-        """The costs of a kind and orders; of requantisations with limits for those without, and the other way round."""
-        kind, _, orders = key.partition(" ")
+        """The costs of a kind and orders, or of what is most alike: wider rows, requantisations of other limits."""
+        wide = key.replace("compact", "swapped")
+        kind, _, orders = wide.partition(" ")
         other = {PLAIN: CLAMP, CLAMP: PLAIN}.get(kind, kind)
-        return self.table.get(key) or self.table.get(f"{other} {orders}")
+        return self.table.get(key) or self.table.get(wide) or self.table.get(f"{other} {orders}")

@@ -73,7 +73,7 @@ def test_clips_of_words_are_a_kind_of_their_own():
         return key_of(clip, (SWAPPED, CHANNELS))
 
     assert key(0, 63) == "clip swapped channels"
-    assert {key(-1, 63), key(0, 31), key(0, 60)} == {"requant swapped channels"}
+    assert {key(-1, 63), key(0, 31), key(0, 60)} == {"clamp swapped channels"}
 
 
 def test_words_across_rows_count_by_the_axis_they_lie_on():
@@ -87,7 +87,7 @@ def test_words_across_rows_count_by_the_axis_they_lie_on():
     # An odd number of channels makes no difference to what is read in words: 8 of 9 columns, 4 rows at a time.
     assert clipped(64, 9) == ("clip swapped channels", (1024, 128, 0, 0, 2 * (2 + 1), 0, 0))
     assert clipped(63, 9) == ("clip swapped channels", (1008, 126, 0, 0, 2 * (2 + 1), 18, 0))
-    assert clipped(8, 9, SWAPPED, FLAT)[0] == "requant swapped rows"  # rows begin inside words
+    assert clipped(8, 9, SWAPPED, FLAT)[0] == "clamp swapped rows"  # rows begin inside words
     assert clipped(8, 12, SWAPPED, FLAT) == ("clip swapped rows", (192, 0, 0, 0, 16, 0, 0))
 
 
