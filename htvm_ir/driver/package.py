@@ -162,8 +162,7 @@ class _ModulePrinter(Printer):
 def _runtime(soc: Soc) -> Iterator[tuple[str, Path]]:
     yield from (("src", path) for path in soc.sources)
     yield "src", soc.linker_script
-    for folder in soc.include_dirs:
-        yield from (("include", path) for path in sorted(folder.glob("*.h")))
+    yield from (("include", path) for path in soc.headers)
 
 
 def load_package(folder: Path) -> tuple[Compiled, str]:

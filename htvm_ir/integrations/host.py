@@ -41,7 +41,7 @@ def single_file(module: ModuleOp, target: str, engines: tuple[str, ...] | None, 
     files = render(module, name)
     order = (f"include/tvmgen_{name}_kernels.h", f"include/tvmgen_{name}.h")
     sources = (f"src/tvmgen_{name}_kernels.c", f"src/tvmgen_{name}.c")
-    library = [*_sizes(chosen), *(text for _, text in headers(chosen)), *_models(chosen)]
+    library = [*_sizes(chosen), *_headers(chosen), *_models(chosen)]
     texts = [*library, *(files[path] for path in (*order, *sources))]
     return "\n".join(_OWN_INCLUDE.sub("", text) for text in texts), Boundary.of(main_function(module))
 
@@ -50,11 +50,10 @@ def _sizes(target: Target) -> Iterator[str]:
     yield from (f"#define HTVM_{m.name.upper()}_BYTES {m.size}" for m in target.memories if not m.host)
 
 
-def headers(target: Target) -> Iterator[tuple[str, str]]:
-    """Name and text of the headers of the target's run-time library that C includes."""
-    folders = target.soc().include_dirs if target.soc is not None else ()
-    for name in target.headers:
-        yield from ((name, path.read_text()) for folder in folders if (path := folder / name).exists())
+def _headers(target: Target) -> Iterator[str]:
+    """The headers of the target's run-time library that C includes."""
+    found = {path.name: path for path in target.soc().headers} if target.soc is not None else {}
+    yield from (found[name].read_text() for name in target.headers if name in found)
 
 
 def _models(target: Target) -> Iterator[str]:

@@ -38,12 +38,11 @@ class ChunkHost(ModulePass):
     name = "chunk-host"
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
-        calls = [inner for inner in main_function(op).body.block.ops if isinstance(inner, CallOp)]
+        calls = {c.callee.string_value(): c for c in main_function(op).body.block.ops if isinstance(c, CallOp)}
         for dispatch in kernels(op):
             chunks, function = chunks_of(dispatch), dispatch.parent_op()
             if chunks is not None and isinstance(function, FuncOp) and _is_stored_as_such(function):
-                (call,) = (c for c in calls if c.callee.string_value() == function.sym_name.data)
-                _split(dispatch, function, call, *chunks)
+                _split(dispatch, function, calls[function.sym_name.data], *chunks)
 
 
 def _is_stored_as_such(function: FuncOp) -> bool:

@@ -24,6 +24,7 @@ from htvm_ir.dialects.accel import DispatchOp
 from htvm_ir.dialects.external import ExternalOp
 from htvm_ir.passes.host_loops.buffers import Constants
 from htvm_ir.passes.host_loops.emitter import Emitter
+from htvm_ir.passes.symbols import Symbols
 from htvm_ir.passes.workloads import TYPES, kernel_types, main_function
 
 
@@ -32,12 +33,11 @@ def external_of(dispatch: DispatchOp) -> ExternalOp | None:
     return next((op for op in dispatch.body.block.ops if isinstance(op, ExternalOp)), None)
 
 
-def lower_external(module: ModuleOp, dispatch: DispatchOp, external: ExternalOp, memory: str) -> None:
+def lower_external(module: ModuleOp, dispatch: DispatchOp, external: ExternalOp, symbols: Symbols, memory: str) -> None:
     """Replace a dispatch on buffers by the call of the C function on them."""
     function = dispatch.parent_op()
     assert isinstance(function, FuncOp)
-    emit, name = Emitter(dispatch), function.sym_name.data
-    constants = Constants(module, function, name, memory)
+    emit, constants = Emitter(dispatch), Constants(symbols, function, memory)
     buffers: dict[SSAValue, SSAValue] = dict(zip(dispatch.body.block.args, dispatch.inputs, strict=True))
     for op in dispatch.body.block.ops:
         if isinstance(op, ConstantOp):

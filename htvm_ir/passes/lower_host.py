@@ -19,14 +19,17 @@ from htvm_ir.dialects import accel, graph
 from htvm_ir.errors import HtvmError
 from htvm_ir.passes import in_place
 from htvm_ir.passes.host_loops import pointwise, pools, requant, shapes, windows
+from htvm_ir.passes.host_loops.blocks import BlockLoops
 from htvm_ir.passes.host_loops.buffers import Buffer, Constants
 from htvm_ir.passes.host_loops.emitter import Emitter
 from htvm_ir.passes.host_loops.kernel import Kernel, Lowering, integer_type
 from htvm_ir.passes.host_loops.output import OutputLoops
 from htvm_ir.passes.host_loops.word_moves import move_words
 from htvm_ir.passes.lower_external import external_of, lower_external
+from htvm_ir.passes.symbols import Symbols
 from htvm_ir.passes.workloads import layout_of, module_target
 from htvm_ir.targets.layout import WORD
+from htvm_ir.targets.target import Target
 
 LOWERINGS: dict[type[Operation], Lowering] = {
     graph.Conv2dOp: windows.conv2d,
@@ -62,36 +65,35 @@ class LowerHost(ModulePass):
     name = "lower-host"
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
+        symbols = Symbols(op)
         for dispatch in accel.kernels(op):
             if dispatch.engine_name != accel.CPU or not dispatch.outputs:
                 continue
             if (external := external_of(dispatch)) is not None:
-                lower_external(op, dispatch, external, module_target(op).host_memory)
+                lower_external(op, dispatch, external, symbols, module_target(op).host_memory)
             else:
-                _lower(op, dispatch)
+                _lower(dispatch, symbols, module_target(op))
 
 
-def _lower(module: ModuleOp, dispatch: accel.DispatchOp) -> None:
+def _lower(dispatch: accel.DispatchOp, symbols: Symbols, target: Target) -> None:
     function = dispatch.parent_op()
     if not isinstance(function, func.FuncOp):
         raise HtvmError(f"kernel {dispatch.kernel} must be in a function of its own; run bufferize first")
-    name = function.sym_name.data
     kernel = Kernel(
-        name=name,
+        name=function.sym_name.data,
         emit=Emitter(dispatch),
         buffers={
             argument: _buffer(memref, argument)
             for memref, argument in zip(dispatch.inputs, dispatch.body.block.args, strict=True)
         },
-        constants=Constants(module, function, name, module_target(module).host_memory),
+        constants=Constants(symbols, function, target.host_memory),
         lowerings=LOWERINGS,
     )
-    target = module_target(module)
     has_words = target.memory(target.host_memory).alignment % WORD == 0
     for memref, value in zip(dispatch.outputs, dispatch.yielded, strict=True):
         output = _buffer(memref, value)
         if not (has_words and move_words(kernel, output, value)):
-            OutputLoops.of(kernel, output, value).write()
+            (BlockLoops.of(kernel, output, value) or OutputLoops.of(kernel, output, value)).write()
     kernel.emit.remove_unused()
     in_place.allow(function, in_place.pointwise_arguments(dispatch))
     Rewriter.erase_op(dispatch)

@@ -100,14 +100,14 @@ def overlap(events: Sequence[Event], call: int, fits: Callable[[Sequence[int]], 
             order += kernel
             window = len(order)
             continue
-        head, tail = order[:window], order[window:]
+        tail = order[window:]
         ways = sorted({*map(tuple, _ways(events, tail, kernel)), *map(tuple, _beside(events, tail, kernel, call))})
         by_time = sorted(ways, key=lambda way: simulate(events, way, call).total())
         plain = (*tail, *kernel)
         best = next((way for way in by_time if way == plain or fits(way)), plain)
-        order = [*head, *best]
+        order[window:] = best
         if any(events[n].is_job for n in kernel):
-            window = min(order.index(n) for n in kernel)
+            window += min(best.index(n) for n in kernel)
     return order
 
 

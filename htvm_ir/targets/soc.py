@@ -160,6 +160,11 @@ class Soc:
     zig_cpu: str = "generic_rv32+m+c"
     cflags: tuple[str, ...] = ()
 
+    @property
+    def headers(self) -> tuple[Path, ...]:
+        """The files in `include_dirs`: what programs, or `sources`, include."""
+        return tuple(path for folder in self.include_dirs for path in sorted(folder.glob("*.h")))
+
     def region_at(self, address: int) -> Region | None:
         """The region that holds `address`."""
         return next((region for region in self.regions if region.contains(address)), None)

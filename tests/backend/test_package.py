@@ -306,6 +306,8 @@ def test_identifiers() -> None:
     assert all(identifier(word) not in KEYWORDS for word in KEYWORDS)
     names = Names(["acc"])
     assert [names.unique("acc") for _ in range(3)] == ["acc_1", "acc_2", "acc_3"]
+    inner = Names(["x", "x_2"], names)
+    assert [inner.unique(word) for word in ("x", "x", "acc", "x")] == ["x_1", "x_3", "acc_4", "x_4"]
 
 
 def test_arrays() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -157,6 +158,13 @@ def test_prototypes_are_those_of_tvm_s_forward_declarations(backend: Any):
     header = compiled(backend).files()["include/htvm_uma.h"]
     assert "int32_t htvm_main_0(int8_t *p0, int8_t *p1, int32_t *p2, int8_t *p3);" in header
     assert backend.includes() == '#include "htvm_uma.h"\n'
+
+
+def test_the_files_include_nothing_that_is_missing(backend: Any):
+    files = compiled(backend).files()
+    included = {name for text in files.values() for name in re.findall(r'#include "(.*)"', text)}
+    assert "diana_core.h" in included
+    assert {f"include/{name}" for name in included} <= set(files)
 
 
 UMA_C = """\

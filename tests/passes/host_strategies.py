@@ -149,7 +149,7 @@ def reshape(draw: Draw, builder: Builder, x: Traced, rank: int) -> Traced:
 def space_to_depth(draw: Draw, builder: Builder, x: Traced) -> Traced:
     """With zeros on any side; the result may be turned."""
     _, _, height, width = x.array.shape
-    block = draw(st.tuples(st.integers(1, 3), st.integers(1, 3)))
+    block = draw(st.tuples(*[st.sampled_from([1, 2, 2, 3, 5])] * 2))
     before = draw(st.tuples(st.integers(0, 2), st.integers(0, 2)))
     after = [-(size + low) % step for size, low, step in zip((height, width), before, block, strict=True)]
     pads = [before[0], before[1], after[0], after[1]]
@@ -208,7 +208,7 @@ def kernel(draw: Draw, name: str) -> Case:
 @st.composite
 def wide_pool(draw: Draw, name: str) -> Case:
     """A pool over rows long enough for words, whole maps or windows, with a padding behind rows."""
-    height, width = draw(st.integers(1, 40)), draw(st.integers(1, 40))
+    height, width = draw(st.integers(1, 40)), draw(st.one_of(st.integers(1, 40), st.integers(60, 150)))
     shape = (1, draw(st.integers(1, 3)), height, width)
     x, range_ = activation(draw, shape)
     builder = Builder([x], [permuted(draw, rows_layout(draw), shape)], range_)
@@ -225,6 +225,16 @@ def wide_pool(draw: Draw, name: str) -> Case:
     result = builder.add(op, arithmetic.pool(x, kind, kernel, strides, pads, rounding))
     flat = reshape(draw, builder, result, 2) if draw(st.booleans()) else result
     return builder.finish(name, flat, Layout.row_major(len(flat.array.shape)))
+
+
+@st.composite
+def pixels(draw: Draw, name: str) -> Case:
+    """Blocks of pixels that become channels, in planes of rows with a padding behind each axis."""
+    x = numbers(draw, (1, draw(st.integers(1, 5)), *draw(st.tuples(*[st.integers(1, 40)] * 2))))
+    builder = Builder([x], [layout(draw, x.shape)])
+    result = space_to_depth(draw, builder, builder.arguments[0])
+    multiple = draw(st.tuples(*[st.sampled_from([1, n]) for n in (2, 8, 3)], st.sampled_from([1, 4, 4, 16])))
+    return builder.finish(name, result, permuted(draw, Layout((0, 1, 2, 3), multiple), result.array.shape))
 
 
 @st.composite

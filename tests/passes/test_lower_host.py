@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from host_kernels import Array, Builder, Case, module_of
 from host_native import call, check_warnings, guarded, load
-from host_strategies import kernel, moved, wide_pool
+from host_strategies import kernel, moved, pixels, wide_pool
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from xdsl.context import Context
@@ -66,6 +66,29 @@ def test_compiled_loops_compute_the_reference(cases: tuple[Case, ...]) -> None:
 @settings(max_examples=3, deadline=None, phases=[Phase.explicit, Phase.generate])
 @given(st.tuples(*[wide_pool(f"pool{index}") for index in range(2 * KERNELS)]))
 def test_windows_summed_in_words(cases: tuple[Case, ...]) -> None:
+    check(*cases)
+
+
+def largest_sum(name: str, rows: int, columns: int, range_: tuple[int, int], end: int) -> Case:
+    """The sum of a map that has nothing but one end of its range."""
+    x = np.full((1, 2, rows, columns), range_[end], np.int8)
+    builder = Builder([x], [Layout((0, 1, 2, 3), (1, 1, 1, 4), xor=3)], range_)
+    options = ("sum", (rows, columns), (1, 1), (0, 0, 0, 0), "floor")
+    op = graph.PoolOp(options[0], builder.arguments[0].value, *options[1:])
+    return builder.finish(name, builder.add(op, arithmetic.pool(x, *options)), Layout.row_major(4))
+
+
+def test_sums_in_words_do_not_overflow() -> None:
+    """Sums of 16 bits, those that need one row more, and rows that do not fit into 16 bits."""
+    shapes = [(16, 16), (17, 16), (1, 257), (1, 258), (4, 64), (43, 12), (44, 12), (129, 4), (4, 129), (5, 1300)]
+    ranges = [(-128, 127), (0, 127), (0, 1)]
+    corners = [(*shape, range_, end) for shape in shapes for range_ in ranges for end in (0, 1)]
+    check(*[largest_sum(f"sum{index}", *corner) for index, corner in enumerate(corners)])
+
+
+@settings(max_examples=3, deadline=None, phases=[Phase.explicit, Phase.generate])
+@given(st.tuples(*[pixels(f"pixels{index}") for index in range(KERNELS)]))
+def test_blocks_of_pixels(cases: tuple[Case, ...]) -> None:
     check(*cases)
 
 

@@ -326,7 +326,8 @@ def test_folder(folder: Path) -> None:
     assert files >= {
         "Makefile", "README.md", "report.json", "module.mlir", "source.mlir", "include/tvmgen_default.h",
         "include/tvmgen_default_kernels.h", "src/tvmgen_default.c", "src/tvmgen_default_kernels.c",
-        "include/diana_digital.h", "src/diana_digital.c", "src/diana.ld", "src/diana_start.S", "include/riscv_start.h",
+        "include/diana_digital.h", "include/diana_core.h", "src/diana_digital.c", "src/diana.ld", "src/diana_start.S",
+        "include/riscv_start.h",
     }  # fmt: skip
     assert not [name for name in files if Path(name).name.startswith(".")]
     assert sorted(path.name for path in folder.iterdir() if path.name.startswith(".")) == []

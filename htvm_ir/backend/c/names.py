@@ -28,6 +28,7 @@ class Names:
 
     def __init__(self, taken: Iterable[str] = (), outer: Names | None = None):
         self._taken, self._outer = set(taken), outer
+        self._numbers: dict[str, int] = {}  # the last one tried behind each word: those before are taken
 
     def __contains__(self, name: str) -> bool:
         return name in self._taken or (self._outer is not None and name in self._outer)
@@ -35,8 +36,9 @@ class Names:
     def unique(self, wanted: str) -> str:
         """``wanted`` as an identifier, with the first free number behind it if it is taken."""
         word = identifier(wanted)
-        name, count = word, 1
-        while name in self:
-            name, count = f"{word}_{count}", count + 1
+        count = self._numbers.get(word, 0)
+        while (name := f"{word}_{count}" if count else word) in self:
+            count += 1
+        self._numbers[word] = count
         self._taken.add(name)
         return name

@@ -13,7 +13,7 @@ from xdsl.dialects.memref import ViewOp
 from xdsl.ir import Attribute
 
 from htvm_ir.backend.c.devices import ENGINE, KERNEL, devices_of, hooks_of
-from htvm_ir.backend.c.effects import written_arguments
+from htvm_ir.backend.c.effects import Effects
 from htvm_ir.backend.c.entry import declarations, entry_functions, network_head
 from htvm_ir.backend.c.header import PACKED_HEADER, interface_header, map_functions, one_line
 from htvm_ir.backend.c.interface import Frame, Interface, Pool, pools_of
@@ -69,6 +69,7 @@ class _Package:
 
     def __post_init__(self) -> None:
         self.target: Target = module_target(self.module)
+        self.effects = Effects(self.module)
         self.prefix = f"tvmgen_{self.name}"
         functions = [op for op in self.module.ops if isinstance(op, FuncOp) and not op.is_declaration]
         self.main = next((f for f in functions if f.sym_name.data == MAIN), None)
@@ -131,7 +132,7 @@ class _Package:
 
     def _kernels_source(self) -> tuple[str, int]:
         """The file, and the bytes of its constants."""
-        file = CFile(self.target, self.module, self.prefix, self.functions)
+        file = CFile(self.target, self.module, self.effects, self.prefix, self.functions)
         texts: list[str] = []
         for function in self.kernels:
             name = self.functions[function.sym_name.data]
@@ -148,13 +149,13 @@ class _Package:
         return "\n\n".join([*head, *file.data, *texts]) + "\n", file.data_bytes
 
     def _parameters(self, function: FuncOp) -> Parameters:
-        return parameters(function, written_arguments(function, self.module))
+        return parameters(function, self.effects.written_arguments(function))
 
     def _main_source(self, main: FuncOp, frame: Frame) -> tuple[str, int]:
         """The file, and the bytes of its constants."""
         arenas = {pool.memory.name: pool.arena for pool in frame.pools}
         hooks = hooks_of(main, self.module, frame.devices)
-        file = CFile(self.target, self.module, self.prefix, self.functions, arenas, hooks)
+        file = CFile(self.target, self.module, self.effects, self.prefix, self.functions, arenas, hooks)
         for device in frame.devices:  # parameters that no local variable may hide
             file.names.unique(device.name)
         definition = self._definition(file, main, network_head(frame), frame.tensor_parameters)

@@ -16,7 +16,6 @@ from xdsl.ir import Attribute, BlockArgument, Operation, SSAValue
 from xdsl.utils.hints import isa
 
 from htvm_ir.backend.c import engines
-from htvm_ir.backend.c.effects import is_written
 from htvm_ir.backend.c.names import KEYWORDS, Names
 from htvm_ir.backend.c.scope import CFile
 from htvm_ir.backend.c.signature import local_offset
@@ -335,7 +334,7 @@ class FunctionPrinter:
             isinstance(start, arith.ConstantOp) and isinstance(start.value, IntegerAttr) and start.value.value.data == 0
         ):
             raise self.fail(op, "bytes can be viewed as words of 32 bits only, from the first one on")
-        const = "" if is_written(op.result, self.file.module) else "const "
+        const = "" if self.file.effects.is_written(op.result) else "const "
         source, name = self.text(op.source), self._name(op.result, "words")
         self.line(f"{const}{WORD_TYPE} *const {name} = ({const}{WORD_TYPE} *)({const}void *){source};")
 

@@ -10,6 +10,7 @@ from xdsl.dialects.memref import GlobalOp
 from xdsl.ir import Operation
 
 from htvm_ir.backend.c.arrays import definition, global_text, words_text
+from htvm_ir.backend.c.effects import Effects
 from htvm_ir.backend.c.names import Names
 from htvm_ir.backend.c.tokens import Flow
 from htvm_ir.backend.c.types import buffer_bytes, memory_space
@@ -42,6 +43,7 @@ class CFile:
 
     target: Target
     module: ModuleOp
+    effects: Effects
     prefix: str
     functions: dict[str, str]
     arenas: dict[str, str] = field(default_factory=dict[str, str])

@@ -8,7 +8,6 @@ from typing import Any
 
 from htvm_ir.backend.c.package import render
 from htvm_ir.errors import HtvmError
-from htvm_ir.integrations.host import headers
 from htvm_ir.integrations.kernels import Activation, Array, Constant, Node, read_kernel
 from htvm_ir.integrations.network import Network, compile_network
 from htvm_ir.integrations.requantisation import Refused
@@ -109,13 +108,13 @@ def kernel_files(kernels: Sequence[UmaKernel], target: str) -> dict[str, str]:
 
 
 def _runtime(target: str) -> Iterator[tuple[str, str]]:
-    """The drivers of the target; its start-up code is the program's business."""
+    """The drivers of the target, and all headers; its start-up code is the program's business."""
     chosen = load_target(target)
     if chosen.soc is None:
         return
     soc = chosen.soc()
     yield from ((f"src/{path.name}", path.read_text()) for path in soc.sources if path.suffix == ".c")
-    yield from ((f"include/{name}", text) for name, text in headers(chosen))
+    yield from ((f"include/{path.name}", path.read_text()) for path in soc.headers)
 
 
 def _header(kernels: Sequence[UmaKernel]) -> str:

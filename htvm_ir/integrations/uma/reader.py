@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from htvm_ir.integrations.expressions import SAME_NAMES, ExpressionReader, attributes, clip_limits, shape_and_dtype
 from htvm_ir.integrations.kernels import Activation, Array, Call, Constant, Node
 from htvm_ir.integrations.requantisation import Refused
 from htvm_ir.integrations.uma.bindings import module
@@ -18,12 +19,10 @@ OPERATORS = {
     "nn.dense": "dense",
     "nn.bias_add": "add",
     "nn.relu": "relu",
-    **{name: name for name in ("add", "multiply", "right_shift", "floor_divide", "maximum", "minimum", "clip", "cast")},
+    "cast": "cast",
+    **{name: name for name in SAME_NAMES},
 }
 """Relay's operators and the names of theirs that ``kernels`` knows."""
-
-_SEQUENCES = ("strides", "padding", "dilation")
-_SCALARS = ("groups", "data_layout", "kernel_layout", "out_layout")
 
 
 class Patterns:
@@ -58,7 +57,7 @@ class Patterns:
         return first | second
 
 
-class Reader:
+class Reader(ExpressionReader):
     """Reads expressions.
 
     nodes: what variables stand for, others are parameters or activations. params: values of parameters by name.
@@ -67,17 +66,6 @@ class Reader:
     def __init__(self, params: Mapping[str, Array], nodes: Mapping[Any, Node] | None = None):
         self.params = params
         self.nodes: dict[Any, Node] = dict(nodes or {})
-
-    def call(self, expression: Any) -> Call:
-        """An expression that is a call of an operator.
-
-        Raises:
-            Refused: it is none of those that ``kernels`` reads.
-        """
-        node = self.node(expression)
-        if not isinstance(node, Call):
-            raise Refused("an expression that is no operator")
-        return node
 
     def node(self, expression: Any) -> Node:
         """Any expression."""
@@ -97,11 +85,11 @@ class Reader:
         name = getattr(getattr(expression, "op", None), "name", None)
         if name not in OPERATORS:
             return Activation(*type_of(expression))
-        attributes = _attributes(expression)
+        given = _attributes(expression)
         arguments = self._arguments(name, list(expression.args))
         if name == "nn.bias_add":
-            arguments[1] = _along_channels(arguments[1], len(type_of(expression)[0]), attributes)
-        return Call(OPERATORS[name], tuple(arguments), *type_of(expression), attributes)
+            arguments[1] = _along_channels(arguments[1], len(type_of(expression)[0]), given)
+        return Call(OPERATORS[name], tuple(arguments), *type_of(expression), given)
 
     def _arguments(self, name: str, arguments: list[Any]) -> list[Node]:
         """An operator's operands end the kernel; the matched expression itself goes on to the network's inputs."""
@@ -126,8 +114,8 @@ class Reader:
         return known or kind == "Constant" or (kind == "Var" and expression.name_hint in self.params)
 
 
-def _along_channels(bias: Node, rank: int, attributes: Mapping[str, Any]) -> Node:
-    axis = attributes["axis"] % rank
+def _along_channels(bias: Node, rank: int, given: Mapping[str, Any]) -> Node:
+    axis = given["axis"] % rank
     if not isinstance(bias, Constant) or axis != 1:
         raise Refused("a bias that is computed, or not one for each channel")
     return Constant(bias.array.reshape(-1, *(1,) * (rank - 2)))
@@ -139,25 +127,13 @@ def type_of(expression: Any) -> tuple[tuple[int, ...], str]:
     Raises:
         Refused: the shape is not known at compile time.
     """
-    shape = getattr(expression.checked_type, "shape", None)
-    if shape is None or any(type(n).__name__ not in ("IntImm", "int") for n in shape):
-        raise Refused("a shape that is not known at compile time")
-    return tuple(int(n) for n in shape), str(expression.checked_type.dtype)
+    return shape_and_dtype(expression.checked_type)
 
 
 def _attributes(expression: Any) -> dict[str, Any]:
-    given, found = expression.attrs, dict[str, Any]()
-    for name in _SEQUENCES:
-        if (values := getattr(given, name, None)) is not None:
-            found[name] = tuple(int(n) for n in values)
-    for name in _SCALARS:
-        if (value := getattr(given, name, None)) is not None:
-            found[name] = int(value) if name == "groups" else str(value)
+    given, found = expression.attrs, attributes(expression.attrs)
     if expression.op.name == "nn.bias_add":
         found["axis"] = int(given.axis)
     if expression.op.name == "clip":
-        limits = float(given.a_min), float(given.a_max)
-        if any(limit != int(limit) for limit in limits):
-            raise Refused(f"a clip to {limits[0]} to {limits[1]}, which are no integers")
-        found |= {"min": int(limits[0]), "max": int(limits[1])}
+        found |= clip_limits(float(given.a_min), float(given.a_max))
     return found

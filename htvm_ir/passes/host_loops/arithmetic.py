@@ -8,7 +8,7 @@ from xdsl.dialects import arith
 from xdsl.dialects.builtin import IndexType, IntegerAttr, IntegerType, Signedness, i32
 from xdsl.ir import Attribute, Operation, SSAValue
 
-from htvm_ir.passes.host_loops.facts import divides, range_of
+from htvm_ir.passes.host_loops.facts import constant_part, divides, range_of
 from htvm_ir.passes.host_loops.placement import Placement
 
 Value = SSAValue | int
@@ -86,13 +86,24 @@ class Arithmetic(Placement):
             return lhs
         if isinstance(lhs, int) and isinstance(rhs, int):
             return lhs // rhs if lhs >= 0 else -(-lhs // rhs)
+        if isinstance(lhs, SSAValue) and isinstance(rhs, int) and (parts := self._multiple(lhs, rhs)) is not None:
+            whole = self._binary(arith.DivSIOp, parts[0], rhs, hint)
+            return self.add(whole, parts[1] // rhs, hint)
         return self._binary(arith.DivSIOp, lhs, rhs, hint)
 
     def rem(self, lhs: Value, rhs: int, hint: str | None = None) -> Value:
         """lhs mod rhs; lhs is not negative, rhs is positive."""
         if rhs == 1:
             return 0
-        return lhs % rhs if isinstance(lhs, int) else self._binary(arith.RemSIOp, lhs, rhs, hint)
+        if isinstance(lhs, int):
+            return lhs % rhs
+        parts = self._multiple(lhs, rhs)
+        return self._binary(arith.RemSIOp, lhs, rhs, hint) if parts is None else parts[1] % rhs
+
+    def _multiple(self, value: SSAValue, divisor: int) -> tuple[SSAValue, int] | None:
+        """A value as a multiple of ``divisor`` and a number known now, if it is that."""
+        base, known = constant_part(value)
+        return (base, known) if divides(divisor, base, self.loops) else None
 
     def max(self, lhs: Value, rhs: Value, hint: str | None = None) -> Value:
         """The larger one."""

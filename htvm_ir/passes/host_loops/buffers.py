@@ -13,19 +13,20 @@ from xdsl.dialects.builtin import (
     DenseIntOrFPElementsAttr,
     IntegerAttr,
     MemRefType,
-    ModuleOp,
     StringAttr,
     UnitAttr,
     i8,
     i32,
     i64,
 )
+from xdsl.dialects.func import FuncOp
 from xdsl.ir import Attribute, Operation, SSAValue
-from xdsl.traits import SymbolOpInterface
+from xdsl.rewriter import InsertPoint, Rewriter
 
 from htvm_ir.errors import HtvmError
 from htvm_ir.passes.host_loops.arithmetic import Value
 from htvm_ir.passes.host_loops.emitter import Emitter
+from htvm_ir.passes.symbols import Symbols
 from htvm_ir.targets.layout import WORD, Layout
 
 
@@ -153,11 +154,10 @@ class Buffer:
 
 
 class Constants:
-    """Constant tensors of one kernel, as globals beside its function in ``memory``."""
+    """Constant tensors of one kernel, as globals before its function in ``memory``."""
 
-    def __init__(self, module: ModuleOp, function: Operation, kernel: str, memory: str):
-        self._module, self._function = module, function
-        self._kernel, self._memory = kernel, memory
+    def __init__(self, symbols: Symbols, function: FuncOp, memory: str):
+        self._symbols, self._function, self._memory = symbols, function, memory
         self._names: dict[DenseIntOrFPElementsAttr, str] = {}
 
     def place(self, emit: Emitter, elements: DenseIntOrFPElementsAttr, role: str) -> SSAValue:
@@ -165,19 +165,8 @@ class Constants:
         element, shape = elements.get_element_type(), elements.get_shape()
         type_ = MemRefType(element, shape, memory_space=StringAttr(self._memory))
         if elements not in self._names:
-            name = self._unused(f"{self._kernel}_{role}")
+            name = self._symbols.unused(f"{self._function.sym_name.data}_{role}")
             op = memref.GlobalOp.get(StringAttr(name), type_, elements, constant=UnitAttr())
-            self._module.body.block.insert_op_before(op, self._function)
+            Rewriter.insert_op(op, InsertPoint.before(self._function))
             self._names[elements] = name
         return emit.global_(self._names[elements], type_, role)
-
-    def _unused(self, wanted: str) -> str:
-        taken = {
-            name.data
-            for op in self._module.body.ops
-            if (symbol := op.get_trait(SymbolOpInterface)) and (name := symbol.get_sym_attr_name(op))
-        }
-        name, count = wanted, 1
-        while name in taken:
-            name, count = f"{wanted}_{count}", count + 1
-        return name

@@ -10,8 +10,11 @@ from xdsl.ir import Attribute, Block, Operation, SSAValue
 
 from htvm_ir.passes.host_loops.arithmetic import Arithmetic, Value
 
-Step = Callable[[Value, SSAValue | None], SSAValue | None]
-"""The body of a loop: from the index and the carried value to the next carried value."""
+Carried = tuple[SSAValue, ...]
+"""What a loop hands from one step to the next."""
+
+Step = Callable[[Value, Carried], Carried]
+"""The body of a loop: from the index and what is carried to what the next step gets."""
 
 
 class Emitter(Arithmetic):
@@ -39,22 +42,24 @@ class Emitter(Arithmetic):
     def loop(self, low: int, high: int, hint: str, body: Callable[[Value], None], unroll: int = 1) -> None:
         """Run ``body`` for low <= i < high, ``unroll`` times in a row where there are that many left."""
 
-        def step(i: Value, _carried: SSAValue | None) -> None:
+        def step(i: Value, _carried: Carried) -> Carried:
             body(i)
+            return ()
 
-        self._steps(low, high, hint, None, step, unroll)
+        self._steps(low, high, hint, (), step, unroll)
 
     def loop_over_groups(self, low: int, high: int, hint: str, body: Callable[[list[Value]], None], size: int) -> None:
         """Run ``body`` on ``size`` indices at a time, then on single ones where fewer are left."""
         middle = low + (high - low) // size * size
 
-        def whole(i: Value, _carried: SSAValue | None) -> None:
+        def whole(i: Value, _carried: Carried) -> Carried:
             body([self._shifted(i, distance, hint) for distance in range(size)])
+            return ()
 
         if middle - low > size:
-            self._for(low, middle, size, hint, None, whole)
+            self._for(low, middle, size, hint, (), whole)
         elif middle > low:
-            whole(low, None)
+            whole(low, ())
         self.loop(middle, high, hint, lambda i: body([i]))
 
     def reduce(
@@ -68,16 +73,16 @@ class Emitter(Arithmetic):
     ) -> SSAValue:
         """``acc = start``, then ``acc = body(i, acc)`` for low <= i < high; ``unroll`` as in :meth:`loop`."""
 
-        def step(i: Value, carried: SSAValue | None) -> SSAValue:
-            assert carried is not None
-            return body(i, carried)
+        def step(i: Value, carried: Carried) -> Carried:
+            return (body(i, carried[0]),)
 
         if isinstance(low, int) and isinstance(high, int):
-            result = self._steps(low, high, hint, start, step, unroll)
-        else:
-            result = self._for(low, high, 1, hint, start, step)
-        assert result is not None
-        return result
+            return self._steps(low, high, hint, (start,), step, unroll)[0]
+        return self._for(low, high, 1, hint, (start,), step)[0]
+
+    def fold(self, low: int, high: int, hint: str, start: Carried, body: Step) -> Carried:
+        """As :meth:`reduce`, of several values at once."""
+        return self._steps(low, high, hint, start, body, 1)
 
     def split(self, index: Value) -> tuple[Value, int]:
         """The part of an index that is the same in all copies of an unrolled body, and the distance from it."""
@@ -100,12 +105,10 @@ class Emitter(Arithmetic):
     def _index(self, value: Value) -> SSAValue:
         return value if isinstance(value, SSAValue) else self.constant(value)
 
-    def _steps(
-        self, low: int, high: int, hint: str, carried: SSAValue | None, body: Step, unroll: int
-    ) -> SSAValue | None:
+    def _steps(self, low: int, high: int, hint: str, carried: Carried, body: Step, unroll: int) -> Carried:
         """A loop of whole groups, then what is left; a single step needs no loop."""
 
-        def group(i: Value, carried: SSAValue | None) -> SSAValue | None:
+        def group(i: Value, carried: Carried) -> Carried:
             for distance in range(unroll):
                 carried = body(self._shifted(i, distance, hint), carried)
             return carried
@@ -127,20 +130,16 @@ class Emitter(Arithmetic):
             self._unrolled[moved] = (index, distance)
         return moved
 
-    def _for(
-        self, low: Value, high: Value, step: int, hint: str, start: SSAValue | None, body: Step
-    ) -> SSAValue | None:
+    def _for(self, low: Value, high: Value, step: int, hint: str, start: Carried, body: Step) -> Carried:
         bounds = self._index(low), self._index(high), self._index(step)
-        carried = [] if start is None else [start]
-        block = Block(arg_types=[IndexType(), *(v.type for v in carried)])
-        index = block.args[0]
+        block = Block(arg_types=[IndexType(), *(v.type for v in start)])
+        index, *carried = block.args
         if isinstance(low, int) and isinstance(high, int):
             self.loops[index] = range(low, high, step)
         with self.inside(block, [hint, *["acc" for _ in carried]]):
-            result = body(index, block.args[1] if carried else None)
-            block.add_op(scf.YieldOp(*([] if result is None else [result])))
-        op = scf.ForOp(*bounds, carried, block)
-        if start is not None:
-            return self.compute_here(op, "acc")
-        self.insert_here(op)
-        return None
+            block.add_op(scf.YieldOp(*body(index, tuple(carried))))
+        op = scf.ForOp(*bounds, start, block)
+        if not start:
+            self.insert_here(op)
+            return ()
+        return self.compute_all_here(op, "acc")

@@ -53,6 +53,15 @@ def _apply(op: arith.AddiOp | arith.SubiOp | arith.MuliOp, a: int, b: int) -> in
             return a * b
 
 
+def constant_part(value: SSAValue) -> tuple[SSAValue, int]:
+    """A sum of something and a number, as both; anything else and 0."""
+    match value.owner:
+        case arith.AddiOp(lhs=base, rhs=SSAValue(owner=arith.ConstantOp(value=IntegerAttr() as number))):
+            return base, number.value.data
+        case _:
+            return value, 0
+
+
 def divides(divisor: int, value: SSAValue | int, loops: Loops) -> bool:
     """Whether every value is a multiple of ``divisor``; False if that is not known."""
     if isinstance(value, int):
@@ -66,5 +75,7 @@ def divides(divisor: int, value: SSAValue | int, loops: Loops) -> bool:
             return divides(divisor, op.lhs, loops) and divides(divisor, op.rhs, loops)
         case arith.MuliOp() as op:
             return divides(divisor, op.lhs, loops) or divides(divisor, op.rhs, loops)
+        case arith.DivSIOp(rhs=SSAValue(owner=arith.ConstantOp(value=IntegerAttr() as number))) as op:
+            return divides(divisor * number.value.data, op.lhs, loops)
         case _:
             return False

@@ -12,6 +12,7 @@ from htvm_ir.dialects import accel, graph
 from htvm_ir.dialects.attributes import values
 from htvm_ir.passes.host_loops import windows
 from htvm_ir.passes.host_loops.arithmetic import Value
+from htvm_ir.passes.host_loops.blocks import SWAPPED
 from htvm_ir.passes.host_loops.buffers import Buffer
 from htvm_ir.passes.host_loops.kernel import Kernel, integer_type
 from htvm_ir.passes.host_loops.lanes import WordSource
@@ -23,14 +24,8 @@ from htvm_ir.targets.layout import WORD
 AXES = {1: ("i",), 2: ("n", "k"), 3: ("n", "k", "x"), 4: ("n", "k", "y", "x")}
 """Names of the loops over an output, by rank; one axis is what remains if all others can be merged into it."""
 
-CHANNELS, ROWS, COLUMNS = 1, 2, 3
+ROWS, COLUMNS = 2, 3
 """Axes of a map."""
-
-SWAPPED = (0, 1, 3, 2)
-"""The permutation that exchanges rows and columns."""
-
-FEW = 16
-"""Channels that may have code of their own."""
 
 Stored = tuple[Value, ...]
 """The first indices of an element in stored order."""
@@ -79,11 +74,8 @@ class OutputLoops:
         def below(group: list[Value]) -> None:
             self._nest([(*start, i) for start in starts for i in group], True)
 
-        if inside and axis == CHANNELS and self._knows_channels:
-            emit.loop(0, extent, name, lambda i: below([i]), extent)
-        else:
-            for low, high in itertools.pairwise((0, *(self.cuts.get(axis, ()) if inside else ()), extent)):
-                emit.loop_over_groups(low, high, name, below, size)
+        for low, high in itertools.pairwise((0, *(self.cuts.get(axis, ()) if inside else ()), extent)):
+            emit.loop_over_groups(low, high, name, below, size)
         emit.loop(extent, stored, name, lambda i: self._nest([(*start, i) for start in starts], False))
 
     def _rows(self, starts: list[Stored], extent: int) -> None:
@@ -131,11 +123,6 @@ class OutputLoops:
         """The logical index."""
         order = self.output.layout.order
         return tuple(stored[order.index(axis)] for axis in range(len(order)))
-
-    @property
-    def _knows_channels(self) -> bool:
-        """Whether to write out what happens for each channel: which pixels go into it."""
-        return _blocks(self.value) is not None and self.output.shape[CHANNELS] <= FEW
 
     def _name(self, axis: int) -> str:
         names = AXES.get(len(self.output.shape))

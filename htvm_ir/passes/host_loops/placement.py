@@ -43,7 +43,7 @@ class Placement:
         known = self._scopes[level].known
         full_key = (key, *operands)
         if full_key not in known:
-            known[full_key] = self._compute(build(), level, hint)
+            known[full_key] = self._compute(build(), level, hint)[0]
         return known[full_key]
 
     def remove_unused(self) -> None:
@@ -56,6 +56,10 @@ class Placement:
 
     def compute_here(self, op: Operation, hint: str | None) -> SSAValue:
         """The result of an op that reads memory or contains others: where the code is now."""
+        return self.compute_all_here(op, hint)[0]
+
+    def compute_all_here(self, op: Operation, hint: str | None) -> tuple[SSAValue, ...]:
+        """All results of such an op."""
         return self._compute(op, len(self._scopes) - 1, hint)
 
     def insert_here(self, op: Operation) -> None:
@@ -71,12 +75,13 @@ class Placement:
         yield
         self._scopes.pop()
 
-    def _compute(self, op: Operation, level: int, hint: str | None) -> SSAValue:
+    def _compute(self, op: Operation, level: int, hint: str | None) -> tuple[SSAValue, ...]:
         self._computations.append(op)
         self._scopes[level].builder.insert(op)
-        return self._define(op.results[0], level, hint)
+        for result in op.results:
+            self._define(result, level, hint)
+        return tuple(op.results)
 
-    def _define(self, value: SSAValue, level: int, hint: str | None) -> SSAValue:
+    def _define(self, value: SSAValue, level: int, hint: str | None) -> None:
         value.name_hint = hint
         self._levels[value] = level
-        return value

@@ -1,4 +1,9 @@
-"""Sums over windows of bytes, four at a time: words are added as long as no byte of theirs can overflow, then halves.
+"""Sums over windows of bytes, four at a time: words are added as long as no byte of theirs can overflow, then lanes.
+
+With ``s0`` to ``s3`` the sums of the bytes at the four places of a word, two numbers are accumulated, modulo 2**32: of
+the even bytes in halves, ``s0 + s2 * 2**16``, and of words without their first byte, ``s1 + s2 * 2**8 + s3 * 2**16``.
+The first one knows ``s2``, so that the second need not be masked. Together they are ``s0 + s1`` and ``s2 + s3`` in
+halves.
 
 Bytes are summed as numbers that are not negative: where some may be, every byte is moved by 128. What lies beside the
 window in the last word of a row is masked out, whatever it is.
@@ -8,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial, reduce
 
 from xdsl.dialects.builtin import i32
 from xdsl.ir import SSAValue
@@ -15,9 +21,9 @@ from xdsl.ir import SSAValue
 from htvm_ir.dialects.graph import PoolOp
 from htvm_ir.passes.host_loops.arithmetic import Value
 from htvm_ir.passes.host_loops.buffers import Buffer
-from htvm_ir.passes.host_loops.emitter import Emitter
+from htvm_ir.passes.host_loops.emitter import Carried, Emitter
 from htvm_ir.passes.host_loops.kernel import Index, Kernel
-from htvm_ir.passes.host_loops.windows import windows_of
+from htvm_ir.passes.host_loops.windows import number_of, windows_of
 from htvm_ir.passes.intervals import interval
 from htvm_ir.targets.layout import WORD
 
@@ -30,8 +36,8 @@ SIGNS = -0x7F7F7F80
 ROWS = 2
 """The axis of a map's rows."""
 
-STEP = 8
-"""Words that one pass through a loop adds: its own cost is then a tenth."""
+STEP = 16
+"""Words that one pass through a loop adds: its own cost is then less than a tenth."""
 
 SHORTEST = 4
 """Bytes of a row from which on words cost less than bytes."""
@@ -75,9 +81,8 @@ class WordSum:
 
     @property
     def most_rows(self) -> int:
-        """How many rows can be summed without the upper half of a word reaching its sign bit."""
-        words = self.whole_words + (self.rest > 1)
-        return HALF // 2 // (words * 2 * self.peak)
+        """How many rows can be summed in half a word."""
+        return HALF // (self.columns * self.peak)
 
     def total(self, emit: Emitter, index: Index) -> SSAValue:
         """The sum over the window; ``index`` is that of its first element, but counts words along the row."""
@@ -95,58 +100,54 @@ class WordSum:
 
     def _part(self, emit: Emitter, at: Value, rows: int) -> SSAValue:
         """The sum of at most ``most_rows`` rows from the word ``at`` on."""
-        step = max(1, min(rows, STEP // max(1, self.whole_words + (self.rest > 1))))
+        step = max(1, min(rows, STEP // max(1, -(-self.columns // WORD))))
         steps, rest = divmod(rows, step)
 
-        def add_rows(n: Value, halves: SSAValue) -> SSAValue:
-            return self._add_rows(emit, halves, self._row(emit, at, emit.mul(n, step, "row")), step)
+        def add_rows(n: Value, lanes: Carried) -> Carried:
+            return self._add_rows(emit, lanes, self._row(emit, at, emit.mul(n, step, "row")), step)
 
-        halves = emit.reduce(0, steps, "step", emit.constant(0, i32), add_rows)
+        zero = emit.constant(0, i32)
+        lanes = emit.fold(0, steps, "step", (zero, zero, *([zero] if self.rest == 1 else [])), add_rows)
         if rest:
-            halves = self._add_rows(emit, halves, self._row(emit, at, steps * step), rest)
-        low, high = emit.bit_and(halves, HALF, "low"), emit.shift_right(halves, 16, "high")
-        total = emit.add(_sum(emit, low, high), -self.bias * rows * self.columns, "total")
-        assert isinstance(total, SSAValue)
-        return total
+            lanes = self._add_rows(emit, lanes, self._row(emit, at, steps * step), rest)
+        even, upper, *singles = lanes
+        total = reduce(partial(_sum, emit), [_both(emit, even, upper), *singles])
+        return number_of(emit.add(total, -self.bias * rows * self.columns, "total"))
 
     def _row(self, emit: Emitter, at: Value, row: Value) -> Value:
         """The first word of a row below that of the word ``at``."""
         return emit.add(at, emit.mul(row, self.buffer.layout.strides(self.buffer.shape)[ROWS] // WORD, "at"), "at")
 
-    def _add_rows(self, emit: Emitter, halves: SSAValue, at: Value, rows: int) -> SSAValue:
-        """Add some rows to the sums in both halves of a word."""
+    def _add_rows(self, emit: Emitter, lanes: Carried, at: Value, rows: int) -> Carried:
+        """Add some rows; a single one in groups of words, if it is long."""
         starts = [self._row(emit, at, row) for row in range(rows)]
-        groups, rest = divmod(self.whole_words, STEP)
-        if rows > 1:
-            groups, rest = 0, self.whole_words
+        groups, rest = divmod(self.whole_words, STEP) if rows == 1 else (0, self.whole_words)
 
-        def add_group(n: Value, halves: SSAValue) -> SSAValue:
+        def add_group(n: Value, lanes: Carried) -> Carried:
             first = emit.add(starts[0], emit.mul(n, STEP, "first"), "first")
-            return self._add_words(emit, halves, [self._load(emit, emit.add(first, i, "at")) for i in range(STEP)])
+            return self._add_words(emit, lanes, [self._load(emit, emit.add(first, i, "at")) for i in range(STEP)])
 
-        halves = emit.reduce(0, groups, "group", halves, add_group)
-        places = [emit.add(start, groups * STEP + i, "at") for start in starts for i in range(rest)]
-        halves = self._add_words(emit, halves, [self._load(emit, place) for place in places])
+        lanes = emit.fold(0, groups, "group", lanes, add_group)
+        words = [self._load(emit, emit.add(start, groups * STEP + i, "at")) for start in starts for i in range(rest)]
         ends = [emit.add(start, self.whole_words, "at") for start in starts]
         if self.rest > 1:
-            halves = self._add_words(
-                emit, halves, [emit.bit_and(self._load(emit, e), self._mask, "word") for e in ends]
-            )
-        for end in ends if self.rest == 1 else ():
-            halves = _sum(emit, halves, self._single(emit, end))
-        return halves
+            words += [emit.bit_and(self._load(emit, end), self._mask, "word") for end in ends]
+        even, upper, *singles = self._add_words(emit, lanes, words)
+        for end in ends if singles else ():
+            singles = [_sum(emit, singles[0], self._single(emit, end))]
+        return even, upper, *singles
 
-    def _add_words(self, emit: Emitter, halves: SSAValue, words: Sequence[SSAValue]) -> SSAValue:
+    def _add_words(self, emit: Emitter, lanes: Carried, words: Sequence[SSAValue]) -> Carried:
         """Add the bytes of words, as many of which as possible are added first."""
+        even, upper, *singles = lanes
         size = BYTE // self.peak
         for start in range(0, len(words), size):
             bytes_, *others = words[start : start + size]
             for other in others:
                 bytes_ = emit.wrapping_add(bytes_, other, "bytes")
-            even = emit.bit_and(bytes_, EVEN_BYTES, "even")
-            odd = emit.bit_and(emit.shift_right(bytes_, 8, "shifted"), EVEN_BYTES, "odd")
-            halves = _sum(emit, _sum(emit, halves, even), odd)
-        return halves
+            even = emit.wrapping_add(even, emit.bit_and(bytes_, EVEN_BYTES, "masked"), "even")
+            upper = emit.wrapping_add(upper, emit.unsigned_shift_right(bytes_, 8, "shifted"), "upper")
+        return even, upper, *singles
 
     def _load(self, emit: Emitter, at: Value) -> SSAValue:
         """A word of bytes that are not negative."""
@@ -157,9 +158,7 @@ class WordSum:
         """The first byte of a word, as a number that is not negative."""
         place = emit.add(emit.mul(at, WORD, "at"), self.buffer.layout.xor, "at")
         value = emit.cast(emit.load(self.buffer.flat(emit), [place], "value"), i32, "value")
-        moved = emit.add(value, self.bias, "moved")
-        assert isinstance(moved, SSAValue)
-        return moved
+        return number_of(emit.add(value, self.bias, "moved"))
 
     @property
     def _mask(self) -> int:
@@ -168,7 +167,13 @@ class WordSum:
         return bits - (1 << 32) if bits >> 31 else bits
 
 
+def _both(emit: Emitter, even: SSAValue, upper: SSAValue) -> SSAValue:
+    """The sum of all bytes, which fits into the upper one of the halves that hold ``s0 + s1`` and ``s2 + s3``."""
+    third = number_of(emit.mul(emit.unsigned_shift_right(even, 16, "third"), -1 << 8, "third"))
+    halves = emit.wrapping_add(emit.wrapping_add(even, upper, "sum"), third, "halves")
+    both = emit.wrapping_add(halves, emit.shift_left(halves, emit.constant(16, i32), "low"), "both")
+    return emit.unsigned_shift_right(both, 16, "sum")
+
+
 def _sum(emit: Emitter, lhs: SSAValue, rhs: SSAValue) -> SSAValue:
-    total = emit.add(lhs, rhs, "sum")
-    assert isinstance(total, SSAValue)
-    return total
+    return number_of(emit.add(lhs, rhs, "sum"))

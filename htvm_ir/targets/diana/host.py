@@ -208,20 +208,15 @@ def _windows(workload: Workload, source: Layout) -> tuple[int, int, int]:
 
 
 def _word_sums(workload: Workload) -> tuple[int, int, int]:
-    """Windows summed in words, single bytes, and instructions: a load, a sum of bytes or five that add halves."""
+    """Windows summed in words, single bytes, and instructions: a load, a sum of bytes or four that add lanes."""
     rows, columns = workload.window
     windows, is_signed = workload.output.size, kind_of(workload) == "signed sum"
     together = 1 if is_signed else 255 // max(1, workload.ranges[0][1])
-    words, rest = divmod(columns, WORD)
-    instructions = _word_instructions(rows * words, together, is_signed)
-    if rest > 1:
-        instructions += rows + _word_instructions(rows, together, is_signed)
-    return windows, windows * rows * (rest == 1), windows * instructions
-
-
-def _word_instructions(words: int, together: int, is_signed: bool) -> int:
-    halves = -(-words // together)
-    return words * (1 + is_signed) + (words - halves) + 5 * halves
+    masked = columns % WORD > 1
+    words = rows * (columns // WORD + masked)
+    sums = -(-words // together)
+    instructions = words * (1 + is_signed) + rows * masked + (words - sums) + 4 * sums
+    return windows, windows * rows * (columns % WORD == 1), windows * instructions
 
 
 def _inside(start: int, size: int, kernel: int, dilation: int) -> int:

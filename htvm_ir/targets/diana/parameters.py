@@ -10,13 +10,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from htvm_ir.errors import HtvmError
+from htvm_ir.targets.ri5cy import Ri5cy
 
 COPY_ENGINES = ("none", "analog")
 """Whose DMA moves the digital core's tiles: its own, or the analog core's."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Parameters:
+class Parameters(Ri5cy):
     """What the compiler's contract and the device models both read; sizes in bytes, costs in cycles."""
 
     # Memories (archi headers, link script).
@@ -89,16 +90,6 @@ class Parameters:
     copy_engine: str = "none"
     # A job that reads never-written L1 bytes faults instead of seeing what silicon has there.
     fault_stale_reads: bool = True
-
-    # The core: published pipeline of RI5CY, with single-cycle L2. Cycles of an instruction.
-    core_base: int = 1
-    core_load_use: int = 1  # in addition, when the next instruction needs the loaded value
-    core_taken_branch: int = 3
-    core_jump: int = 2
-    core_mul: int = 1
-    core_mulh: int = 5
-    core_div: int = 35
-    core_mmio: int = 1  # model choice: a register access costs no more than L2
 
     def __post_init__(self) -> None:
         if self.copy_engine not in COPY_ENGINES:

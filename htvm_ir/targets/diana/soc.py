@@ -9,7 +9,7 @@ from htvm_ir.targets.diana.devices import DigitalHwme
 from htvm_ir.targets.diana.l1 import L1
 from htvm_ir.targets.diana.parameters import DIANA, Parameters
 from htvm_ir.targets.diana.peripherals import Gpio, SocControl, Stdout, Storage, Supply, Timer
-from htvm_ir.targets.soc import SHARED_RUNTIME, Bus, CoreCosts, Device, Region, Soc
+from htvm_ir.targets.soc import SHARED_RUNTIME, Bus, Device, Region, Soc
 
 RUNTIME = Path(__file__).parent / "runtime"
 
@@ -44,16 +44,7 @@ def diana_soc(parameters: Parameters = DIANA) -> Soc:
             Region("L2 private 1", p.private1_base, p.private1_bytes, False, True),
             Region("L2 shared", p.shared_base, p.shared_bytes),
         ),
-        costs=CoreCosts(
-            base=p.core_base,
-            load_use=p.core_load_use,
-            taken_branch=p.core_taken_branch,
-            jump=p.core_jump,
-            mul=p.core_mul,
-            mulh=p.core_mulh,
-            div=p.core_div,
-            mmio=p.core_mmio,
-        ),
+        costs=p.core_costs,
         devices=devices,
         linker_script=RUNTIME / "diana.ld",
         sources=(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from htvm_ir.errors import HtvmError
+from htvm_ir.targets.ri5cy import Ri5cy
 
 PAGE = 4096
 """Memories that the CPU addresses are mapped in pages of so many bytes."""
@@ -24,7 +25,7 @@ POSITIVE = (
 
 
 @dataclass(frozen=True, kw_only=True)
-class Parameters:
+class Parameters(Ri5cy):
     """What the compiler's contract and the device models both read; sizes in bytes, costs in cycles."""
 
     clock_hz: int = 260_000_000
@@ -67,16 +68,6 @@ class Parameters:
 
     # Whether maps may stay in L1 between layers; otherwise all go through L2.
     residency: bool = True
-
-    # The core: RI5CY's published pipeline with single-cycle memory, as on the virtual DIANA.
-    core_base: int = 1
-    core_load_use: int = 1
-    core_taken_branch: int = 3
-    core_jump: int = 2
-    core_mul: int = 1
-    core_mulh: int = 5
-    core_div: int = 35
-    core_mmio: int = 1
 
     def __post_init__(self) -> None:
         for name in POSITIVE:

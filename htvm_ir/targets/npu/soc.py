@@ -9,7 +9,7 @@ from htvm_ir.targets.npu.devices import ArrayDevice, Control, DmaChannel, extern
 from htvm_ir.targets.npu.imc_device import ImcDevice
 from htvm_ir.targets.npu.memories import LocalMemory
 from htvm_ir.targets.npu.parameters import EXTERNAL_BASE, NPU, SHARED_BASE, Parameters
-from htvm_ir.targets.soc import SHARED_RUNTIME, Bus, CoreCosts, Device, Region, Soc
+from htvm_ir.targets.soc import SHARED_RUNTIME, Bus, Device, Region, Soc
 
 RUNTIME = Path(__file__).parent / "runtime"
 
@@ -27,16 +27,7 @@ def npu_soc(parameters: Parameters = NPU) -> Soc:
             Region("L2", SHARED_BASE, p.l2),
             *((external,) if p.ext_memory else ()),
         ),
-        costs=CoreCosts(
-            base=p.core_base,
-            load_use=p.core_load_use,
-            taken_branch=p.core_taken_branch,
-            jump=p.core_jump,
-            mul=p.core_mul,
-            mulh=p.core_mulh,
-            div=p.core_div,
-            mmio=p.core_mmio,
-        ),
+        costs=p.core_costs,
         devices=partial(_devices, p),
         linker_script=RUNTIME / "npu.ld",
         sources=(RUNTIME / "npu_start.S",),

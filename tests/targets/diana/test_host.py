@@ -57,10 +57,11 @@ def test_windows_of_words_count_instructions():
         pool = Workload("pool", shapes[:1], shapes[1], window=(4, width), mode="average", ranges=((low, high),))
         return key_of(pool, (SWAPPED, FLAT)), counts(pool, (SWAPPED, FLAT), 8)[-3:]
 
-    # Eight words in four pairs, of which two sums of bytes come before five instructions each; a byte of each row.
-    assert pooled(0, 127) == ("sum swapped", (2, 2 * 4, 2 * (8 + 4 + 4 * 5)))
-    assert pooled(-1, 127) == ("signed sum swapped", (2, 2 * 4, 2 * (16 + 8 * 5)))
-    assert pooled(0, 127, 6) == ("sum swapped", (2, 0, 2 * ((4 + 2 + 2 * 5) * 2 + 4)))
+    # Eight words in four pairs, whose sums of bytes come before four instructions each; a byte of each row.
+    assert pooled(0, 127) == ("sum swapped", (2, 2 * 4, 2 * (8 + 4 + 4 * 4)))
+    assert pooled(-1, 127) == ("signed sum swapped", (2, 2 * 4, 2 * (16 + 8 * 4)))
+    # As many words, of which four are masked.
+    assert pooled(0, 127, 6) == ("sum swapped", (2, 0, 2 * (8 + 4 + 4 + 4 * 4)))
     assert pooled(0, 127, 3)[0] == "average swapped"
 
 

@@ -1,12 +1,10 @@
 #include "diana_analog.h"
 
+#include "diana_core.h"
 #include "diana_digital.h"
 
-/* Registers of the analog core, as byte offsets (hwme_v1.h of DIANA's SDK). *_WORDS count 32-bit words. */
-#define BASE 0x1A10D000u
+/* Registers of the analog core that the digital one does not have in the same place, as in diana_core.h. */
 enum {
-    TRIGGER = 0x00,
-    STATUS = 0x0C,
     WT_CONV_ADDR = 0x40,
     WT_SIMD_ADDR = 0x44,
     IM_ADDR = 0x48,
@@ -15,17 +13,13 @@ enum {
     ACT_WORDS = 0x54,
     CONF_ADDR = 0x58,
     CONF_WORDS = 0x5C,
-    NB_TILE = 0x68,
-    MEMCPY_OP = 0x6C,
-    MEMCPY_ADDR = 0x70,
-    MEMCPY_WORDS = 0x74,
-    L1_ROW = 0x78,
-    BANKS = 0x7C,
-    ROWS_PER_BANK = 0x80
+    NB_TILE = 0x68
 };
+/* Registers that only this DMA has, behind the others. */
+enum { BANKS = 0x10, ROWS_PER_BANK = 0x14 };
 
-enum { OP_COMPUTE = 0, OP_L1_TO_L2 = 1, OP_L2_TO_L1 = 2, OP_BANKED = 2 };
-enum { ROW_BYTES = 16, GRANULE = 32, PROGRAM_WORDS = 32, CONFIG = 16, MAX_BANKS = 4, BANK_BYTES = 512 * ROW_BYTES };
+enum { OP_BANKED = 2 }; /* added to the operation */
+enum { PROGRAM_WORDS = 32, CONFIG = 16, MAX_BANKS = 4, BANK_BYTES = 512 * ROW_BYTES };
 
 /* Pads (SDK headers): two bits of function each, and the GPIO block behind them. */
 #define PAD_FUNCTIONS 0x1A104010u
@@ -46,82 +40,50 @@ static const uint32_t boot_config[CONFIG] DIANA_L2_SHARED_CONST = {0x01000000, 0
 
 static uint32_t has_power;
 
-static inline void store(uint32_t address, uint32_t value)
-{
-    *(volatile uint32_t *)(uintptr_t)address = value;
-}
-
-static inline uint32_t load(uint32_t address)
-{
-    return *(volatile uint32_t *)(uintptr_t)address;
-}
-
 static inline void set(uint32_t offset, uint32_t value)
 {
-    store(BASE + offset, value);
-}
-
-static inline uint32_t address_of(const volatile void *object)
-{
-    return (uint32_t)(uintptr_t)object;
-}
-
-/* Memory is complete before the core starts, and is read again after it is done. */
-static inline void barrier(void)
-{
-    __asm__ volatile("" ::: "memory");
-}
-
-static inline void start(void)
-{
-    barrier();
-    set(TRIGGER, 0);
+    store(DIANA_ANALOG + offset, value);
 }
 
 void diana_analog_wait(void)
 {
-    while (load(BASE + STATUS) != 0) {
-    }
-    barrier();
+    wait_core(DIANA_ANALOG);
 }
 
-/* One contiguous piece of L2; more than four banks take one transfer for each pixel and each four of them. Leaves the
- * last transfer in flight. */
-static inline void copy_piece(uint32_t operation, uint32_t l2, uint32_t l1, uint32_t length, uint32_t banks)
+/* One contiguous piece of L2; more than four banks take one transfer for each pixel and each four of them. */
+static inline void start_banked_piece(const struct transfer *t, uint32_t l2, uint32_t l1)
 {
+    const uint32_t banks = t->banks;
+
     if (banks == 1) {
-        set(MEMCPY_OP, operation);
-        set(MEMCPY_WORDS, (length + GRANULE - 1) / GRANULE * (GRANULE / 4));
-        set(MEMCPY_ADDR, l2);
-        set(L1_ROW, l1 / ROW_BYTES);
-        start();
+        store(t->dma + MEMCPY_OP, t->operation);
+        store(t->dma + MEMCPY_WORDS, dma_words(t->length));
+        start_plain_piece(t, l2, l1);
         return;
     }
-    uint32_t pixels = length / (ROW_BYTES * banks);
+    uint32_t pixels = t->length / (ROW_BYTES * banks);
     uint32_t rows = banks <= MAX_BANKS ? pixels : 1;
 
-    set(MEMCPY_OP, operation + OP_BANKED);
-    set(ROWS_PER_BANK, rows);
+    store(t->dma + MEMCPY_OP, t->operation + OP_BANKED);
+    store(t->dma + ROWS_PER_BANK, rows);
     for (;;) {
         for (uint32_t bank = 0;;) {
             uint32_t some = banks - bank < MAX_BANKS ? banks - bank : MAX_BANKS;
 
-            set(BANKS, some);
-            set(MEMCPY_ADDR, l2);
-            set(L1_ROW, (l1 + bank * BANK_BYTES) / ROW_BYTES);
-            start();
+            store(t->dma + BANKS, some);
+            start_plain_piece(t, l2, l1 + bank * BANK_BYTES);
             l2 += some * rows * ROW_BYTES;
             bank += some;
             if (bank == banks) {
                 break;
             }
-            diana_analog_wait();
+            wait_core(DIANA_ANALOG);
         }
         pixels -= rows;
         if (pixels == 0) {
             return;
         }
-        diana_analog_wait();
+        wait_core(DIANA_ANALOG);
         l1 += rows * ROW_BYTES;
     }
 }
@@ -129,32 +91,9 @@ static inline void copy_piece(uint32_t operation, uint32_t l2, uint32_t l1, uint
 static inline void copy(uint32_t operation, uint32_t l2, uint32_t l1, uint32_t length, uint32_t count,
                         uint32_t stride, uint32_t count2, uint32_t stride2, uint32_t banks)
 {
-    if (count == 1 || stride == length) {
-        length *= count;
-        count = 1;
-        if (count2 == 1 || stride2 == length) {
-            length *= count2;
-            count2 = 1;
-        }
-    }
-    for (;;) {
-        uint32_t piece = l2;
+    const struct transfer t = {DIANA_ANALOG, ANALOG_DMA, operation, length, count, stride, count2, stride2, banks};
 
-        for (uint32_t left = count;;) {
-            copy_piece(operation, piece, l1, length, banks);
-            l1 += length / banks;
-            if (--left == 0) {
-                break;
-            }
-            diana_analog_wait();
-            piece += stride;
-        }
-        if (--count2 == 0) {
-            return;
-        }
-        diana_analog_wait();
-        l2 += stride2;
-    }
+    move_pieces(joined(t), start_banked_piece, l2, l1);
 }
 
 void diana_analog_dma_in(uint32_t l1, const void *l2, uint32_t length, uint32_t count,
@@ -172,7 +111,7 @@ void diana_analog_dma_out(void *l2, uint32_t l1, uint32_t length, uint32_t count
 /* Nothing is left to an earlier call or to the reset values, which are not documented. */
 static inline void launch(const uint32_t *program, const uint32_t *config, uint32_t weights)
 {
-    set(MEMCPY_OP, OP_COMPUTE);
+    store(ANALOG_DMA + MEMCPY_OP, OP_COMPUTE);
     set(CONF_ADDR, address_of(config));
     set(CONF_WORDS, CONFIG);
     set(IM_ADDR, address_of(program));
@@ -182,7 +121,7 @@ static inline void launch(const uint32_t *program, const uint32_t *config, uint3
     set(NB_TILE, 0);
     set(WT_CONV_ADDR, weights);
     set(WT_SIMD_ADDR, 0);
-    start();
+    start_core(DIANA_ANALOG);
 }
 
 /* The published sequence without its delay loops (25 thousand iterations after the pads, 200 million at the end),

@@ -1,10 +1,9 @@
 #include "diana_digital.h"
 
-/* Registers of the digital core, as byte offsets (hwme_v1.h of DIANA's SDK). *_WORDS count 32-bit words. */
-#define BASE 0x1A10C000u
+#include "diana_core.h"
+
+/* Registers of the digital core that the analog one does not have in the same place, as in diana_core.h. */
 enum {
-    TRIGGER = 0x00,
-    STATUS = 0x0C,
     WT_CONV_ADDR = 0x40,
     WT_CONV_WORDS = 0x44,
     WT_FC_ADDR = 0x48,
@@ -14,15 +13,10 @@ enum {
     ACT_ADDR = 0x58,
     ACT_WORDS = 0x5C,
     CONF_ADDR = 0x60,
-    CONF_WORDS = 0x64,
-    MEMCPY_OP = 0xA0,
-    MEMCPY_ADDR = 0xA4,
-    MEMCPY_WORDS = 0xA8,
-    L1_ROW = 0xAC
+    CONF_WORDS = 0x64
 };
 
-enum { OP_COMPUTE = 0, OP_L1_TO_L2 = 1, OP_L2_TO_L1 = 2 };
-enum { ROW_BYTES = 16, GRANULE = 32, INSTRUCTION_WORDS = 32, PROGRAM_WORDS = 64, CONFIG = 16 };
+enum { INSTRUCTION_WORDS = 32, PROGRAM_WORDS = 64, CONFIG = 16 };
 enum { WORD_MODE = 0, WORD_WEIGHTS = 1, WORD_INPUT = 2, WORD_OUTPUT = 3, WORD_C = 4, WORD_CX = 6, WORD_CY = 7 };
 enum { WORD_IN_PLANE = 9, WORD_FX = 10, WORD_FY = 11, WORD_OY = 13, WORD_OUT_PLANE = 16, WORD_STOP = 18 };
 enum { WORD_PADDING = 20, WORD_STRIDED = 24, USED_WORDS = 28, MODE_CONV = 1 };
@@ -38,72 +32,52 @@ static uint32_t channel_program[PROGRAM_WORDS] DIANA_L2_SHARED = {
 
 /* Jobs made at run time, and a stop entry each. The core works on at most one of the two lists; the other is free. */
 static uint32_t job_lists[2][LIST_WORDS] __attribute__((section(".l2_shared_bss.jobs"), aligned(32)));
-static uint32_t free_list;     /* index of the list that is free, or prepared */
-static uint32_t *prepared_end; /* behind the last job of the list that is prepared */
+static uint32_t free_list; /* index of the list that is free, or prepared */
+
+/* What the next call needs of the list that is prepared, so that it begins at once: where it begins and ends, and how
+ * many words of weights its trigger streams. */
+static uint32_t *prepared_list;
+static uint32_t *prepared_end;
+static uint32_t prepared_words;
 
 static inline void set(uint32_t offset, uint32_t value)
 {
-    *(volatile uint32_t *)(uintptr_t)(BASE + offset) = value;
-}
-
-static inline uint32_t address_of(const volatile void *object)
-{
-    return (uint32_t)(uintptr_t)object;
-}
-
-/* Memory is complete before the core starts, and is read again after it is done. */
-static inline void barrier(void)
-{
-    __asm__ volatile("" ::: "memory");
+    store(DIANA_DIGITAL + offset, value);
 }
 
 static inline void start(void)
 {
-    barrier();
-    set(TRIGGER, 0);
+    start_core(DIANA_DIGITAL);
 }
 
 void diana_digital_wait(void)
 {
-    while (*(volatile uint32_t *)(uintptr_t)(BASE + STATUS) != 0) {
-    }
-    barrier();
+    wait_core(DIANA_DIGITAL);
+}
+
+/* Several pieces: a function of its own, so that the short way of one piece stays short. */
+static __attribute__((noinline)) void copy_pieces(uint32_t l2, uint32_t l1, uint32_t length, uint32_t count,
+                                                  uint32_t stride, uint32_t count2, uint32_t stride2)
+{
+    const struct transfer t =
+        joined((struct transfer){DIANA_DIGITAL, DIGITAL_DMA, OP_COMPUTE, length, count, stride, count2, stride2, 1});
+
+    store(DIGITAL_DMA + MEMCPY_WORDS, dma_words(t.length));
+    move_pieces(t, start_plain_piece, l2, l1);
 }
 
 static inline void copy(uint32_t operation, uint32_t l2, uint32_t l1, uint32_t length,
                         uint32_t count, uint32_t stride, uint32_t count2, uint32_t stride2)
 {
-    if (count == 1 || stride == length) {
-        length *= count;
-        count = 1;
-        if (count2 == 1 || stride2 == length) {
-            length *= count2;
-            count2 = 1;
-        }
+    store(DIGITAL_DMA + MEMCPY_OP, operation);
+    if (count != 1 || count2 != 1) {
+        copy_pieces(l2, l1, length, count, stride, count2, stride2);
+        return;
     }
-    set(MEMCPY_OP, operation);
-    set(MEMCPY_WORDS, (length + GRANULE - 1) / GRANULE * (GRANULE / 4));
-    for (;;) {
-        uint32_t piece = l2;
-
-        for (uint32_t left = count;;) {
-            set(MEMCPY_ADDR, piece);
-            set(L1_ROW, l1 / ROW_BYTES);
-            start();
-            if (--left == 0) {
-                break;
-            }
-            diana_digital_wait();
-            piece += stride;
-            l1 += length;
-        }
-        if (--count2 == 0) {
-            return;
-        }
-        diana_digital_wait();
-        l2 += stride2;
-        l1 += length;
-    }
+    store(DIGITAL_DMA + MEMCPY_WORDS, dma_words(length));
+    store(DIGITAL_DMA + MEMCPY_ADDR, l2);
+    store(DIGITAL_DMA + L1_ROW, l1 / ROW_BYTES);
+    start();
 }
 
 void diana_digital_dma_in(uint32_t l1, const void *l2, uint32_t length, uint32_t count,
@@ -120,20 +94,20 @@ void diana_digital_dma_out(void *l2, uint32_t l1, uint32_t length, uint32_t coun
 
 /* Everything of a job but its weights and the trigger. Nothing is left to an earlier call or to the reset
  * values, which are not documented. */
-static inline void prepare(const uint32_t *config, const volatile uint32_t *program)
+static inline void prepare(const uint32_t *config, const volatile uint32_t *program, uint32_t words)
 {
-    set(MEMCPY_OP, OP_COMPUTE);
+    store(DIGITAL_DMA + MEMCPY_OP, OP_COMPUTE);
     set(CONF_ADDR, address_of(config));
     set(CONF_WORDS, CONFIG);
     set(IM_ADDR, address_of(program));
-    set(IM_WORDS, PROGRAM_WORDS);
+    set(IM_WORDS, words);
     set(ACT_ADDR, 0);
     set(ACT_WORDS, 0);
 }
 
 void diana_digital_conv(const uint32_t *program, const void *weights, uint32_t weight_bytes)
 {
-    prepare(conv_config, program);
+    prepare(conv_config, program, PROGRAM_WORDS);
     set(WT_CONV_ADDR, address_of(weights));
     set(WT_CONV_WORDS, weight_bytes / 4);
     start();
@@ -141,7 +115,7 @@ void diana_digital_conv(const uint32_t *program, const void *weights, uint32_t w
 
 void diana_digital_dense(const uint32_t *program, const void *weights, uint32_t weight_bytes)
 {
-    prepare(plain_config, program);
+    prepare(plain_config, program, PROGRAM_WORDS);
     set(WT_FC_ADDR, address_of(weights));
     set(WT_FC_WORDS, weight_bytes / 4);
     start();
@@ -149,7 +123,7 @@ void diana_digital_dense(const uint32_t *program, const void *weights, uint32_t 
 
 void diana_digital_add(const uint32_t *program)
 {
-    prepare(plain_config, program);
+    prepare(plain_config, program, PROGRAM_WORDS);
     start();
 }
 
@@ -166,7 +140,7 @@ void diana_digital_depthwise(const uint32_t *program, const void *weights, uint3
     for (uint32_t i = 0; i < INSTRUCTION_WORDS; i++) {
         channel_program[i] = program[i];
     }
-    prepare(conv_config, channel_program);
+    prepare(conv_config, channel_program, PROGRAM_WORDS);
     set(WT_CONV_WORDS, group / 4);
     for (uint32_t i = 1;; i++) {
         set(WT_CONV_ADDR, weight);
@@ -268,73 +242,89 @@ static void cut_blocks(uint32_t *job, uint32_t lanes, uint32_t rows, uint32_t ch
 
 void diana_digital_prepare_rows(const uint32_t *entry, uint32_t pitch)
 {
-    end_list(append(job_lists[free_list], entry, 0, entry[WORD_INPUT], entry[WORD_OUTPUT], pitch));
+    prepared_list = job_lists[free_list];
+    end_list(append(prepared_list, entry, 0, entry[WORD_INPUT], entry[WORD_OUTPUT], pitch));
 }
 
-void diana_digital_rows(const void *weights, uint32_t weight_bytes)
+/* Start a convolution that has a prepared list. */
+static inline void start_list(const void *weights, uint32_t words)
 {
-    prepare(conv_config, job_lists[free_list]);
-    set(IM_WORDS, LIST_WORDS);
+    prepare(conv_config, prepared_list, LIST_WORDS);
     set(WT_CONV_ADDR, address_of(weights));
-    set(WT_CONV_WORDS, weight_bytes / 4);
+    set(WT_CONV_WORDS, words);
     start();
     free_list ^= 1;
 }
 
+void diana_digital_rows(const void *weights, uint32_t weight_bytes)
+{
+    start_list(weights, weight_bytes / 4);
+}
+
+/* Bytes of the weights of 16 channels. */
+static inline uint32_t block_bytes(const uint32_t *entry)
+{
+    return LANES * (entry[WORD_C] * entry[WORD_FX] * entry[WORD_FY] + 4);
+}
+
 void diana_digital_prepare_blocks(const uint32_t *entry, uint32_t channels, uint32_t pitch)
 {
-    uint32_t *const list = job_lists[free_list];
-
-    prepared_end = make_blocks(list, entry, entry[WORD_INPUT], entry[WORD_OUTPUT], pitch);
+    prepared_list = job_lists[free_list];
+    prepared_end = make_blocks(prepared_list, entry, entry[WORD_INPUT], entry[WORD_OUTPUT], pitch);
+    prepared_words = (block_bytes(entry) + LANES - entry[WORD_C]) / 4;
     if (channels < LANES) {
-        cut_blocks(list, entry[WORD_C], pitch == 0 ? 1 : entry[WORD_OY], channels);
+        cut_blocks(prepared_list, entry[WORD_C], pitch == 0 ? 1 : entry[WORD_OY], channels);
     }
 }
 
-/* While the core works on one list, the other is made ready. */
-void diana_digital_blocks(const uint32_t *entry, const void *weights, uint32_t channels, uint32_t pitch)
+/* All triggers but the first, whose weights are given: while the core works on one list, the other is made ready. */
+static __attribute__((noinline)) void more_blocks(const uint32_t *entry, uint32_t weight, uint32_t channels,
+                                                  uint32_t pitch)
 {
-    const uint32_t lanes = entry[WORD_C];
     const uint32_t in_step = LANES * entry[WORD_IN_PLANE];
     const uint32_t out_step = LANES * entry[WORD_OUT_PLANE];
-    const uint32_t bytes = LANES * (lanes * entry[WORD_FX] * entry[WORD_FY] + 4);
-    uint32_t weight = address_of(weights);
+    const uint32_t bytes = block_bytes(entry);
     uint32_t *list = job_lists[free_list];
-    uint32_t *other = job_lists[free_list ^ 1];
-    uint32_t *end = prepared_end;
-    uint32_t *other_end = other;
+    uint32_t *end = list;
+    uint32_t *busy = prepared_list;
+    uint32_t *busy_end = prepared_end;
 
-    prepare(conv_config, list);
-    set(IM_WORDS, LIST_WORDS);
-    set(WT_CONV_WORDS, (bytes + LANES - lanes) / 4);
-    for (;;) {
-        uint32_t *const used = list;
-        uint32_t *const used_end = end;
+    for (channels -= LANES;; channels -= LANES) {
+        uint32_t *const used = busy;
+        uint32_t *const used_end = busy_end;
 
-        set(IM_ADDR, address_of(list));
-        set(WT_CONV_ADDR, weight);
-        start();
-        if (channels <= LANES) {
-            free_list = other == job_lists[1];
-            return;
-        }
-        channels -= LANES;
-        weight += bytes;
-        if (other_end == other) { /* not made yet */
-            other_end = make_blocks(other, entry, entry[WORD_INPUT] + in_step, entry[WORD_OUTPUT] + out_step, pitch);
+        if (end == list) { /* not made yet */
+            end = make_blocks(list, entry, entry[WORD_INPUT] + in_step, entry[WORD_OUTPUT] + out_step, pitch);
         } else {
-            for (uint32_t *job = other; job != other_end; job += INSTRUCTION_WORDS) {
+            for (uint32_t *job = list; job != end; job += INSTRUCTION_WORDS) {
                 job[WORD_INPUT] += 2 * in_step;
                 job[WORD_OUTPUT] += 2 * out_step;
             }
         }
         if (channels < LANES) {
-            cut_blocks(other, lanes, pitch == 0 ? 1 : entry[WORD_OY], channels);
+            cut_blocks(list, entry[WORD_C], pitch == 0 ? 1 : entry[WORD_OY], channels);
         }
-        list = other;
-        end = other_end;
-        other = used;
-        other_end = used_end;
+        weight += bytes;
         diana_digital_wait();
+        set(IM_ADDR, address_of(list));
+        set(WT_CONV_ADDR, weight);
+        start();
+        if (channels <= LANES) {
+            free_list = used == job_lists[1];
+            return;
+        }
+        busy = list;
+        busy_end = end;
+        list = used;
+        end = used_end;
+    }
+}
+
+/* What the other triggers need of the CPU's registers is saved when the core has begun. */
+void diana_digital_blocks(const uint32_t *entry, const void *weights, uint32_t channels, uint32_t pitch)
+{
+    start_list(weights, prepared_words);
+    if (channels > LANES) {
+        more_blocks(entry, address_of(weights), channels, pitch);
     }
 }
