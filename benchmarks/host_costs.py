@@ -51,8 +51,9 @@ KINDS = ("add", "requant", "transpose")
 BATCH = 4
 CALL = 100
 """Most cycles of a call: what a fit makes more of is no such thing, and would count once for each chunk of a kernel."""
-LOOP = 8
-"""Most cycles to enter a loop, where nothing else is counted by rows: rows are also what chunks have more of."""
+ELEMENT, LOOP = 24, 8
+"""Most cycles of an element, and to enter a loop or write some padding, where there are no windows: what a fit to few
+kernels makes of columns that go together would be far off for others. Rows are also what chunks have more of."""
 NEGLIGIBLE = 100
 """Cycles below which a kernel is not worth a prediction."""
 
@@ -109,9 +110,9 @@ def fit(group: Sequence[Measured]) -> LoopCosts:
     fits: list[tuple[float, LoopCosts]] = []
     for unrolled in UNROLLED:
         rows = np.array([counts(m.workload, m.layouts, unrolled) for m in group], np.float64)
-        most = {0: CALL, 5: LOOP}
+        most = {0: CALL, **dict.fromkeys(range(1, 5), ELEMENT), **dict.fromkeys(range(5, 8), LOOP)}
         if key_of(group[0].workload, group[0].layouts).rpartition(" ")[0] in WINDOWED:
-            del most[5]
+            most = {0: CALL, 6: LOOP, 7: LOOP}
             rows[:, 4] = rows[:, 1:5].sum(axis=1)  # the windows cost far more than the loop around them
             rows[:, 1:4] = 0
         costs = _nonnegative(rows / measured[:, None], most)

@@ -33,7 +33,7 @@ DIMENSIONS = {CHANNELS: "k", ROWS: "y"}
 
 
 SAME = 0.02
-"""Savings that differ by no more are alike (model choice): then chunks are large, which leaves neighbours more to do."""
+"""Savings that differ by no more are alike (model choice): then chunks are large, steps beside which more has room."""
 
 
 @dataclass(frozen=True)
