@@ -32,7 +32,7 @@ DIMENSIONS = {CHANNELS: "k", ROWS: "y"}
 """The dimension of a workload that cuts an axis of its result."""
 
 
-SAME = 0.02
+SAME = 0.05
 """Savings that differ by no more are alike (model choice): then chunks are large, steps beside which more has room."""
 
 
