@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from benchmarks import compile_time, compiler, copy_engine, depth_first, npu, peers, targets
+from benchmarks import compile_time, compiler, copy_engine, depth_first, npu, peers, predictions, targets
 from benchmarks.figure import Figure
 from htvm_ir.errors import HtvmError
 
 GROUPS: Mapping[str, Callable[[], list[Figure]]] = {
     "targets": targets.figures,
+    "predictions": predictions.figures,
     "peers": peers.figures,
     "copy-engine": copy_engine.figures,
     "npu": npu.figures,

@@ -6,7 +6,7 @@ Each operator stands between neighbours that hand tensors over in the layout ask
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
@@ -22,11 +22,12 @@ from htvm_ir.backend.c.interface import Interface
 from htvm_ir.backend.c.package import render_package
 from htvm_ir.dialects import graph
 from htvm_ir.dialects.accel import CPU, kernels
+from htvm_ir.dialects.tiled import PlanAttr
 from htvm_ir.driver.edges import edges
 from htvm_ir.driver.harness import Board
 from htvm_ir.passes.dispatch import wrap
 from htvm_ir.passes.fold_constants import constant
-from htvm_ir.passes.pipeline import PIPELINE, pass_class, run_passes
+from htvm_ir.passes.pipeline import OVERLAP, PIPELINE, pass_class, run_passes
 from htvm_ir.passes.set_target import SetTarget
 from htvm_ir.passes.workloads import ANCHORS, block_workload, following_requant, layout_of, module_target, workload_of
 from htvm_ir.targets.layout import Layout
@@ -34,7 +35,8 @@ from htvm_ir.targets.target import Target
 from htvm_ir.targets.workload import Workload
 
 Shape = tuple[int, ...]
-ROWS, DIGITAL, ANALOG = "rows", "digital", "analog"
+ROWS, DIGITAL, COMPACT, ANALOG = "rows", "digital", "compact", "analog"
+"""Who writes or reads a tensor: the caller, an array in its usual layout, or the digital one in narrower rows."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +73,7 @@ class Builder:
         shapes = [case.shape for case in cases for _ in range(1 + (case.kind == "add"))]
         self.block = Block(arg_types=[TensorType(i8, shape) for shape in shapes])
         self.tested: set[Operation] = set()
+        self.mappings: dict[Operation, str] = {}  # how the name ends
         arguments = iter(self.block.args)
         results = [self.case(case, arguments) for case in cases]
         self.block.add_op(ReturnOp(*results))
@@ -84,7 +87,7 @@ class Builder:
         before = set(self.block.ops)
         result = self.operator(case, inputs)
         self.tested |= set(self.block.ops) - before
-        return self.neighbour(result, case.reader)
+        return self.neighbour(result, case.reader, way="from")
 
     def operator(self, case: Case, inputs: Sequence[SSAValue]) -> SSAValue:
         """The operator and its requantisation; results have 7 bits if the analog array reads them."""
@@ -110,6 +113,13 @@ class Builder:
                 return self.requant(self.emit(graph.AddOp(*inputs)), 1, -hi - 1, hi)
             case "requant":
                 return self.requant(x, 0, 0, 63) if case.positive else self.requant(x, 1, -hi // 2, hi // 2)
+            case "clamp":
+                return self.requant(x, 0, -32, 31)
+            case "reverse":
+                return self.emit(graph.ReverseOp(x, (3,)))
+            case "turned":
+                pixels = self.operator(replace(case, kind="space_to_depth"), inputs)
+                return self.emit(graph.TransposeOp(pixels, (0, 1, 3, 2)))
             case "transpose":
                 return self.emit(graph.TransposeOp(x, (0, 1, 3, 2)))
             case "space_to_depth":
@@ -119,16 +129,18 @@ class Builder:
             case _:  # a conversion: between neighbours that disagree the compiler puts it
                 return x
 
-    def neighbour(self, x: SSAValue, engine: str, low: int = -128) -> SSAValue:
-        """A kernel of an engine that reads or writes the tensor; none for the caller."""
+    def neighbour(self, x: SSAValue, engine: str, low: int = -128, way: str = "to") -> SSAValue:
+        """A kernel of an engine that reads or writes (``way``) the tensor; none for the caller."""
         shape = graph.shape_of(x)
         if engine == ROWS:
-            return x
+            return self.requant(x, 0, 0, 127) if low == 0 else x
         if len(shape) == 2:
             return self.requant(self.emit(graph.DenseOp(x, self.noise((shape[1], shape[1]), 9), None)), 7, -128, 127)
-        if engine == DIGITAL:
+        if engine in (DIGITAL, COMPACT):
             weights = self.noise((shape[1], 1, 1, 1), 100)
             conv = graph.Conv2dOp(x, weights, None, (1, 1), (0, 0, 0, 0), (1, 1), shape[1])
+            if engine == COMPACT:
+                self.mappings[conv] = f"_{way}_compact"
             return self.requant(self.emit(conv), 7, low, 127)
         if isinstance(x.owner, Block):
             x = self.requant(x, 0, -64, 63)
@@ -161,8 +173,8 @@ def measure(cases: Sequence[Case]) -> list[Measured]:
                 layouts = tuple(layout_of(value.type) for value in (*dispatch.inputs, *dispatch.results_))
                 found[dispatch.kernel.data] = block_workload(dispatch.body.block), layouts
 
-    rest = PIPELINE[PIPELINE.index("assign-layouts") :]
-    run_passes(builder.module, [pass_class(name)() for name in rest], after)
+    rest = [name for name in PIPELINE[PIPELINE.index("assign-layouts") :] if name not in OVERLAP]
+    run_passes(builder.module, [pass_class(name)() for name in rest], after, verify=False)
     cycles = run(builder.module)
     return [Measured(*facts, cycles[name]) for name, facts in found.items() if name in cycles]
 
@@ -175,12 +187,32 @@ def assign_by_hand(builder: Builder) -> None:
         if op.parent is not block or not op.name.startswith("graph."):
             continue
         requant = following_requant(op) if isinstance(op, ANCHORS) else None
-        ops = [op] if requant is None else [op, requant]
-        wrap(ops, CPU if op in builder.tested else engine_of(op, requant, target), f"kernel{count}", {})
+        if op in builder.tested:
+            wrap(tested_after(op, builder), CPU, f"kernel{count}", {})
+        else:
+            ops = [op] if requant is None else [op, requant]
+            plan, engine = plan_of(op, requant, builder, target), engine_of(op, requant, target)
+            wrap(ops, engine, f"kernel{count}", {}).plan = plan
         count += 1
     for op in list(block.ops):
         if isinstance(op, ConstantOp) and not op.result.uses:
             Rewriter.erase_op(op)
+
+
+def tested_after(op: Operation, builder: Builder) -> list[Operation]:
+    """A tested operator: all its ops, of which each reads only the one before."""
+    ops = [op]
+    while isinstance(use := ops[-1].results[0].get_user_of_unique_use(), Operation) and use in builder.tested:
+        ops.append(use)
+    return ops
+
+
+def plan_of(op: Operation, requant: graph.RequantOp | None, builder: Builder, target: Target) -> PlanAttr | None:
+    """The plan of a neighbour with compact rows: all at once; None if it is another one, or cannot have such rows."""
+    ending, workload = builder.mappings.get(op), workload_of(op, requant)
+    mappings = target.engine(DIGITAL).mappings(workload) if ending else ()
+    found = next((mapping for mapping in mappings if mapping.endswith(ending or "")), None)
+    return PlanAttr({}, (1, 1), mapping=found) if found else None
 
 
 def engine_of(op: Operation, requant: graph.RequantOp | None, target: Target) -> str:

@@ -47,6 +47,7 @@ Written by `{command}` on {date}. {machine}; load average {load} at the start{bu
 ## What was to be reached
 
 {missing}*targets* are of {networks}, on the digital array and the CPU;
+*predictions* compare predicted cycles with those of the virtual SoC;
 *peers* are HTVM's own C, whose sources and figures stand in `benchmarks/peers.py` (its ResNet-8 has 12 classes and its
 MobileNet 4, the shapes are the same otherwise), and TVM's; *copy-engine* is about an option of DIANA that is off
 otherwise; *npu* is about double buffering; times are those of whole processes on this machine.

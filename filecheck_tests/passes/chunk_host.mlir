@@ -7,7 +7,6 @@ builtin.module attributes {accel.target = #accel.target<"diana">} {
 // CHECK-LABEL: func.func private @rows_chunk
 // CHECK-SAME: memref<1x2x3x16xi8, strided<[128, 64, 16, 1]{{.*}}>
 // CHECK:      accel.dispatch @cpu "rows"
-// CHECK-SAME: attributes {accel.cycles = {{[0-9]+}} : i64}
 // CHECK-LABEL: func.func private @rows_rest
 // CHECK-SAME: memref<1x2x1x16xi8, strided<[128, 64, 16, 1]{{.*}}>
 func.func private @rows(%x: memref<1x2x4x16xi8>, %y: memref<1x2x4x16xi8, "L2">) attributes {accel.engine = "cpu", accel.types = [tensor<1x2x4x16xi8>, tensor<1x2x4x16xi8, #accel.layout<0, 1, 2, 3 : 16 xor 3>>]} {

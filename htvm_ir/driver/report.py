@@ -19,12 +19,13 @@ from htvm_ir.dialects.tiled import PlanAttr
 from htvm_ir.passes.approximate_convs import approximated
 from htvm_ir.passes.dispatch import COSTS
 from htvm_ir.passes.fold_dead_channels import network_macs
+from htvm_ir.passes.host_prices import host_cycles
 from htvm_ir.passes.memory_fit import Fixed, bytes_of
 from htvm_ir.passes.orient_maps import orientation
 from htvm_ir.passes.overlap_kernels import HIDDEN
 from htvm_ir.passes.pipeline import APPROXIMATE
 from htvm_ir.passes.plan_memory import ARENA, BOUND
-from htvm_ir.passes.workloads import block_workload, layout_of, resident_bytes
+from htvm_ir.passes.workloads import block_workload, resident_bytes
 from htvm_ir.targets.target import Job, Target
 from htvm_ir.targets.workload import Workload
 
@@ -112,16 +113,12 @@ class Recorder:
             "costs": costs,
             "refused": dispatch.reasons,
             "macs": workload.macs,
-            "cycles": self._host_cycles(dispatch, workload) if plan is None else plan.latency.data,
+            "cycles": host_cycles(dispatch, self.target) if plan is None else plan.latency.data,
             "tile": None if plan is None else plan.tile,
             "mapping": None if plan is None else plan.mapping.data or None,
             "resident": [_operand(workload, index) for index in sorted(resident_bytes(dispatch))],
             "proven_optimal": None if plan is None else bool(plan.proven.data),
         }
-
-    def _host_cycles(self, dispatch: DispatchOp, workload: Workload) -> int:
-        layouts = [layout_of(value.type) for value in (*dispatch.inputs, *dispatch.results_)]
-        return self.target.host.cycles(workload, layouts)
 
     def _count(self, function: FuncOp) -> dict[str, int]:
         """Cycles the engines compute for a kernel and cycles the busiest port moves its data, each alone."""

@@ -5,7 +5,7 @@ Chunks of one size are one function on views of the buffers; only the last chunk
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from xdsl.context import Context
@@ -22,11 +22,9 @@ from xdsl.passes import ModulePass
 from xdsl.rewriter import InsertPoint, Rewriter
 
 from htvm_ir.dialects.accel import DispatchOp, kernels
-from htvm_ir.dialects.attributes import integer
-from htvm_ir.passes.chunks import CHUNKS, CYCLES, chunk_body, chunk_cycles, chunks_of
+from htvm_ir.passes.chunks import CHUNKS, chunk_body, chunks_of
 from htvm_ir.passes.views import part_of, span_of
-from htvm_ir.passes.workloads import KERNEL, kernel_types, layout_of, main_function, module_target
-from htvm_ir.targets.target import Target
+from htvm_ir.passes.workloads import KERNEL, kernel_types, layout_of, main_function
 
 
 @dataclass(frozen=True)
@@ -36,12 +34,11 @@ class ChunkHost(ModulePass):
     name = "chunk-host"
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
-        target = module_target(op)
         calls = {c.callee.string_value(): c for c in main_function(op).body.block.ops if isinstance(c, CallOp)}
         for dispatch in kernels(op):
             chunks, function = chunks_of(dispatch), dispatch.parent_op()
             if chunks is not None and isinstance(function, FuncOp) and _is_stored_as_such(function):
-                _split(dispatch, function, calls[function.sym_name.data], chunks, target)
+                _split(dispatch, function, calls[function.sym_name.data], *chunks)
 
 
 def _is_stored_as_such(function: FuncOp) -> bool:
@@ -53,9 +50,8 @@ def _is_stored_as_such(function: FuncOp) -> bool:
     )
 
 
-def _split(dispatch: DispatchOp, function: FuncOp, call: CallOp, chunks: tuple[int, int], target: Target) -> None:
+def _split(dispatch: DispatchOp, function: FuncOp, call: CallOp, axis: int, size: int) -> None:
     """Replace one kernel and its call."""
-    axis, size = chunks
     types = kernel_types(function)
     extent = types[-1].get_shape()[axis]
     made: dict[int, FuncOp] = {}
@@ -65,10 +61,7 @@ def _split(dispatch: DispatchOp, function: FuncOp, call: CallOp, chunks: tuple[i
             _view(value, type_, axis, (start, part), call) for value, type_ in zip(call.arguments, types, strict=True)
         ]
         if part not in made:
-            attributes = {name: value for name, value in dispatch.attributes.items() if name != CHUNKS}
-            attributes[CYCLES] = integer(chunk_cycles(dispatch, axis, part, target))
-            body = chunk_body(dispatch, axis, part)
-            made[part] = _function(dispatch, function, views, body, attributes, len(made))
+            made[part] = _function(dispatch, function, views, (axis, part), len(made))
             Rewriter.insert_op(made[part], InsertPoint.before(function))
         Rewriter.insert_op(CallOp(made[part].sym_name.data, views, []), InsertPoint.before(call))
     Rewriter.erase_op(call)
@@ -83,18 +76,15 @@ def _view(buffer: SSAValue, type_: TensorType[Attribute], axis: int, span: tuple
 
 
 def _function(
-    dispatch: DispatchOp,
-    function: FuncOp,
-    views: Sequence[SSAValue],
-    body: Region,
-    attributes: Mapping[str, Attribute],
-    number: int,
+    dispatch: DispatchOp, function: FuncOp, views: Sequence[SSAValue], chunk: tuple[int, int], number: int
 ) -> FuncOp:
     """The kernel on views of one chunk's size."""
     block = Block(arg_types=[view.type for view in views])
     for argument, old in zip(block.args, function.args, strict=True):
         argument.name_hint = old.name_hint
     count = len(dispatch.inputs)
+    body = chunk_body(dispatch, *chunk)
+    attributes = {name: value for name, value in dispatch.attributes.items() if name != CHUNKS}
     kernel = dispatch.kernel.data
     inner = DispatchOp(
         dispatch.engine_name, kernel, block.args[:count], body, (), block.args[count:], attributes=attributes

@@ -11,15 +11,11 @@ from xdsl.rewriter import Rewriter
 from htvm_ir.dialects import graph
 from htvm_ir.dialects.accel import ConvertLayoutOp, DispatchOp, YieldOp
 from htvm_ir.dialects.attributes import integer, values
-from htvm_ir.passes.workloads import block_workload, layout_of
+from htvm_ir.passes.workloads import layout_of
 from htvm_ir.targets.layout import WORD
-from htvm_ir.targets.target import Target
 
 CHUNKS = "accel.chunks"
 """Attribute of a kernel of the CPU: its ``axis`` and how much of it (``size``) it computes at a time."""
-
-CYCLES = "accel.cycles"
-"""Attribute of a chunk of a kernel: its predicted cycles."""
 
 CHANNELS, ROWS = 1, 2
 """Axes of feature maps; the elements of a vector are its channels."""
@@ -81,22 +77,6 @@ def _step(value: SSAValue, axis: int) -> int:
     together = lcm(layout.multiple[axis], layout.xor + 1 if layout.order[-1] == axis else 1)
     inner = prod(layout.stored_shape(shape)[layout.order.index(axis) + 1 :])
     return lcm(together, WORD // gcd(inner, WORD))
-
-
-def host_cycles(dispatch: DispatchOp, target: Target) -> int:
-    """Predicted cycles of a kernel of the CPU, or of a chunk of one."""
-    if isinstance(cycles := dispatch.attributes.get(CYCLES), IntegerAttr):
-        return cycles.value.data
-    layouts = [layout_of(value.type) for value in (*dispatch.body.block.args, *dispatch.yielded)]
-    return target.host.cycles(block_workload(dispatch.body.block), layouts)
-
-
-def chunk_cycles(dispatch: DispatchOp, axis: int, size: int, target: Target) -> int:
-    """Predicted cycles of a chunk of a kernel: its share.
-
-    The costs of loops are fitted to whole kernels, and what the fit adds to each is more than a call costs.
-    """
-    return -(-host_cycles(dispatch, target) * size // graph.shape_of(dispatch.yielded[0])[axis])
 
 
 def chunk_body(dispatch: DispatchOp, axis: int, size: int) -> Region:

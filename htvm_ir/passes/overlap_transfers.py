@@ -21,7 +21,7 @@ from htvm_ir.dialects.accel import AwaitOp, DispatchOp, LaunchOp, PrepareOp
 from htvm_ir.dialects.dma import StartOp, WaitOp
 from htvm_ir.memory.plan import plan
 from htvm_ir.memory.problem import Buffer
-from htvm_ir.passes.chunks import host_cycles
+from htvm_ir.passes.host_prices import host_cycles
 from htvm_ir.passes.memory_fit import bytes_of, in_memory
 from htvm_ir.passes.overlap_kernels import Rewriting, add_hidden
 from htvm_ir.passes.pipeline_dma import effects, is_load, root

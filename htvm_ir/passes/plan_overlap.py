@@ -19,7 +19,8 @@ from htvm_ir.dialects import graph
 from htvm_ir.dialects.accel import CPU, DispatchOp, kernels
 from htvm_ir.dialects.attributes import values
 from htvm_ir.dialects.tiled import PlanAttr
-from htvm_ir.passes.chunks import CHANNELS, ROWS, chunk_cycles, chunk_step, host_cycles, set_chunks
+from htvm_ir.passes.chunks import CHANNELS, ROWS, chunk_step, set_chunks
+from htvm_ir.passes.host_prices import chunk_cycles, host_cycles
 from htvm_ir.passes.plan_tiles import check_plan, latency
 from htvm_ir.passes.tiling_problems import problem_of
 from htvm_ir.passes.workloads import dispatch_workload, kernel_target, module_target
@@ -30,6 +31,10 @@ from htvm_ir.tiling.problem import Problem
 
 DIMENSIONS = {CHANNELS: "k", ROWS: "y"}
 """The dimension of a workload that cuts an axis of its result."""
+
+
+SAME = 0.05
+"""Savings that differ by no more are alike (model choice): then chunks are large, steps beside which more has room."""
 
 
 @dataclass(frozen=True)
@@ -127,8 +132,10 @@ def _overlap(dispatch: DispatchOp, target: Target) -> None:
     if ROWS in steps:
         found += _in_front(dispatch, steps[ROWS], target)
         found += _before_strips(dispatch, steps[ROWS], target)
-    best = max(found, key=lambda choice: choice.saved, default=_Choice())
-    if best.saved > 0:
+    most = max((choice.saved for choice in found), default=0)
+    alike = [choice for choice in found if choice.saved >= (1 - SAME) * most]
+    if most > 0:
+        best = max(alike, key=lambda choice: (choice.chunk, choice.saved))
         set_chunks(dispatch, best.axis, best.chunk)
         for kernel in best.kernels:
             kernel.dispatch.plan = kernel.planned(best.size)

@@ -13,7 +13,7 @@ from xdsl.ir import BlockArgument, Operation, SSAValue
 
 from htvm_ir.dialects.accel import AwaitOp, DispatchOp, LaunchOp, PrepareOp
 from htvm_ir.dialects.dma import StartOp, WaitOp, transfer_shape
-from htvm_ir.passes.chunks import host_cycles
+from htvm_ir.passes.host_prices import host_cycles
 from htvm_ir.passes.pipeline_dma import effects, is_load, root
 from htvm_ir.schedule.overlap import Step
 from htvm_ir.targets.target import Job, Target

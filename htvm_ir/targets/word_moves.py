@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from math import prod
 from typing import Any
 
@@ -17,6 +18,7 @@ from htvm_ir.targets.layout import WORD, Layout
 from htvm_ir.targets.workload import Workload
 
 Array = NDArray[Any]
+Shape = tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -77,14 +79,38 @@ def _words(places: Array) -> Array:
     return np.where((first % WORD == 0) & (groups == first[:, None] + np.arange(WORD)).all(1), first // WORD, -1)
 
 
+MOVES = ("convert_layout", "reverse", "reshape", "transpose")
+"""Kinds of workloads that only move elements."""
+
+
 def workload_move(workload: Workload, layouts: Sequence[Layout]) -> WordMove | None:
-    """The move of words that a reverse or a reshape of bytes is, if it is one; ``layouts`` of its input and output."""
-    if workload.kind not in ("reverse", "reshape") or workload.output.dtype != "i8" or len(workload.inputs) != 1:
+    """The move of words that a workload of bytes is, if it is one; ``layouts`` of its input and output.
+
+    A transposition is one if it exchanges the last two axes: which axes are exchanged, a workload does not say.
+    """
+    if workload.kind not in MOVES or workload.output.dtype != "i8" or len(workload.inputs) != 1:
         return None
-    sources = positions(workload.inputs[0].shape, layouts[0])
-    if workload.kind == "reverse":
-        sources = np.flip(sources, workload.reversed_axes)
-    return word_move(sources.reshape(workload.output.shape), layouts[-1])
+    if layouts[0].xor != layouts[-1].xor and workload.kind != "reverse":
+        return None  # quickly: the bytes of a word change places
+    shapes = workload.inputs[0].shape, workload.output.shape
+    return _move(workload.kind, *shapes, workload.reversed_axes, layouts[0], layouts[-1])
+
+
+@lru_cache(1024)
+def _move(
+    kind: str, source: Shape, result: Shape, reversed_axes: Shape, before: Layout, after: Layout
+) -> WordMove | None:
+    sources = positions(source, before)
+    match kind:
+        case "reverse":
+            sources = np.flip(sources, reversed_axes)
+        case "transpose":
+            sources = sources.swapaxes(-1, -2)
+            if sources.shape != result:
+                return None
+        case _:
+            sources = sources.reshape(result)
+    return word_move(sources, after)
 
 
 def _nest(words: Array, targets: Array) -> WordMove | None:

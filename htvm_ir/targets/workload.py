@@ -70,6 +70,7 @@ class Workload:
         follow each other in memory.
     reversed_axes: along which a reverse turns the order of elements.
     work: arithmetic operations of a kernel that is given as C.
+    apart: of a part of a kernel of the CPU: some operand's rows do not follow each other in memory.
     """
 
     kind: str
@@ -94,6 +95,7 @@ class Workload:
     reversed_axes: tuple[int, ...] = ()
     mean_rounding: str = "floor"
     work: int = 0
+    apart: bool = False
 
     @property
     def kernel(self) -> tuple[int, int]:

@@ -9,6 +9,7 @@ from math import prod
 from htvm_ir.targets.lanes import LaneRequant
 from htvm_ir.targets.layout import WORD, Layout, mergeable
 from htvm_ir.targets.target import Host
+from htvm_ir.targets.word_moves import WordMove, workload_move
 from htvm_ir.targets.workload import Workload
 
 COLUMNS = (
@@ -16,12 +17,18 @@ COLUMNS = (
     *("windows", "window_rows", "taps"),
 )
 """What is counted, and a cost in cycles of each: the call; output elements, in innermost loops of which the C compiler
-leaves nothing (short) or something, and by whole words or not; innermost loops; padding written in bytes and in words;
-windows (one for each input channel); rows of windows, and taps, inside the image. Of windows summed in words: bytes
-that are added as such, and instructions for words, instead of rows and taps."""
+leaves nothing (short) or something, in groups of a word or one by one; innermost loops; padding written in bytes and in
+words; windows (one for each input channel); rows of windows, and taps, inside the image. Of windows summed in words:
+bytes that are added as such, and instructions for words, instead of rows and taps."""
 
 WINDOWED = ("conv2d", "pointwise", "depthwise", "dense", "average", "sum", "signed sum")
 """Kinds whose cost hardly depends on the output's layout."""
+
+PLAIN, CLAMP = "requant", "clamp"
+"""Requantisations of single elements, without and with limits that some exceed: longer loops are unrolled less."""
+
+STEP = 8
+"""Words that a loop moves in one step, where they only change places."""
 
 MERGED = ("convert_layout", "requant", "clip", "add", "sub", "mul", "lookup")
 """Kinds whose loops over axes that lie together in all tensors are one loop."""
@@ -37,6 +44,8 @@ class LoopCosts:
 
 def kind_of(workload: Workload) -> str:
     """The kinds that have loops of their own."""
+    if workload.kind == "transpose":
+        return "transpose" if _exchanges_axes(workload) else "permute"
     if workload.kind == "pool":
         return _kind_of_pool(workload)
     if workload.kind == "requant" and _clips_words(workload):
@@ -47,6 +56,12 @@ def kind_of(workload: Workload) -> str:
     if workload.weights is not None and workload.weights.shape[1] == 1:
         return "scale" if single else "depthwise"
     return "pointwise" if single else "conv2d"
+
+
+def _exchanges_axes(workload: Workload) -> bool:
+    """Whether a transposition may be one of the rows and columns of a map."""
+    before, after = workload.inputs[0].shape, workload.output.shape
+    return len(before) == 4 and after == (*before[:2], before[3], before[2])
 
 
 def _kind_of_pool(workload: Workload) -> str:
@@ -70,18 +85,47 @@ def _clips_words(workload: Workload) -> bool:
 
 
 def order_of(layout: Layout) -> str:
-    """``rows`` as in C, but perhaps padded, ``swapped``: bytes of words exchanged, ``channels``: channels innermost."""
+    """``rows`` as in C, but perhaps padded, ``swapped``: bytes of words exchanged, ``channels``: channels innermost.
+
+    ``compact``: swapped, in rows of as few words as possible.
+    """
     if layout.order != tuple(range(len(layout.order))):
         return "channels"
-    return "swapped" if layout.xor else "rows"
+    if not layout.xor:
+        return "rows"
+    return "compact" if layout.multiple[-1] == WORD else "swapped"
 
 
 def key_of(workload: Workload, layouts: Sequence[Layout]) -> str:
     """Under which the costs of a kernel are found: its kind, and the order of the input and of the output."""
-    kind, source, result = kind_of(workload), order_of(layouts[0]), order_of(layouts[-1])
-    if kind in ("sum", "signed sum") and not _has_words(workload, layouts[0]):
-        kind = "average"
+    kind, source, result = _loops_of(workload, layouts), order_of(layouts[0]), order_of(layouts[-1])
+    if kind == "move":
+        return kind
     return f"{kind} {source}" if kind in WINDOWED else f"{kind} {source} {result}"
+
+
+def _loops_of(workload: Workload, layouts: Sequence[Layout]) -> str:
+    """The kind, with another name where the layouts make other loops of it."""
+    kind = kind_of(workload)
+    if workload_move(workload, layouts) is not None:
+        return "move"
+    if kind in ("sum", "signed sum"):
+        return kind if _has_words(workload, layouts[0]) else "average"
+    if kind in ("clip", "convert_layout") and _loads_words(workload, *_merged(workload, layouts)):
+        return {"clip": "clip", "convert_layout": "copy"}[kind]
+    if kind in ("clip", "requant"):
+        return CLAMP if _exceeded(workload) else PLAIN
+    return kind
+
+
+def _loads_words(workload: Workload, shape: Sequence[int], layouts: Sequence[Layout]) -> bool:
+    """Whether a conversion or a clip reads words, and stores these, or their bytes in rows of words or in four rows."""
+    source, output = layouts[0], layouts[-1]
+    if workload.inputs[0].dtype != "i8" or source.stored_shape(shape)[-1] % WORD:
+        return False
+    if source.order[-1] == output.order[-1]:
+        return output.stored_shape(shape)[-1] % WORD == 0
+    return bool(source.xor) or kind_of(workload) == "clip"
 
 
 def _has_words(workload: Workload, source: Layout) -> bool:
@@ -91,18 +135,55 @@ def _has_words(workload: Workload, source: Layout) -> bool:
 
 def counts(workload: Workload, layouts: Sequence[Layout], unrolled: int) -> tuple[int, ...]:
     """How often a kernel does what COLUMNS names."""
-    shape, elements, output = workload.output.shape, workload.output.size, layouts[-1]
-    if kind_of(workload) in MERGED:
-        groups = mergeable(shape, [output, *layouts[:-1]])
-        output = output.merged(shape, groups)
-        shape = tuple(prod(shape[axis] for axis in group) for group in groups)
+    if (move := workload_move(workload, layouts)) is not None:
+        return _moved(move)
+    source, elements = layouts[0], workload.output.size
+    shape, layouts = _merged(workload, layouts)
+    output = layouts[-1]
     inner, stored = shape[output.order[-1]], output.stored_shape(shape)[-1]
-    is_long = inner > unrolled or inner == 1  # there is nothing to unroll
-    place = 2 * is_long + (inner % WORD != 0)
-    outputs = [elements if place == n else 0 for n in range(4)]
+    looped = next((shape[axis] for axis in reversed(output.order) if shape[axis] > 1), 1)
+    is_long = looped > unrolled
+    grouped, loops = _grouped(workload, layouts, shape)
+    if inner == 1 and not is_long:  # the loop over another axis is what is unrolled
+        loops = elements // looped
+    outputs = (0, 0, grouped, elements - grouped) if is_long else (grouped, elements - grouped, 0, 0)
     rows, padding = elements // inner, output.stored_size(shape) - elements
     single = padding if stored % WORD else rows * (-inner % WORD)
-    return (1, *outputs, rows, single, (padding - single) // WORD, *_windows(workload, layouts[0]))
+    return (1, *outputs, loops, single, (padding - single) // WORD, *_windows(workload, source))
+
+
+def _merged(workload: Workload, layouts: Sequence[Layout]) -> tuple[Sequence[int], Sequence[Layout]]:
+    """The shape that loops go through, and the layouts of tensors of that shape."""
+    shape = workload.output.shape
+    if kind_of(workload) not in MERGED or workload.apart:
+        return shape, layouts
+    groups = mergeable(shape, [layouts[-1], *layouts[:-1]])
+    extents = tuple(prod(shape[axis] for axis in group) for group in groups)
+    return extents, [layout.merged(shape, groups) for layout in layouts]
+
+
+def _moved(move: WordMove) -> tuple[int, ...]:
+    """Words that are moved: loops write several of them in one step."""
+    inner, rows = move.extents[-1], prod(move.extents[:-1])
+    together = inner // STEP * STEP
+    zeros = prod(move.stored) - prod(move.extents)
+    return (1, 0, 0, WORD * rows * together, WORD * rows * (inner - together), rows, 0, zeros, 0, 0, 0)
+
+
+def _grouped(workload: Workload, layouts: Sequence[Layout], shape: Sequence[int]) -> tuple[int, int]:
+    """Output elements that are read, written or at least addressed by words; and innermost loops."""
+    source, output = layouts[0], layouts[-1]
+    elements, inner = workload.output.size, output.order[-1]
+    rows = elements // shape[inner]
+    kind, axis = kind_of(workload), inner
+    if kind in ("clip", "convert_layout") and _loads_words(workload, shape, layouts):
+        axis = source.order[-1]  # words that lie across the output's rows are written to four rows
+    elif kind not in MERGED or not any(layout.xor for layout in layouts):
+        return 0, rows
+    grouped = shape[axis] // WORD * WORD
+    if axis != inner:
+        rows = rows // shape[axis] * (grouped // WORD + shape[axis] % WORD)
+    return elements // shape[axis] * grouped, rows
 
 
 def _windows(workload: Workload, source: Layout) -> tuple[int, int, int]:
@@ -143,10 +224,15 @@ def _inside(start: int, size: int, kernel: int, dilation: int) -> int:
     return sum(0 <= start + tap * dilation < size for tap in range(kernel))
 
 
-def clips(workload: Workload) -> int:
-    """How many limits of the requantisation the result of an element-wise op can exceed; accumulators exceed both."""
+def clips(workload: Workload, layouts: Sequence[Layout]) -> int:
+    """How many limits of an element-wise op's requantisation make the core compare and branch for each element."""
+    return _exceeded(workload) if _loops_of(workload, layouts) in (CLAMP, "add") else 0
+
+
+def _exceeded(workload: Workload) -> int:
+    """How many limits the result of an element-wise op can exceed."""
     requant = workload.requant
-    if requant is None or kind_of(workload) not in ("requant", "add") or not workload.ranges:
+    if requant is None or not workload.ranges:
         return 0
     low, high = (sum(bounds[end] for bounds in workload.ranges) * requant.multiplier[0] for end in (0, 1))
     shift, zero_point = requant.shift[0], requant.zero_point
@@ -164,7 +250,7 @@ class MeasuredHost(Host):
 
     table: Mapping[str, LoopCosts] = field(default_factory=dict[str, LoopCosts])
     scaled: int = 0
-    clip: int = 0
+    clip: float = 0
 
     def cycles(self, workload: Workload, layouts: Sequence[Layout] = ()) -> int:
         tensors = (*workload.inputs, workload.output)
@@ -172,7 +258,7 @@ class MeasuredHost(Host):
         layouts = layouts or rows
         if len(layouts[-1].order) > len(rows[-1].order):  # a reshape to more axes follows
             layouts = [*layouts[:-1], rows[-1]]
-        costs = self.table.get(key_of(workload, layouts)) or self.table.get(key_of(workload, layouts[:1]))
+        costs = self._costs(key_of(workload, layouts))
         if costs is None:
             return super().cycles(workload, layouts)
         numbers = counts(workload, layouts, costs.unrolled)
@@ -181,4 +267,11 @@ class MeasuredHost(Host):
         requant = workload.requant
         if requant is not None and (requant.rounding != "floor" or set(requant.multiplier) != {1}):
             total += self.scaled * workload.output.size
-        return round(total + self.clip * clips(workload) * workload.output.size)
+        return round(total + self.clip * clips(workload, layouts) * workload.output.size)
+
+    def _costs(self, key: str) -> LoopCosts | None:
+        """The costs of a kind and orders, or of what is most alike: wider rows, requantisations of other limits."""
+        wide = key.replace("compact", "swapped")
+        kind, _, orders = wide.partition(" ")
+        other = {PLAIN: CLAMP, CLAMP: PLAIN}.get(kind, kind)
+        return self.table.get(key) or self.table.get(wide) or self.table.get(f"{other} {orders}")

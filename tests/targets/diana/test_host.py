@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -32,10 +34,11 @@ def test_taps_in_the_padding_do_not_count():
 @pytest.mark.parametrize(
     ("size", "source", "output", "expected"),
     [
-        (8, FLAT, FLAT, (1, 0, 0, 128, 0, 1, 0, 0)),  # all of it is one loop
-        (5, FLAT, SWAPPED, (1, 0, 50, 0, 0, 10, 30, 20)),
+        (8, FLAT, FLAT, (1, 0, 0, 0, 128, 1, 0, 0)),  # all of it is one loop, of which no addresses are exchanged
+        (1, FLAT, FLAT, (1, 0, 2, 0, 0, 1, 0, 0)),  # the loop over channels is short
+        (5, FLAT, SWAPPED, (1, 40, 10, 0, 0, 10, 30, 20)),
         (12, FLAT, SWAPPED, (1, 0, 0, 288, 0, 24, 0, 24)),
-        (9, SWAPPED, SWAPPED, (1, 0, 0, 0, 162, 18, 54, 18)),
+        (9, SWAPPED, SWAPPED, (1, 0, 0, 144, 18, 18, 54, 18)),
         (4, FLAT, CHANNELS, (1, 0, 32, 0, 0, 16, 32, 48)),
         (16, SWAPPED, FLAT, (1, 0, 0, 512, 0, 1, 0, 0)),
     ],
@@ -71,7 +74,43 @@ def test_clips_of_words_are_a_kind_of_their_own():
         return key_of(clip, (SWAPPED, CHANNELS))
 
     assert key(0, 63) == "clip swapped channels"
-    assert {key(-1, 63), key(0, 31), key(0, 60)} == {"requant swapped channels"}
+    assert {key(-1, 63), key(0, 31), key(0, 60)} == {"clamp swapped channels"}
+
+
+def test_words_across_rows_count_by_the_axis_they_lie_on():
+    requant = Requant("floor", (1,), (0,), 0, 0, 63)
+
+    def clipped(channels: int, width: int, source: Layout = SWAPPED, output: Layout = CHANNELS):
+        tensor = Tensor((1, channels, 2, width))
+        clip = Workload("requant", (tensor,), tensor, requant=requant, ranges=((0, 127),))
+        return key_of(clip, (source, output)), counts(clip, (source, output), 64)[1:8]
+
+    # An odd number of channels makes no difference to what is read in words: 8 of 9 columns, 4 rows at a time.
+    assert clipped(64, 9) == ("clip swapped channels", (1024, 128, 0, 0, 2 * (2 + 1), 0, 0))
+    assert clipped(63, 9) == ("clip swapped channels", (1008, 126, 0, 0, 2 * (2 + 1), 18, 0))
+    assert clipped(8, 9, SWAPPED, FLAT)[0] == "clamp swapped rows"  # rows begin inside words
+    assert clipped(8, 12, SWAPPED, FLAT) == ("clip swapped rows", (192, 0, 0, 0, 16, 0, 0))
+
+
+def test_words_that_only_move_are_counted_as_such():
+    tensor = Tensor((1, 2, 4, 36))
+    mirrored = Workload("reverse", (tensor,), tensor, reversed_axes=(3,))
+    assert key_of(mirrored, (FLAT, SWAPPED)) == "move"
+    assert counts(mirrored, (FLAT, SWAPPED), 8) == (1, 0, 0, 256, 32, 8, 0, 24, 0, 0, 0)
+    copied = Workload("convert_layout", (tensor,), tensor)
+    assert key_of(copied, (FLAT, SWAPPED)) == "copy rows swapped"
+    assert key_of(copied, (FLAT, Layout(FLAT.order, SWAPPED.multiple))) == "move"
+    odd = Tensor((1, 2, 4, 35))
+    assert key_of(Workload("convert_layout", (odd,), odd), (FLAT, SWAPPED)) == "convert_layout rows swapped"
+
+
+def test_rows_that_lie_apart_are_loops_of_their_own():
+    tensor = Tensor((1, 4, 2, 16))
+    whole = Workload("requant", (tensor,), tensor)
+    assert counts(whole, (SWAPPED, SWAPPED), 8)[5] == 1
+    assert counts(replace(whole, apart=True), (SWAPPED, SWAPPED), 8)[5] == 8
+    moved = Workload("convert_layout", (tensor,), tensor)
+    assert key_of(replace(moved, apart=True), (FLAT, FLAT)) == "copy rows rows"
 
 
 def test_pooling_counts_its_windows():
