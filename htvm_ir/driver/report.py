@@ -9,14 +9,15 @@ from typing import Any
 from xdsl.dialects.builtin import DictionaryAttr, IntegerAttr, MemRefType, ModuleOp, StringAttr
 from xdsl.dialects.func import FuncOp
 from xdsl.dialects.memref import GlobalOp
-from xdsl.ir import Attribute
+from xdsl.ir import Attribute, Operation
 
 from htvm_ir.dialects.accel import CPU, DispatchOp, LaunchOp, kernels
 from htvm_ir.dialects.dma import StartOp, transfer_shape
 from htvm_ir.dialects.external import ExternalOp
-from htvm_ir.dialects.graph import NAME
+from htvm_ir.dialects.graph import NAME, shape_of
 from htvm_ir.dialects.tiled import PlanAttr
 from htvm_ir.passes.approximate_convs import approximated
+from htvm_ir.passes.chunks import ROWS
 from htvm_ir.passes.dispatch import COSTS
 from htvm_ir.passes.fold_dead_channels import network_macs
 from htvm_ir.passes.host_prices import host_cycles
@@ -25,7 +26,7 @@ from htvm_ir.passes.orient_maps import orientation
 from htvm_ir.passes.overlap_kernels import HIDDEN
 from htvm_ir.passes.pipeline import APPROXIMATE
 from htvm_ir.passes.plan_memory import ARENA, BOUND
-from htvm_ir.passes.workloads import block_workload, resident_bytes
+from htvm_ir.passes.workloads import FIRST_ROW, block_workload, resident_bytes
 from htvm_ir.targets.target import Job, Target
 from htvm_ir.targets.workload import Workload
 
@@ -108,6 +109,7 @@ class Recorder:
             "kernel": dispatch.kernel.data,
             "op": "depthwise" if workload.is_depthwise else workload.kind,
             "shape": list(workload.output.shape),
+            "rows": _rows(dispatch),
             "engine": engine,
             "reason": _external(dispatch) or "; ".join(refusals) or None if engine == CPU else None,
             "costs": costs,
@@ -134,6 +136,15 @@ class Recorder:
                 transfers[channel.port] += channel.cycles(loops[-1][0], prod(count for count, _ in loops[:-1]))
         transfer = max(transfers.values(), default=0)
         return {"compute_bound": compute, "transfer_bound": transfer, "bound": max(compute, transfer)}
+
+
+def _rows(dispatch: DispatchOp) -> list[int] | None:
+    """First row and the one behind the last, of a kernel that computes a strip of its tensor."""
+    computed = dispatch.yielded[0]
+    first = computed.owner.attributes.get(FIRST_ROW) if isinstance(computed.owner, Operation) else None
+    if not isinstance(first, IntegerAttr):
+        return None
+    return [first.value.data, first.value.data + shape_of(computed)[ROWS]]
 
 
 def _external(dispatch: DispatchOp) -> str | None:

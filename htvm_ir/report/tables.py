@@ -36,7 +36,7 @@ def layers(report: Report, measured: Mapping[str, int] | None = None) -> str:
     for layer in report["layers"]:
         tile = layer["tile"]
         row = [
-            layer["name"],
+            layer["name"] if layer.get("rows") is None else "{}[{}:{}]".format(layer["name"], *layer["rows"]),
             layer["op"],
             "x".join(map(str, layer["shape"][1:])),
             layer["engine"],
@@ -196,6 +196,7 @@ def reasons(report: Report) -> str:
             or (layer["reason"] if layer["op"] == "external" else ""),
         ]
         for layer in report["layers"]
+        if layer.get("rows") is None or layer["rows"][0] == 0
     ]
     header = ["layer", "op", "runs on", *(f"on {name}" for name in engines), "refusals"]
     text = "\n".join([table(header, rows, right=range(3, 3 + len(engines))), *orientation(report)])

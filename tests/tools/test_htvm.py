@@ -40,6 +40,7 @@ COMPILE_FIELDS: dict[str, Any] = {
             "name": str,
             "op": str,
             "engine": str,
+            "rows": (list, type(None)),
             "reason": (str, type(None)),
             "macs": int,
             "cycles": int,
