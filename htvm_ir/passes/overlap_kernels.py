@@ -24,6 +24,7 @@ from htvm_ir.dialects.attributes import integer
 from htvm_ir.dialects.dma import StartOp
 from htvm_ir.memory.plan import plan
 from htvm_ir.memory.problem import Buffer
+from htvm_ir.passes.bufferize import OUTPUT
 from htvm_ir.passes.memory_fit import Fixed, bytes_of, in_memory
 from htvm_ir.passes.pipeline_dma import root
 from htvm_ir.passes.steps import Part, main_parts, steps
@@ -90,33 +91,53 @@ def _hidden(parts: Sequence[Part], before: Schedule, after: Schedule) -> Diction
 
 
 def _fits(module: ModuleOp, parts: Sequence[Part], best: Schedule, target: Target, seconds: float) -> bool:
-    """Whether all buffers have a place in this order."""
+    """Whether all buffers have a place in this order; the caller's too, if they have one in the given order."""
+
+    def needed(memory: Memory, order: Sequence[int], callers: bool) -> int:
+        return plan(_buffers(parts, order, memory, callers), seconds=seconds).bytes
+
+    given = range(len(parts))
     for memory in target.memories:
-        room = Fixed.of(module, memory, target).room if memory.name == target.host_memory else memory.size
-        if plan(_buffers(parts, best, memory), seconds=seconds).bytes > room:
+        is_host = memory.name == target.host_memory
+        room = Fixed.of(module, memory, target).room if is_host else memory.size
+        if needed(memory, best.order, False) > room:
+            return False
+        if is_host and needed(memory, best.order, True) > room >= needed(memory, given, True):
             return False
     return True
 
 
-def _buffers(parts: Sequence[Part], best: Schedule, memory: Memory) -> list[Buffer]:
+def _buffers(parts: Sequence[Part], order: Sequence[int], memory: Memory, callers: bool) -> list[Buffer]:
     """The allocations in a memory, alive from the first to the last step of the kernels that use them.
 
-    What only prepares a job needs no more than addresses.
+    What only prepares a job needs no more than addresses. callers: and the arguments of ``@main``, inputs from the
+    start on and outputs to the end.
     """
-    spans: dict[AllocOp, list[int]] = {}
-    for position, number in enumerate(best.order):
+    spans: dict[SSAValue, list[int]] = {}
+    for position, number in enumerate(order):
         if parts[number].prepares:
             continue
         call, function = parts[number].call, parts[number].function
-        used = [root(value).owner for value in call.arguments]
-        for alloc in (*used, *function.body.block.ops):
-            if isinstance(alloc, AllocOp) and in_memory(alloc.memref.type, memory):
-                spans.setdefault(alloc, []).append(position)
-    sizes = {alloc: -(-bytes_of(alloc.memref.type) // memory.alignment) * memory.alignment for alloc in spans}
+        local = [op.memref for op in function.body.block.ops if isinstance(op, AllocOp)]
+        for value in (*map(root, call.arguments), *local):
+            is_callers = isinstance(value, BlockArgument)
+            if (is_callers and callers) or (not is_callers and in_memory(value.type, memory)):
+                spans.setdefault(value, []).append(position)
+    for value, places in spans.items():
+        if isinstance(value, BlockArgument):
+            places.append(len(order) - 1 if _is_output(value) else 0)
+    sizes = {value: -(-bytes_of(value.type) // memory.alignment) * memory.alignment for value in spans}
     return [
-        Buffer(str(n), sizes[alloc], places[0], places[-1] + 1, memory.alignment)
-        for n, (alloc, places) in enumerate(spans.items())
+        Buffer(str(n), sizes[value], min(places), max(places) + 1, memory.alignment)
+        for n, (value, places) in enumerate(spans.items())
     ]
+
+
+def _is_output(argument: BlockArgument) -> bool:
+    """Whether the network writes an argument of ``@main``."""
+    main = argument.owner.parent_op()
+    given = main.arg_attrs if isinstance(main, FuncOp) else None
+    return given is not None and OUTPUT in given.data[argument.index].data
 
 
 def add_hidden(module: ModuleOp, kernel: str, cycles: int) -> None:

@@ -16,7 +16,7 @@ from xdsl.ir import SSAValue
 from xdsl.passes import ModulePass
 
 from htvm_ir.passes.chunks import ROWS
-from htvm_ir.passes.mappings import best_variant, by_layouts, variants
+from htvm_ir.passes.mappings import best_variant, by_layouts, constants_cost, variants
 from htvm_ir.passes.residents import Residents, residents
 from htvm_ir.passes.strips import Rows, Segment, Stage, refusal, set_segment, strip_workload
 from htvm_ir.passes.workloads import block_layouts, module_target, with_room
@@ -88,15 +88,16 @@ class _Pricing:
         return True
 
     def _cycles(self, segment: Segment, first: int, limit: int) -> int | None:
-        """Cycles of all strips; None if that is not less than a limit, or a tile does not fit."""
-        total = 0
+        """Cycles of all strips, which share their constants; None if not less than a limit, or a tile does not fit."""
+        total, is_first = 0, True
         for strip in segment.strips():
             assert strip is not None
             for number, (rows, others) in enumerate(zip(strip, self._taken(segment, strip, first), strict=True), first):
-                cycles = self.kernel(number, rows, segment.inside, others)
-                if cycles is None or total + cycles >= limit:
+                cost = self.kernel(number, rows, segment.inside, others)
+                total += 0 if cost is None else cost[0] + is_first * cost[1]
+                if cost is None or total >= limit:
                     return None
-                total += cycles
+            is_first = False
         return total
 
     def _taken(self, segment: Segment, strip: Sequence[Rows], first: int) -> list[int]:
@@ -113,8 +114,11 @@ class _Pricing:
         engine, workload = self.found.users[number].engine, strip_workload(self.stages[number], rows, frozenset())
         return tuple(map(min, zip(*(engine.local_bytes(v) for v in variants(engine, workload)), strict=True)))
 
-    def _kernel(self, number: int, rows: Rows, inside: frozenset[SSAValue], others: int) -> int | None:
-        """Cycles of a kernel on some rows, with maps inside the segment in local memory; None if that cannot be."""
+    def _kernel(self, number: int, rows: Rows, inside: frozenset[SSAValue], others: int) -> tuple[int, int] | None:
+        """Cycles of a kernel on some rows, and its constants' price; None if that cannot be.
+
+        Maps inside the segment stay in local memory.
+        """
         user, found = self.found.users[number], self.found
         workload = strip_workload(self.stages[number], rows, inside)
         if refusal(self.stages[number], user.engine, workload) is not None or not workload.resident <= user.may_stay:
@@ -122,7 +126,10 @@ class _Pricing:
         fitting = by_layouts(user.engine, workload)[block_layouts(user.dispatch.body.block)]
         target = with_room(found.target, found.memory.name, found.memory.size - others)
         best = best_variant(user.engine, fitting, target, found.seconds)
-        return None if isinstance(best, Infeasible) else best[1].latency
+        if isinstance(best, Infeasible):
+            return None
+        variant, solution = best
+        return solution.latency, round(constants_cost(user.engine, variant, target))
 
 
 def _heights(extent: int) -> Iterator[int]:

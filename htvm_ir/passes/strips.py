@@ -13,7 +13,7 @@ from functools import cached_property
 from xdsl.dialects.builtin import DictionaryAttr, IntegerAttr, ModuleOp, TensorType
 from xdsl.ir import Attribute, SSAValue
 
-from htvm_ir.dialects.accel import DispatchOp, kernels
+from htvm_ir.dialects.accel import CPU, DispatchOp, kernels
 from htvm_ir.dialects.attributes import integer
 from htvm_ir.dialects.graph import shape_of
 from htvm_ir.dialects.tiled import PlanAttr
@@ -56,6 +56,8 @@ class Stage:
     def fault(self) -> str | None:
         """Why it has no strips; None if it may have some."""
         kind = self.workload.kind
+        if self.dispatch.engine_name == CPU:
+            return "runs on the CPU"
         if isinstance(self.dispatch.plan, PlanAttr):
             return "has a plan for its whole map"
         if kind not in KINDS or len(self.workload.output.shape) != 4:

@@ -51,7 +51,7 @@ def test_a_224x224_network_is_exact_on_the_soc():
 def test_depth_first_saves_cycles_and_memory(model: str, target: str):
     """What lies between kernels on strips is neither stored nor loaded; predicted as precisely as whole maps."""
     whole, strips = (compiled(model, target, depth_first) for depth_first in (False, True))
-    assert strips.report["arena"]["L2"]["bytes"] < 0.7 * whole.report["arena"]["L2"]["bytes"]
+    assert strips.report["arena"]["L2"]["bytes"] < 0.75 * whole.report["arena"]["L2"]["bytes"]
     before, after = (checked(network).report["cycles"]["per_inference"] for network in (whole, strips))
     assert after < 0.95 * before
     assert abs(strips.report["cycles"]["predicted"] - after) < 0.03 * after
@@ -89,7 +89,7 @@ def test_l2_is_used_to_the_last_kilobytes():
     ],
 )
 def test_a_small_l1_cuts_layers_exactly(model: str, l1: str, cut: tuple[str, ...]):
-    network = compiled(model, f"diana,l1_bytes={l1}")
+    network = compiled(model, f"diana,l1_bytes={l1}", depth_first=False)
     for layer in network.report["layers"]:
         if layer["name"] in cut and layer["op"] != "convert_layout":
             assert layer["engine"] == "digital"

@@ -109,7 +109,7 @@ def test_the_page_names_date_versions_and_machine() -> None:
     text = page(REPORT, {"targets": [Figure("net: cycles / limit", 1.3, "x", 1.2)]}, told)
     assert told["date"] in text and "cores" in told["machine"] and "xdsl" in told["versions"]
     assert "Written by `python -m benchmarks.record targets` on" in text
-    assert "Not measured here: predictions, peers, copy-engine, npu, compile-time, compiler." in text
+    assert "Not measured here: predictions, peers, copy-engine, npu, depth-first, compile-time, compiler." in text
     assert "| zoo:net | 500 | 9,000 | 250 | 100 |" in text
     assert "| targets | net: cycles / limit | 1.300 x | at most 1.200 | **no** |" in text
 

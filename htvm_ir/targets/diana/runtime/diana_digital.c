@@ -56,7 +56,7 @@ void diana_digital_wait(void)
 }
 
 /* Several pieces: a function of its own, so that the short way of one piece stays short. */
-static __attribute__((noinline)) void copy_pieces(uint32_t l2, uint32_t l1, uint32_t length, uint32_t count,
+static __attribute__((noinline)) void diana_digital_copy_pieces(uint32_t l2, uint32_t l1, uint32_t length, uint32_t count,
                                                   uint32_t stride, uint32_t count2, uint32_t stride2)
 {
     const struct transfer t =
@@ -71,7 +71,7 @@ static inline void copy(uint32_t operation, uint32_t l2, uint32_t l1, uint32_t l
 {
     store(DIGITAL_DMA + MEMCPY_OP, operation);
     if (count != 1 || count2 != 1) {
-        copy_pieces(l2, l1, length, count, stride, count2, stride2);
+        diana_digital_copy_pieces(l2, l1, length, count, stride, count2, stride2);
         return;
     }
     store(DIGITAL_DMA + MEMCPY_WORDS, dma_words(length));
