@@ -183,8 +183,8 @@ class Engine(ABC):
         """Operands (inputs, then the output) that may be ``resident``: none unless the engine says so.
 
         With any set of these in ``workload.resident``, :meth:`problem` has only tiles that are contiguous bytes of each
-        resident operand in tile order, counts all its bytes, and none of its transfers. A tile of the output may
-        have gaps that the job leaves alone, if :meth:`local_bytes` counts them.
+        resident operand in tile order, counts all its bytes, and none of its transfers. A tile may have gaps that the
+        job leaves alone, if :meth:`local_bytes` of the tile's workload, which has ``whole``, counts them.
         """
         del workload
         return frozenset()
