@@ -208,16 +208,21 @@ class _Lowering:
             raise HtvmError(f"kernel '{self.nest.kernel.data}': operand {index} is larger than its {size} bytes")
         strides = [prod(stored[axis + 1 :]) for axis in range(len(stored))]
         span = 1 + sum((n - 1) * stride for (_, n), stride in zip(box, strides, strict=True))
-        wanted = prod(n for _, n in box) + self._gaps(index, part) if index >= 0 else self.engine.local_bytes(part)[index]
+        wanted = self._counted(index, box, part)
         if wanted < span:
-            raise HtvmError(f"kernel '{self.nest.kernel.data}': tiles of resident operand {index} are not contiguous")
+            raise HtvmError(
+                f"kernel '{self.nest.kernel.data}': tiles of resident operand {index} have gaps, which engine "
+                f"'{self.engine.name}' does not take; cut it along its outermost axis only"
+            )
         offset = sum(start * stride for (start, _), stride in zip(box, strides, strict=True))
         return self._view(buffer, ((offset, min(wanted, size - offset)),))
 
-    def _gaps(self, index: int, part: Workload) -> int:
-        """Bytes that an engine counts between those of a tile of a resident operand."""
-        packed = replace(part, whole=())
-        return self.engine.local_bytes(part)[index] - self.engine.local_bytes(packed)[index]
+    def _counted(self, index: int, box: Box, part: Workload) -> int:
+        """Bytes that a job takes for a tile of a resident operand: gaps included, of a result all that it may write."""
+        counted = self.engine.local_bytes(part)[index]
+        if index < 0:
+            return counted
+        return prod(n for _, n in box) + counted - self.engine.local_bytes(replace(part, whole=()))[index]
 
     def _overwritable(self, steps: Sequence[Tile], parts: Sequence[Workload]) -> frozenset[int]:
         """The resident inputs over which every job may write its part of a resident output, at the same place."""

@@ -17,7 +17,7 @@ from htvm_ir.targets.npu.job import FIELDS, decode, encode, violation
 from htvm_ir.targets.npu.parameters import NPU
 from htvm_ir.targets.registry import load_target
 from htvm_ir.targets.target import Job
-from htvm_ir.targets.workload import Requant, Tensor, Workload, dimensions, tile_workload, tiles
+from htvm_ir.targets.workload import Requant, Tensor, Workload, dimensions, tile_workload, tiles, windows
 
 ARRAY = Array()
 PLAIN = Requant("floor", (1,), (8,), 0, -128, 127)
@@ -54,6 +54,33 @@ def test_jobs_compute_the_reference(workload: Workload) -> None:
     assert ARRAY.match(workload) is None
     inputs = maps(workload)
     np.testing.assert_array_equal(computed(workload, inputs), expected(workload, inputs))
+
+
+@settings(deadline=None, max_examples=80)
+@given(workloads(), st.integers(1, 20), st.integers(1, 6), st.booleans())
+def test_tiles_of_maps_in_l1_leave_the_rest_alone(workload: Workload, k: int, y: int, rows_first: bool) -> None:
+    """Each job reads and writes its channels and rows where they lie in whole maps: bytes with gaps."""
+    whole = replace(workload, resident=frozenset(range(len(workload.inputs) + 1)))
+    extents, order = dimensions(whole), ("y", "k") if rows_first else ("k", "y")
+    padded = whole.kind == "pool" and any(whole.pads)
+    sizes = {"k": min(k, extents["k"]), "y": extents.get("y", 1) if padded else min(y, extents.get("y", 1))}
+    inputs, output = maps(whole), np.zeros(whole.output.size, np.uint8)
+    for tile in tiles(extents, sizes, [name for name in order if name in extents]):
+        part, spans = tile_workload(whole, tile), windows(whole, tuple(tile))
+        buffers = [*(x.reshape(-1).view(np.uint8) for x in inputs), output]
+        places = [
+            _first(shape, [axis.span(tile, extent)[0] for axis, extent in zip(axes, shape, strict=True)])
+            for shape, axes in zip(part.whole, (*spans[: len(inputs)], spans[-1]), strict=True)
+        ]
+        reach = zip(buffers, places, ARRAY.local_bytes(part), strict=True)
+        *sources, result = (buffer[place : place + size] for buffer, place, size in reach)
+        ARRAY.execute(ARRAY.job(part), sources, ARRAY.pack(part), result)
+    np.testing.assert_array_equal(output.view(np.int8).reshape(whole.output.shape), expected(whole, inputs))
+
+
+def _first(shape: tuple[int, ...], starts: list[int]) -> int:
+    """Where a tile begins in a row-major map."""
+    return int(np.ravel_multi_index(starts, shape))
 
 
 @settings(deadline=None, max_examples=40)
@@ -94,6 +121,14 @@ def test_a_field_beyond_its_width_is_no_job(name: str) -> None:
     assert reason is not None and reason.startswith(name)
     if name != "multiplier":  # its width is that of a word
         assert decode(encode(beyond, [0], 0, 0)) == reason
+
+
+@pytest.mark.parametrize("name", ["input_pitch", "second_pitch", "output_pitch"])
+def test_planes_do_not_lie_over_each_other(name: str) -> None:
+    job = ARRAY.job(Workload("add", (Tensor((1, 3, 5, 7)),) * 2, Tensor((1, 3, 5, 7)), requant=PLAIN))
+    assert violation(job) is None and job[name] == 35
+    assert violation(Job(job.kernel, {**job.fields, name: 36})) is None
+    assert violation(Job(job.kernel, {**job.fields, name: 34})) == f"{name} = 34: a plane has 35 bytes"
 
 
 @pytest.mark.parametrize(
