@@ -27,7 +27,9 @@ class Use:
     def conflicts(self, other: Use) -> bool:
         """Whether the two share bytes and one of them writes."""
         low, high = max(self.start, other.start), min(self.end, other.end)
-        return low < high and (self.writes or other.writes) and bool(np.any(self._mask(low, high) & other._mask(low, high)))
+        if low >= high or not (self.writes or other.writes):
+            return False
+        return bool(np.any(self._mask(low, high) & other._mask(low, high)))
 
     def _mask(self, low: int, high: int) -> NDArray[np.bool_]:
         """Which of some bytes are used."""
