@@ -220,7 +220,7 @@ class Engine(ABC):
 
     @abstractmethod
     def job(self, workload: Workload) -> Job:
-        """The job that computes a (tile) workload whose operands lie packed in ``local``, or as :meth:`may_stay` says."""
+        """The job that computes a (tile) workload whose operands lie packed in ``local`` or as ``may_stay`` says."""
 
     @abstractmethod
     def cycles(self, job: Job) -> int:
