@@ -52,7 +52,7 @@ def _network(name: str, model: str) -> Iterator[Figure]:
         yield Figure(f"npu, {name}: array kernels / sum of their bounds{what}", run.kernels / run.bound, "x", 1.10)
         yield Figure(f"npu, {name}: network / sum of its kernels' bounds{what}", run.network / run.bound, "x", 1.10)
     alone = max(best.compute, best.transfers)
-    yield Figure(f"npu, {name}: network / larger of all jobs, all transfers", best.network / alone, "x")
+    yield Figure(f"npu, {name}: network / larger of all jobs, all transfers", best.network / alone, "x", 1.10)
     yield Figure(f"npu, {name}: cycles", best.network, "cycles")
     larger = _measure(model, LARGER)
     yield Figure(f"npu, {name}: cycles with rows=32,l1=128k", larger.network, "cycles")

@@ -48,6 +48,33 @@ func.func private @rows(%x: memref<1x2x8x16xi8, "L2">, %y: memref<1x16x8x16xi8, 
 // -----
 // CHECK: {{// ?-----}}
 
+// The input is in L1 and stays there: each job reads its rows of it, 5 of 8, where they lie, the planes 128 bytes apart,
+// and writes rows that follow each other, to be stored.
+
+builtin.module attributes {accel.target = #accel.target<"npu">} {
+// CHECK-LABEL: func.func private @gaps
+// CHECK-NOT:  dma.start @inputs
+// CHECK:      %[[X:.*]] = memref.subview %x[0] [208] [1] : memref<256xi8, "L1"> to
+// CHECK:      accel.launch @array "conv2d" ins(%[[X]] : {{.*}}) job {{{.*}}iy = 5 : i64, {{.*}}oy = 4 : i64, {{.*}}input_pitch = 128 : i64, {{.*}}output_pitch = 64 : i64, {{.*}}top = 1 : i64,
+// CHECK:      dma.start @outputs
+// CHECK:      %[[X:.*]] = memref.subview %x[48] [208] [1] : memref<256xi8, "L1"> to
+// CHECK:      accel.launch @array "conv2d" ins(%[[X]] : {{.*}}) job {{{.*}}iy = 5 : i64, {{.*}}oy = 4 : i64, {{.*}}input_pitch = 128 : i64, {{.*}}output_pitch = 64 : i64, {{.*}}top = 0 : i64,
+// CHECK:      dma.start @outputs
+func.func private @gaps(%x: memref<256xi8, "L1">, %y: memref<1x16x8x16xi8, "L2">) attributes {accel.types = [tensor<1x2x8x16xi8>, tensor<1x16x8x16xi8>]} {
+  %weights = arith.constant dense<1> : tensor<16x2x3x3xi8>
+  tiled.nest @array "gaps" grid <y = 8 by 4> windows [#tiled.window<_, _, y - 1 : 3, _>, #tiled.window<_, _, _, _>, #tiled.window<_, _, y, _>] buffers [1, 1] ins(%x, %weights : memref<256xi8, "L1">, tensor<16x2x3x3xi8>) outs(%y : memref<1x16x8x16xi8, "L2">) attributes {accel.resident = {"0" = 256 : i64}} {
+  ^bb0(%a: tensor<1x2x6x16xi8>, %w: tensor<16x2x3x3xi8>):
+    %acc = graph.conv2d %a, %w strides [1, 1] pads [0, 1, 0, 1] dilations [1, 1] groups 1 : tensor<1x2x6x16xi8>, tensor<16x2x3x3xi8> -> tensor<1x16x4x16xi32>
+    %r = graph.requant "floor" %acc multiplier [1] shift [5] zero_point 0 range 0 to 127 : tensor<1x16x4x16xi32> -> tensor<1x16x4x16xi8>
+    tiled.yield %r : tensor<1x16x4x16xi8>
+  }
+  func.return
+}
+}
+
+// -----
+// CHECK: {{// ?-----}}
+
 // Tiles of 32 and 16 outputs read the same input, which is loaded once, or for each if so asked; each has its own part
 // of the constants.
 

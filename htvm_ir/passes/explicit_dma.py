@@ -195,22 +195,34 @@ class _Lowering:
         return stored_box(layout_of(self.types[index]), shape, spans)
 
     def _in_place(self, index: int, box: Box, part: Workload) -> SSAValue:
-        """The bytes of a tile in a buffer that holds the whole operand; of a result what the job may write besides too.
+        """The bytes of a tile in a buffer that holds the whole operand, with the gaps that the engine counts; of a
+        result also what the job may write besides.
 
         Raises:
-            HtvmError: the tile is not contiguous there, or the buffer is too small.
+            HtvmError: the tile has gaps there that the engine does not count, or the buffer is too small.
         """
         type_, buffer = self.types[index], self.sources[index]
         assert isinstance(buffer.type, MemRefType)
         stored, (size,) = layout_of(type_).stored_shape(type_.get_shape()), buffer.type.get_shape()
         if prod(stored) > size:
             raise HtvmError(f"kernel '{self.nest.kernel.data}': operand {index} is larger than its {size} bytes")
-        wanted = prod(n for _, n in box) if index >= 0 else self.engine.local_bytes(part)[index]
         strides = [prod(stored[axis + 1 :]) for axis in range(len(stored))]
-        if wanted < 1 + sum((n - 1) * stride for (_, n), stride in zip(box, strides, strict=True)):
-            raise HtvmError(f"kernel '{self.nest.kernel.data}': tiles of resident operand {index} are not contiguous")
+        span = 1 + sum((n - 1) * stride for (_, n), stride in zip(box, strides, strict=True))
+        wanted = self._counted(index, box, part)
+        if wanted < span:
+            raise HtvmError(
+                f"kernel '{self.nest.kernel.data}': tiles of resident operand {index} have gaps, which engine "
+                f"'{self.engine.name}' does not take; cut it along its outermost axis only"
+            )
         offset = sum(start * stride for (start, _), stride in zip(box, strides, strict=True))
         return self._view(buffer, ((offset, min(wanted, size - offset)),))
+
+    def _counted(self, index: int, box: Box, part: Workload) -> int:
+        """Bytes that a job takes for a tile of a resident operand: gaps included, of a result all that it may write."""
+        counted = self.engine.local_bytes(part)[index]
+        if index < 0:
+            return counted
+        return prod(n for _, n in box) + counted - self.engine.local_bytes(replace(part, whole=()))[index]
 
     def _overwritable(self, steps: Sequence[Tile], parts: Sequence[Workload]) -> frozenset[int]:
         """The resident inputs over which every job may write its part of a resident output, at the same place."""

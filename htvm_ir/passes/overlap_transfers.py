@@ -119,16 +119,19 @@ class _Room:
         for part in (part for part in parts if KERNEL in part.function.attributes):
             cut.setdefault(_kernel(part), []).extend(_passed(part))
         self.used = [cut.get(_kernel(part), used) for part, used in zip(parts, self.used, strict=True)]
+        self.users: dict[AllocOp, list[int]] = {}
+        for number, used in enumerate(self.used):
+            for alloc in used:
+                self.users.setdefault(alloc, []).append(number)
 
     def fits(self, order: Sequence[int]) -> bool:
-        """Whether all that some consecutive events use fits each memory; waits for a transfer use its buffer.
+        """Whether all that is alive during some consecutive events, up to the last of a kernel, fits each memory.
 
-        A kernel that is cut already has all that it is passed from its first piece to its last.
+        Waits for a transfer use its buffer. A kernel that is cut already has all that it is passed from its first
+        piece to its last.
         """
-        spans: dict[AllocOp, tuple[int, int]] = {}
-        for position, number in enumerate(order):
-            for alloc in self.used[number]:
-                spans[alloc] = spans.get(alloc, (position, 0))[0], position + 1
+        places = {number: place for place, number in enumerate(order)}
+        spans = {alloc: span for alloc, users in self.users.items() if (span := _span(users, places))}
         return all(self._fits(memory, spans) for memory in self.memories)
 
     def _fits(self, memory: Memory, spans: Mapping[AllocOp, tuple[int, int]]) -> bool:
@@ -138,6 +141,19 @@ class _Room:
             if in_memory(alloc.memref.type, memory)
         ]
         return plan(buffers, seconds=self.seconds).bytes <= memory.size
+
+
+def _span(users: Sequence[int], places: Mapping[int, int]) -> tuple[int, int] | None:
+    """The places at which a buffer is alive, for its users in rising order; None: at none.
+
+    Users without a place come before them all, or behind if they are of later kernels, whose numbers are higher.
+    """
+    inside = [places[user] for user in users if user in places]
+    last = max(places)
+    before, behind = any(user < last and user not in places for user in users), users[-1] > last
+    if not inside and not (before and behind):
+        return None
+    return 0 if before else min(inside), len(places) if behind else max(inside) + 1
 
 
 def _allocations(part: Part) -> Iterator[AllocOp]:

@@ -183,8 +183,8 @@ class Engine(ABC):
         """Operands (inputs, then the output) that may be ``resident``: none unless the engine says so.
 
         With any set of these in ``workload.resident``, :meth:`problem` has only tiles that are contiguous bytes of each
-        resident operand in tile order, counts all its bytes, and none of its transfers. A tile of the output may
-        have gaps that the job leaves alone, if :meth:`local_bytes` counts them.
+        resident operand in tile order, counts all its bytes, and none of its transfers. A tile may have gaps that the
+        job leaves alone, if :meth:`local_bytes` of the tile's workload, which has ``whole``, counts them.
         """
         del workload
         return frozenset()
@@ -220,7 +220,7 @@ class Engine(ABC):
 
     @abstractmethod
     def job(self, workload: Workload) -> Job:
-        """The job that computes a (tile) workload whose operands lie packed in ``local``."""
+        """The job that computes a (tile) workload whose operands lie packed in ``local`` or as ``may_stay`` says."""
 
     @abstractmethod
     def cycles(self, job: Job) -> int:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from lowering import caught, kernel, lowered, of_type, reference, use_target
-from networks import Net, apply, small_diana
+from networks import Net, apply, parse, small_diana
 from xdsl.dialects.builtin import MemRefType, ModuleOp, StringAttr
 from xdsl.dialects.memref import AllocOp, GlobalOp
 from xdsl.ir import Operation
@@ -111,6 +111,35 @@ def test_the_meaning_stays(kind: str, rows: int, channels: int, outer: str, dept
 def test_nests_on_tensors_are_refused() -> None:
     module = lowered(conv_net(), "apply-plan", {"y": 4, "k": 16})
     with pytest.raises(HtvmError, match="works on tensors; run bufferize first"):
+        apply(module, ExplicitDma())
+
+
+def test_an_engine_that_takes_no_gaps_gets_none() -> None:
+    """Rows of an input that stays in L1 do not follow each other, which a job of DIANA's could not read."""
+    module = parse(
+        """
+        #map = #accel.layout<0, 1, 2, 3 : 16 xor 3>
+        builtin.module attributes {accel.target = #accel.target<"diana">} {
+        func.func private @f(%x: memref<256xi8, "L1">, %y: memref<1x16x8x16xi8, "L2">)
+            attributes {accel.types = [tensor<1x2x8x16xi8, #map>, tensor<1x16x8x16xi8, #map>]} {
+          %weights = arith.constant dense<1> : tensor<16x2x1x1xi8>
+          tiled.nest @digital "rows" grid <y = 8 by 7>
+              windows [#tiled.window<_, _, y, _>, #tiled.window<_, _, _, _>, #tiled.window<_, _, y, _>]
+              buffers [1, 1] ins(%x, %weights : memref<256xi8, "L1">, tensor<16x2x1x1xi8>)
+              outs(%y : memref<1x16x8x16xi8, "L2">) attributes {accel.resident = {"0" = 256 : i64}} {
+          ^bb0(%a: tensor<1x2x7x16xi8, #map>, %w: tensor<16x2x1x1xi8>):
+            %acc = graph.conv2d %a, %w strides [1, 1] pads [0, 0, 0, 0] dilations [1, 1] groups 1
+                : tensor<1x2x7x16xi8, #map>, tensor<16x2x1x1xi8> -> tensor<1x16x7x16xi32>
+            %r = graph.requant "floor" %acc multiplier [1] shift [5] zero_point 0 range 0 to 127
+                : tensor<1x16x7x16xi32> -> tensor<1x16x7x16xi8, #map>
+            tiled.yield %r : tensor<1x16x7x16xi8, #map>
+          }
+          func.return
+        }
+        }
+        """
+    )
+    with pytest.raises(HtvmError, match="resident operand 0 have gaps, which engine 'digital' does not take"):
         apply(module, ExplicitDma())
 
 

@@ -8,17 +8,14 @@ import numpy as np
 
 from htvm_ir import arithmetic
 from htvm_ir.arithmetic import IntArray
-from htvm_ir.targets.npu.job import WEIGHTED
+from htvm_ir.targets.npu.job import WEIGHTED, map_runs
 from htvm_ir.targets.npu.packing import Bytes, record_bytes, unpack
 from htvm_ir.targets.target import Job
 
 
-def operand_sizes(job: Job, bits: int = 8) -> tuple[int, int, int]:
-    """Bytes of each input, of the output, and of the constants, whose weights have so many bits."""
-    source, result = job["c"] * job["iy"] * job["ix"], job["k"] * job["oy"] * job["ox"]
-    if job.kernel not in WEIGHTED:
-        return source, result, 0
-    return source, result, job["k"] * record_bytes(taps(job), bool(job["scaled"]), bits)
+def constant_bytes(job: Job, bits: int = 8) -> int:
+    """Bytes of the constants of a job that has any, whose weights have so many bits."""
+    return job["k"] * record_bytes(taps(job), bool(job["scaled"]), bits)
 
 
 def taps(job: Job) -> int:
@@ -27,10 +24,10 @@ def taps(job: Job) -> int:
 
 
 def execute(job: Job, inputs: Sequence[Bytes], constants: Bytes, output: Bytes, bits: int = 8) -> None:
-    """Compute a valid job; maps are row-major [C, H, W], weights of so many bits."""
-    source, result, _ = operand_sizes(job)
-    dtype = np.uint8 if job["source_unsigned"] else np.int8
-    maps = [x[:source].view(dtype).reshape(1, job["c"], job["iy"], job["ix"]) for x in inputs]
+    """Compute a valid job; maps are row-major [C, H, W] with gaps between planes, weights of so many bits."""
+    *sources, result = map_runs(job)
+    dtype, shape = np.uint8 if job["source_unsigned"] else np.int8, (1, job["c"], job["iy"], job["ix"])
+    maps = [runs.view(x).view(dtype).reshape(shape) for runs, x in zip(sources, inputs, strict=True)]
     scales = ([job["multiplier"]], [job["shift"]], [job["addend"]])
     if job.kernel == "add":
         acc = arithmetic.add(*maps)
@@ -41,7 +38,7 @@ def execute(job: Job, inputs: Sequence[Bytes], constants: Bytes, output: Bytes, 
         scales = found.scales or scales
     else:
         acc = _pool(job, maps[0])
-    output[:result] = _requantise(job, acc, scales)
+    result.view(output)[...] = _requantise(job, acc, scales).reshape(result.count, result.size)
 
 
 def _convolve(job: Job, x: IntArray, weights: IntArray, bias: IntArray) -> IntArray:

@@ -18,9 +18,10 @@ import numpy as np
 from htvm_ir.targets.layout import WORD
 from htvm_ir.targets.npu import datapath
 from htvm_ir.targets.npu.costs import job_cycles
-from htvm_ir.targets.npu.job import WEIGHTED, WORDS, decode
+from htvm_ir.targets.npu.job import WEIGHTED, WORDS, decode, map_runs
 from htvm_ir.targets.npu.memories import LocalMemory, SharedMemory, Use
 from htvm_ir.targets.npu.parameters import EXTERNAL_BASE, SHARED_BASE, Parameters
+from htvm_ir.targets.npu.runs import Runs, one_run
 from htvm_ir.targets.soc import Bus
 from htvm_ir.targets.target import Bytes, Job
 
@@ -61,9 +62,9 @@ class Registers(ABC):
         """What was written to a register."""
         return self._values.get(offset, 0)
 
-    def claim(self, memory: LocalMemory, start: int, size: int, *, writes: bool) -> Use:
+    def claim(self, memory: LocalMemory, start: int, runs: Runs, *, writes: bool) -> Use:
         """Keep bytes of a local memory."""
-        use = memory.claim(self.name, start, size, writes=writes)
+        use = memory.claim(self.name, start, runs, writes=writes)
         if isinstance(use, str):
             self.bus.fault(f"{self.name} {'writes' if writes else 'reads'} {use}")
         return use
@@ -160,7 +161,7 @@ class DmaChannel(Registers):
         if len(self._queue) >= self.p.dma_queue:
             self.bus.advance_to(self._queue[-self.p.dma_queue].end)
         size, local = length * count * count2, self.value(self.LOCAL)
-        use = self.claim(self._memory, local, size, writes=self._loads)
+        use = self.claim(self._memory, local, one_run(size), writes=self._loads)
         shared, stride, stride2 = (self.value(register) for register in (self.SHARED, self.STRIDE, self.STRIDE2))
         rows = [
             self.shared(self._port.memory, shared + i * stride2 + j * stride, length)
@@ -251,20 +252,21 @@ class ArrayDevice(Registers):
         return 8
 
     def _run(self, job: Job, addresses: dict[str, int]) -> None:
-        source, result, constants = datapath.operand_sizes(job, self.weight_bits)
-        names = ("input", "second") if job.kernel == "add" else ("input",)
-        inputs = [self._operand(self._l1, addresses[name], source, writes=False) for name in names]
+        *sources, result = map_runs(job)
+        places = [addresses[name] for name in ("input", "second")[: len(sources)]]
+        inputs = [self._operand(self._l1, *operand, writes=False) for operand in zip(places, sources, strict=True)]
         weights = np.zeros(0, np.uint8)
         if job.kernel in WEIGHTED:
+            constants = one_run(datapath.constant_bytes(job, self.weight_bits))
             weights = self._operand(self._weights, addresses["constants"], constants, writes=False)
         output = self._operand(self._l1, addresses["output"], result, writes=True)
         datapath.execute(job, inputs, weights, output, self.weight_bits)
 
-    def _operand(self, memory: LocalMemory, address: int, size: int, *, writes: bool) -> Bytes:
-        self._uses.append((memory, self.claim(memory, address, size, writes=writes)))
+    def _operand(self, memory: LocalMemory, address: int, runs: Runs, *, writes: bool) -> Bytes:
+        self._uses.append((memory, self.claim(memory, address, runs, writes=writes)))
         if writes:
-            memory.written[address : address + size] = True
-        return memory.data[address : address + size]
+            runs.view(memory.written[address:])[...] = True
+        return memory.data[address : address + runs.span]
 
     def wait(self, offset: int) -> int:
         """Let time pass until the job is done."""

@@ -14,6 +14,7 @@ from htvm_ir.targets.npu import datapath, packing
 from htvm_ir.targets.npu.costs import job_cycles
 from htvm_ir.targets.npu.job import WEIGHTED, encode, violation
 from htvm_ir.targets.npu.parameters import NPU, Parameters
+from htvm_ir.targets.npu.runs import planes
 from htvm_ir.targets.npu.tiles import Tiling
 from htvm_ir.targets.target import Bytes, Call, Data, Engine, Job, Target
 from htvm_ir.targets.workload import Requant, Tile, Workload
@@ -61,12 +62,14 @@ class Array(Engine):
         return start * record, size * record
 
     def local_bytes(self, workload: Workload) -> tuple[int, ...]:
-        return tuple(tensor.size for tensor in (*workload.inputs, workload.output))
+        return tuple(planes(workload, index).span for index in range(len(workload.inputs) + 1))
 
     def job(self, workload: Workload) -> Job:
         c, iy, ix = _map_shape(workload.inputs[0].shape)
         k, oy, ox = _map_shape(workload.output.shape)
         fields = {"c": c, "iy": iy, "ix": ix, "k": k, "oy": oy, "ox": ox}
+        first, *second, output = (planes(workload, index).pitch for index in range(len(workload.inputs) + 1))
+        fields |= {"input_pitch": first, "second_pitch": (*second, 0)[0], "output_pitch": output}
         names = ("fy", "fx", "sy", "sx", "top", "left")
         fields |= dict(zip(names, (*_window(workload), *workload.strides, *workload.pads[:2]), strict=True))
         fields |= {"mean": MEAN_ROUNDINGS.index(workload.mean_rounding), "zero_point": workload.zero_point}

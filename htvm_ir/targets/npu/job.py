@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from htvm_ir.arithmetic import ROUNDINGS
+from htvm_ir.targets.npu.runs import Runs
 from htvm_ir.targets.target import Job
 
 KERNELS = ("conv2d", "depthwise", "add", "max", "average", "sum")
@@ -20,6 +21,9 @@ FIELDS: dict[str, tuple[int, int]] = {
     "k": (1, 0xFFFF),
     "oy": (1, 0xFFFF),
     "ox": (1, 0xFFFF),
+    "input_pitch": (0, 0xFF_FFFF),  # bytes from channel to channel of each map in L1
+    "second_pitch": (0, 0xFF_FFFF),
+    "output_pitch": (0, 0xFF_FFFF),
     "fy": (1, 255),
     "fx": (1, 255),
     "sy": (1, 255),
@@ -51,11 +55,23 @@ _MASK = 0xFFFF_FFFF
 
 
 def violation(job: Job) -> str | None:
-    """The first field that does not fit the instruction, in words."""
+    """The first field that does not fit the instruction, or the map whose planes lie over each other, in words."""
     for name, (low, high) in FIELDS.items():
         if not low <= job[name] <= high:
             return f"{name} = {job[name]}: an instruction holds {low} to {high}"
+    *inputs, output = map_runs(job)
+    for name, runs in (*zip(("input_pitch", "second_pitch"), inputs, strict=False), ("output_pitch", output)):
+        if runs.pitch < runs.size:
+            return f"{name} = {runs.pitch}: a plane has {runs.size} bytes"
     return None
+
+
+def map_runs(job: Job) -> tuple[Runs, ...]:
+    """The planes of each input of a job in L1, then those of its output."""
+    source, result = job["iy"] * job["ix"], job["oy"] * job["ox"]
+    pitches = ("input_pitch", "second_pitch") if job.kernel == "add" else ("input_pitch",)
+    inputs = (Runs(job["c"], source, job[name]) for name in pitches)
+    return *inputs, Runs(job["k"], result, job["output_pitch"])
 
 
 def encode(job: Job, inputs: Sequence[int], output: int, constants: int) -> tuple[int, ...]:

@@ -5,20 +5,37 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
+
+from htvm_ir.targets.npu.runs import Runs
 
 
 @dataclass(frozen=True)
 class Use:
-    """Bytes [start, end) of a memory that a unit reads or writes until the program has seen it done."""
+    """Bytes of a memory that a unit reads or writes until the program has seen it done."""
 
     unit: str
     start: int
-    end: int
+    runs: Runs
     writes: bool
+
+    @property
+    def end(self) -> int:
+        """The byte behind the last one."""
+        return self.start + self.runs.span
 
     def conflicts(self, other: Use) -> bool:
         """Whether the two share bytes and one of them writes."""
-        return self.start < other.end and other.start < self.end and (self.writes or other.writes)
+        low, high = max(self.start, other.start), min(self.end, other.end)
+        if low >= high or not (self.writes or other.writes):
+            return False
+        return bool(np.any(self._mask(low, high) & other._mask(low, high)))
+
+    def _mask(self, low: int, high: int) -> NDArray[np.bool_]:
+        """Which of some bytes are used."""
+        used = np.zeros(self.runs.span, np.bool_)
+        self.runs.view(used)[...] = True
+        return used[low - self.start : high - self.start]
 
 
 @dataclass(frozen=True)
@@ -49,18 +66,18 @@ class LocalMemory:
         self.written[:] = False
         self._uses.clear()
 
-    def claim(self, unit: str, start: int, size: int, *, writes: bool) -> Use | str:
+    def claim(self, unit: str, start: int, runs: Runs, *, writes: bool) -> Use | str:
         """Note a use of some bytes, or say in words why there must be none.
 
         A unit never disturbs itself: it does one thing after the other.
         """
-        use = Use(unit, start, start + size, writes)
+        use = Use(unit, start, runs, writes)
         if use.end > self.data.size:
             return f"bytes {start} to {use.end} of {self.name}, which has {self.data.size}"
         rival = next((other for other in self._uses if other.unit != unit and other.conflicts(use)), None)
         if rival is not None:
             return f"bytes {start} to {use.end} of {self.name}, which {rival.unit} is working on"
-        missing = size - int(np.count_nonzero(self.written[start : use.end]))
+        missing = int(np.count_nonzero(~runs.view(self.written[start:])))
         if missing and not writes:
             return f"bytes {start} to {use.end} of {self.name}, of which {missing} were never written"
         self._uses.append(use)

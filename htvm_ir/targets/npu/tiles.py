@@ -107,12 +107,12 @@ class Tiling:
         return record_bytes(self.workload.weights[0].size, is_scaled(self.workload.requant), self.weight_bits)
 
     def _row_sizes(self) -> range:
-        """Any number of rows; all if an operand stays in L1, where the rows of a channel lie together.
+        """Any number of rows; all if no map is moved, so that nothing could run beside jobs on fewer.
 
         A padded pool is not cut either, since what lies outside its map must not count.
         """
         padded = self.workload.kind == "pool" and any(self.workload.pads)
-        return range(self.oy if padded or self.workload.resident else 1, self.oy + 1)
+        return range(1 if (self.moved or self.stores) and not padded else self.oy, self.oy + 1)
 
     def _spans(self, parts: Sequence[int]) -> list[tuple[int, int]]:
         """First and last row + 1 of the input that each tile of rows reads, padding left out."""

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from workloads import expected, maps, workloads
+from workloads import expected, maps, tile_by_tile, workloads
 
 from htvm_ir.errors import HtvmError
 from htvm_ir.targets.npu.engine import Array
@@ -56,6 +56,15 @@ def test_jobs_compute_the_reference(workload: Workload) -> None:
     np.testing.assert_array_equal(computed(workload, inputs), expected(workload, inputs))
 
 
+@settings(deadline=None, max_examples=80)
+@given(workloads(), st.integers(1, 20), st.integers(1, 6), st.booleans())
+def test_jobs_on_parts_of_maps_in_l1_leave_the_rest_alone(workload: Workload, k: int, y: int, rows_first: bool) -> None:
+    padded = workload.kind == "pool" and any(workload.pads)
+    sizes = {"y": 99 if padded else y, "k": k} if rows_first else {"k": k, "y": 99 if padded else y}
+    inputs = maps(workload)
+    np.testing.assert_array_equal(tile_by_tile(ARRAY, workload, inputs, sizes), expected(workload, inputs))
+
+
 @settings(deadline=None, max_examples=40)
 @given(workloads(("conv2d", "depthwise")), st.integers(1, 20), st.integers(1, 6))
 def test_tiles_read_their_part_of_the_constants(workload: Workload, k: int, y: int) -> None:
@@ -94,6 +103,14 @@ def test_a_field_beyond_its_width_is_no_job(name: str) -> None:
     assert reason is not None and reason.startswith(name)
     if name != "multiplier":  # its width is that of a word
         assert decode(encode(beyond, [0], 0, 0)) == reason
+
+
+@pytest.mark.parametrize("name", ["input_pitch", "second_pitch", "output_pitch"])
+def test_planes_do_not_lie_over_each_other(name: str) -> None:
+    job = ARRAY.job(Workload("add", (Tensor((1, 3, 5, 7)),) * 2, Tensor((1, 3, 5, 7)), requant=PLAIN))
+    assert violation(job) is None and job[name] == 35
+    assert violation(Job(job.kernel, {**job.fields, name: 36})) is None
+    assert violation(Job(job.kernel, {**job.fields, name: 34})) == f"{name} = 34: a plane has 35 bytes"
 
 
 @pytest.mark.parametrize(

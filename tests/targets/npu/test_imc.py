@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_array import PLAIN, conv
 from test_npu_devices import L2Bus
-from workloads import expected, maps, requants, workloads
+from workloads import expected, maps, requants, tile_by_tile, workloads
 
 from htvm_ir.errors import HtvmError
 from htvm_ir.targets.npu.devices import ArrayDevice
@@ -61,6 +61,15 @@ def test_jobs_compute_the_reference(layer: tuple[Workload, int]) -> None:
     array.execute(array.job(workload), [x.reshape(-1).view(np.uint8) for x in inputs], constants, output)
     assert not output[workload.output.size :].any()
     got = output[: workload.output.size].view(np.int8).reshape(workload.output.shape)
+    np.testing.assert_array_equal(got, expected(workload, inputs))
+
+
+@settings(deadline=None, max_examples=40)
+@given(narrow(), st.integers(1, 20), st.integers(1, 6))
+def test_jobs_on_parts_of_maps_in_l1_leave_the_rest_alone(layer: tuple[Workload, int], k: int, y: int) -> None:
+    workload, bits = layer
+    inputs = maps(workload)
+    got = tile_by_tile(array_of(bits), workload, inputs, {"k": k, "y": y})
     np.testing.assert_array_equal(got, expected(workload, inputs))
 
 
@@ -142,10 +151,20 @@ def problem_of(workload: Workload, **changes: Any) -> Problem:
 
 
 @settings(deadline=None, max_examples=25)
-@given(narrow(), st.sampled_from([1, 2, 3]), st.sampled_from([256, 1024, 4096]), st.sampled_from([0, 4096]))
-def test_the_solver_agrees_with_brute_force(layer: tuple[Workload, int], buffers: int, l1: int, external: int) -> None:
+@given(
+    narrow(),
+    st.sampled_from([1, 2, 3]),
+    st.sampled_from([256, 1024, 4096]),
+    st.sampled_from([0, 4096]),
+    st.sets(st.integers(0, 1)),
+)
+def test_the_solver_agrees_with_brute_force(
+    layer: tuple[Workload, int], buffers: int, l1: int, external: int, resident: set[int]
+) -> None:
     workload, bits = layer
-    problem = problem_of(workload, imc_bits=bits, buffers=buffers, l1=l1, ext_memory=external)
+    problem = problem_of(
+        replace(workload, resident=frozenset(resident)), imc_bits=bits, buffers=buffers, l1=l1, ext_memory=external
+    )
     if workload.output.shape[1] * (workload.output.shape[2:] or (1,))[0] <= 100:  # brute force is slow
         assert solve(problem) == brute_force(problem)
 

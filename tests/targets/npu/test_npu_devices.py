@@ -15,6 +15,7 @@ from htvm_ir.targets.npu.devices import WINDOW, ArrayDevice, DmaChannel, l2_port
 from htvm_ir.targets.npu.job import encode
 from htvm_ir.targets.npu.memories import LocalMemory
 from htvm_ir.targets.npu.parameters import NPU, SHARED_BASE
+from htvm_ir.targets.workload import Requant, Tensor, Workload, tile_workload
 
 START = NPU.dma_start
 
@@ -175,6 +176,44 @@ def test_a_transfer_beside_a_job_is_fine(chip: Chip) -> None:
     running(chip)
     chip.transfer(chip.inputs, 512, 0, 8)
     chip.transfer(chip.constants, 256, 0, 8)
+
+
+def on_rows(chip: Chip) -> bytes:
+    """Start a job that reads rows 2 and 3 of a map of 3 x 10 x 12, and writes them of one of 2 x 10 x 12 at 1024."""
+    plain = Requant("floor", (1,), (0,), 0, -128, 127)
+    shapes = Tensor((1, 3, 10, 12)), Tensor((1, 2, 10, 12))
+    weights = np.zeros((2, 3, 1, 1), np.int64)
+    weights[:, 2] = 1
+    whole = Workload("conv2d", shapes[:1], shapes[1], weights=weights, requant=plain, resident=frozenset({0, 1}))
+    part = tile_workload(whole, {"y": (2, 2)})
+    x = maps(whole)[0].tobytes()
+    chip.bus.write(SHARED_BASE + 0x4000, x + ARRAY.pack(whole).tobytes())
+    for plane in range(3):  # only what the job reads
+        chip.transfer(chip.inputs, 120 * plane + 24, 0x4000 + 120 * plane + 24, 24)
+    chip.transfer(chip.constants, 0, 0x4000 + len(x), ARRAY.pack(whole).size)
+    chip.wait(chip.inputs)
+    chip.wait(chip.constants)
+    chip.job(encode(ARRAY.job(part), [24], 1024 + 24, 0))
+    return x
+
+
+def test_a_job_on_rows_leaves_the_others_alone(chip: Chip) -> None:
+    x = on_rows(chip)
+    chip.transfer(chip.inputs, 1024 + 48, 0, 96)  # between the planes of its output
+    chip.transfer(chip.inputs, 48, 0, 96)
+    chip.array.read(ArrayDevice.WAIT, 4)
+    chip.wait(chip.inputs)
+    got, last = chip.l1.data[1024 : 1024 + 240].tobytes(), x[264:288]
+    assert got == bytes(24) + last + bytes(range(96)) + last + bytes(72)
+    with pytest.raises(HtvmError, match="24 were never written"):
+        chip.transfer(chip.outputs, 1024, 0, 48)
+
+
+@pytest.mark.parametrize(("local", "loads"), [(143, True), (24, True), (1024 + 144, True), (1024 + 24, False)])
+def test_a_transfer_must_leave_the_rows_of_a_job_alone(chip: Chip, local: int, loads: bool) -> None:
+    on_rows(chip)
+    with pytest.raises(HtvmError, match="array is working on"):
+        chip.transfer(chip.inputs if loads else chip.outputs, local, 0, 8)
 
 
 def test_a_job_must_not_read_what_still_comes_in(chip: Chip) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 from unittest.mock import patch
@@ -40,9 +40,10 @@ INPUT = np.random.default_rng(1).integers(-128, 128, (1, 6, 9, 7)).astype(np.int
 
 
 @pytest.fixture(autouse=True)
-def small_npu() -> Iterator[None]:
-    """Tiles of 8 channels are legal, and the CPU is never chosen."""
-    slow = replace(npu(rows=8), host=Host(per_mac=1000, per_element={"other": 1000}))
+def small_npu(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Tiles of 8 channels are legal, and the CPU is never chosen. Maps stay in L1 if that is asked for."""
+    staying = getattr(request, "param", False)
+    slow = replace(npu(rows=8, residency=staying), host=Host(per_mac=1000, per_element={"other": 1000}))
     with patch.object(registry, "load_target", return_value=slow):
         yield
 
@@ -102,6 +103,22 @@ def wait_of(start: StartOp) -> WaitOp:
 def test_the_meaning_stays(depths: tuple[int, int, int]) -> None:
     (expected,) = run(network(), [INPUT])
     assert not caught(lowered(network(), depths), expected)
+
+
+@pytest.mark.parametrize("small_npu", [True], indirect=True)
+def test_jobs_on_rows_of_maps_that_stay_mean_the_same() -> None:
+    """Every kernel has tiles of 8 channels and 3 rows: of its operands in L1 these are bytes with gaps."""
+    (expected,) = run(network(), [INPUT])
+    module = lowered(network(), (2, 2, 2))
+    jobs = [op.fields for op in module.walk() if isinstance(op, LaunchOp)]
+    for source, result in ((True, False), (False, True), (True, True)):
+        assert any(_gaps(job) == (source, result) for job in jobs)
+    assert not caught(module, expected)
+
+
+def _gaps(job: Mapping[str, int]) -> tuple[bool, bool]:
+    """Whether the planes of the input, and those of the output, lie apart."""
+    return job["input_pitch"] > job["iy"] * job["ix"], job["output_pitch"] > job["oy"] * job["ox"]
 
 
 @pytest.mark.parametrize("depth", [1, 2, 3])

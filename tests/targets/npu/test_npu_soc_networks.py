@@ -87,6 +87,20 @@ def test_maps_that_stay_in_l1_save_their_transfers(name: str, gain: float) -> No
     assert not any(layer["resident"] for layer in through_l2[0].report["layers"])
 
 
+@pytest.mark.parametrize("name", ["resnet8", "dscnn"])
+def test_transfers_and_jobs_run_side_by_side(name: str) -> None:
+    """A network takes little more than all its jobs, or all its transfers: tiles are rows of maps that stay, too."""
+    compiled, done, _ = zoo(name, "npu,buffers=3")
+    cycles = compiled.report["cycles"]
+    alone = max(cycles["compute_bound"], cycles["transfer_bound"])
+    assert done.report["cycles"]["per_inference"] <= 1.1 * alone
+
+
+def test_rows_of_maps_that_stay_are_tiles() -> None:
+    layers = [layer for layer in zoo("resnet8", "npu,buffers=3")[0].report["layers"] if layer["resident"]]
+    assert any(layer["tile"]["y"] < layer["shape"][2] for layer in layers)
+
+
 def test_other_sizes_of_array_and_memory() -> None:
     compiled, _, check = zoo("dscnn", "npu,rows=32,cols=8,l1=128k,weight_memory=8k")
     assert not check.failed

@@ -78,10 +78,12 @@ def test_tiles_fit_the_memories(workload: Workload) -> None:
 
 @settings(deadline=None, max_examples=40)
 @given(staying())
-def test_tiles_of_what_stays_are_whole_channels(workload: Workload) -> None:
+def test_rows_are_cut_where_a_map_is_moved(workload: Workload) -> None:
     problem = problem_of(workload, npu(SMALL))
     rows = [dimension.sizes for dimension in problem.dimensions if dimension.name == "y"]
-    assert not workload.resident or all(sizes == (workload.output.shape[2],) for sizes in rows)
+    padded = workload.kind == "pool" and any(workload.pads)
+    moves = len(workload.resident) <= len(workload.inputs)
+    assert all((len(sizes) == workload.output.shape[2]) == (moves and not padded) for sizes in rows if sizes != (1,))
     assert ("output" in problem.choices) == (len(workload.inputs) not in workload.resident)
 
 
@@ -94,6 +96,29 @@ def test_nothing_is_gained_by_moving_what_could_stay() -> None:
     cycles = [solution.latency for solution in found if isinstance(solution, Solution)]
     assert cycles == sorted(cycles, reverse=True) and len(set(cycles)) == 4
     assert cycles[-1] == 10 + 4 + 20 + 64 + 2
+
+
+@pytest.mark.parametrize("resident", [0, 1])
+def test_what_moves_overlaps_jobs_on_rows_of_what_stays(resident: int) -> None:
+    """A convolution from L1 to L2, or from L2 to L1, takes its jobs or its transfers, not both."""
+    workload = Workload(
+        "conv2d",
+        (Tensor((1, 16, 32, 32)),),
+        Tensor((1, 16, 32, 32)),
+        weights=np.ones((16, 16, 1, 1), np.int64),
+        requant=Requant("floor", (1,), (8,), 0, -128, 127),
+        resident=frozenset({resident}),
+    )
+    target = npu(dma_width=16)
+    solution = solve(problem_of(workload, target))
+    jobs = transfers = 16 * 32 * 32 // 16
+    assert isinstance(solution, Solution) and solution.proven and solution.sizes["y"] < 32
+    assert solution.latency < 1.5 * max(jobs, transfers)
+    (array,) = target.engines
+    part = tile_workload(workload, {"k": (0, 16), "y": (4, 2)})
+    spans = [16 * 2 * 32, 16 * 2 * 32]
+    spans[resident] = 15 * 32 * 32 + 2 * 32
+    assert array.local_bytes(part) == tuple(spans)
 
 
 def test_one_buffer_makes_transfers_and_jobs_wait_for_each_other() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -9,7 +11,18 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from htvm_ir import arithmetic
-from htvm_ir.targets.workload import Requant, Tensor, Workload
+from htvm_ir.targets.target import Engine
+from htvm_ir.targets.workload import (
+    Requant,
+    Tensor,
+    Tile,
+    Window,
+    Workload,
+    dimensions,
+    tile_workload,
+    tiles,
+    windows,
+)
 
 Array = NDArray[Any]
 KINDS = ("conv2d", "depthwise", "dense", "add", "pool")
@@ -105,3 +118,25 @@ def expected(workload: Workload, inputs: list[Array]) -> Array:
             acc = arithmetic.conv2d(inputs[0], workload.weights, workload.bias, *shape)
     scales = (requant.multiplier, requant.shift, requant.zero_point, requant.lo, requant.hi)
     return arithmetic.requantize(acc, requant.rounding, *scales, np.dtype(np.int8), requant.addend)
+
+
+def tile_by_tile(engine: Engine, workload: Workload, inputs: list[Array], sizes: Mapping[str, int]) -> Array:
+    """The result of a job for each tile of some channels and rows, in this order, where they lie in maps in L1."""
+    whole = replace(workload, resident=frozenset(range(len(inputs) + 1)))
+    extents = dimensions(whole)
+    cut = {name: min(size, extents[name]) for name, size in sizes.items() if name in extents}
+    buffers = [*(x.reshape(-1).view(np.uint8) for x in inputs), np.zeros(whole.output.size, np.uint8)]
+    for tile in tiles(extents, cut, tuple(cut)):
+        part, spans = tile_workload(whole, tile), windows(whole, tuple(tile))
+        operands = zip(buffers, part.whole, (*spans[: len(inputs)], spans[-1]), engine.local_bytes(part), strict=True)
+        *sources, result = (_reached(*operand, tile) for operand in operands)
+        engine.execute(engine.job(part), sources, engine.pack(part), result)
+    return buffers[-1].view(np.int8).reshape(whole.output.shape)
+
+
+def _reached(buffer: Array, shape: tuple[int, ...], axes: Sequence[Window], size: int, tile: Tile) -> Array:
+    """The bytes of a row-major map from the first of a tile to its last."""
+    starts = [axis.span(tile, extent)[0] for axis, extent in zip(axes, shape, strict=True)]
+    first = int(np.ravel_multi_index(starts, shape))
+    assert first + size <= buffer.size
+    return buffer[first : first + size]
