@@ -74,10 +74,10 @@ def test_what_exceeds_l2_says_by_how_much(model: str):
 
 def test_l2_is_used_to_the_last_kilobytes():
     """Weights, tables and live tensors fit at this resolution, and 8 pixels more need a larger L2."""
-    assert compiled("zoo:mobilenetv1,resolution=168").report["memory"]["L2"]["fits"]
+    assert compiled("zoo:mobilenetv1,resolution=176").report["memory"]["L2"]["fits"]
     with pytest.raises(HtvmError, match="does not fit L2"):
-        compiled("zoo:mobilenetv1,resolution=176")
-    assert compiled("zoo:mobilenetv1,resolution=176", "diana,shared_bytes=512k").report["memory"]["L2"]["fits"]
+        compiled("zoo:mobilenetv1,resolution=184")
+    assert compiled("zoo:mobilenetv1,resolution=184", "diana,shared_bytes=512k").report["memory"]["L2"]["fits"]
 
 
 @pytest.mark.parametrize(

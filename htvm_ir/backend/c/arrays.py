@@ -12,7 +12,7 @@ from xdsl.dialects.memref import GlobalOp
 from xdsl.ir import Attribute
 
 from htvm_ir.arithmetic import float_text
-from htvm_ir.backend.c.types import c_type, shape_text
+from htvm_ir.backend.c.types import c_type, element_bytes, shape_text
 from htvm_ir.errors import HtvmError
 
 BYTES_PER_LINE = 24
@@ -64,6 +64,7 @@ def global_text(op: GlobalOp, name: str, section: str, alignment: int) -> str:
         raise HtvmError(f"memref.global @{op.sym_name.data} has no initial value")
     numbers = _numbers(op.sym_name.data, initial, len_of(type_))
     const = "const " if op.constant is not None else ""
+    alignment = max(alignment, element_bytes(type_.element_type))  # C allows no less than the type's own
     head = f"static {const}_Alignas({alignment}) {c_type(type_.element_type)} {name}[{numbers.size}]"
     return f"// {name}: {shape_text(type_)}.\n{definition(head, section, numbers_text(numbers))}"
 

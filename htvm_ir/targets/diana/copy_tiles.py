@@ -46,10 +46,10 @@ def add_problem(engine: Engine, p: Parameters, workload: Workload, target: Targe
     (k,) = plain.dimensions
     plane = tiles.plane_bytes(workload.output) if len(workload.output.shape) == 4 else 1
     jobs = (p.row_overhead, ()), (1, (_parts(k, lambda size: -(-size * plane // LANES)),))
-    moved = sum(index not in workload.resident for index in range(2))
-    cut_input, cut_output = not workload.strips.isdisjoint((0, 1)), 2 in workload.strips
-    loads = Operand(INPUTS, ("k",), (_moved(target.channel(engine.load), k, plane, cut_input),), moved)
-    stores = Operand(OUTPUT, ("k",), (_moved(target.channel(engine.store), k, plane, cut_output),))
+    load, store = target.channel(engine.load), target.channel(engine.store)
+    moved = [index for index in range(2) if index not in workload.resident]
+    loads = Operand(INPUTS, ("k",), tuple(_moved(load, k, plane, index in workload.strips) for index in moved))
+    stores = Operand(OUTPUT, ("k",), (_moved(store, k, plane, 2 in workload.strips),))
     kernel = tiles.kernel_software(workload)
     return _driven(engine, workload, plain, loads, stores, (((tiles.SUM_SOFTWARE, ()),), jobs), kernel)
 

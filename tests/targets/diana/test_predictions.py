@@ -32,4 +32,4 @@ def test_networks_take_the_predicted_cycles(model: str, engines: tuple[str, ...]
     on_cpu = {layer["kernel"]: layer["cycles"] for layer in compiled.report["layers"] if layer["engine"] == CPU}
     measured = {name: execution.layer_cycles[name] for name in on_cpu}
     large = {name: cycles / measured[name] for name, cycles in on_cpu.items() if measured[name] > SMALL * total}
-    assert {name: ratio for name, ratio in large.items() if not 0.85 < ratio < 1.2} == {}
+    assert {name: ratio for name, ratio in large.items() if not 0.85 < ratio < 1.25} == {}

@@ -262,7 +262,7 @@ def assert_close(predicted: dict[str, int], measured: dict[str, int], kernel: fl
 def test_resnet8_takes_the_predicted_cycles():
     predicted, measured = measure("zoo:resnet8")
     assert len(predicted) == 13
-    assert_close(predicted, measured, kernel=0.01, total=0.001)
+    assert_close(predicted, measured, kernel=0.02, total=0.001)
 
 
 @pytest.mark.parametrize("seed", [102, 104, 109])
