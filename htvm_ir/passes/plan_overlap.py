@@ -24,7 +24,7 @@ from htvm_ir.passes.host_prices import chunk_cycles, host_cycles
 from htvm_ir.passes.plan_tiles import check_plan, latency
 from htvm_ir.passes.tiling_problems import problem_of
 from htvm_ir.passes.workloads import dispatch_workload, kernel_target, module_target
-from htvm_ir.schedule.overlap import Step, schedule
+from htvm_ir.schedule.overlap import Step, lower_bound, schedule
 from htvm_ir.targets.target import Engine, Target
 from htvm_ir.targets.workload import Tile, Workload, dimensions, tile_workload, tiles, windows
 from htvm_ir.tiling.problem import Problem
@@ -147,16 +147,17 @@ def _behind(dispatch: DispatchOp, axis: int, step: int, target: Target) -> Itera
     for count in range(1, len(chain) + 1):
         tiled = tuple(reversed(chain[:count]))
         before = _alone(tiled, dispatch, target)
-        sizes = set[int].intersection(*(kernel.sizes() for kernel in tiled))
+        sizes, most = set[int].intersection(*(kernel.sizes() for kernel in tiled)), 0
         for size in sorted((size for size in sizes if size % step == 0 and size < extent), reverse=True):
             steps: list[Step] = []
             ends: list[int] = []
             for number, kernel in enumerate(tiled):
                 ends = _tile_steps(steps, number, kernel, size, [[end] for end in ends])
-            for tile, end in enumerate(ends):
-                chunk = chunk_cycles(dispatch, axis, min(size, extent - tile * size), target)
-                steps.append(Step(count, chunk, after=frozenset({end})))
-            yield _Choice(tiled, size, axis, size, before - schedule(steps, target.host.call).cycles)
+            for end, cycles in zip(ends, _chunks(dispatch, axis, size, target), strict=True):
+                steps.append(Step(count, cycles, after=frozenset({end})))
+            if (saved := _saved(before, steps, target.host.call, most)) > most:
+                most = saved
+                yield _Choice(tiled, size, axis, size, saved)
 
 
 def _in_front(dispatch: DispatchOp, step: int, target: Target) -> Iterator[_Choice]:
@@ -165,18 +166,29 @@ def _in_front(dispatch: DispatchOp, step: int, target: Target) -> Iterator[_Choi
     if kernel is None or kernel.workload.kind != "conv2d":
         return
     extent, before = kernel.workload.inputs[0].shape[ROWS], _alone((kernel,), dispatch, target)
-    rows = windows(kernel.workload, ("y",))[0][ROWS]
+    rows, most = windows(kernel.workload, ("y",))[0][ROWS], 0
     for size in sorted(kernel.sizes(), reverse=True):
         chunk = -(-size * kernel.workload.strides[0] // step) * step
         if chunk >= extent or len(kernel.tiles(size)) == 1:
             continue
-        steps = [
-            Step(0, chunk_cycles(dispatch, ROWS, min(chunk, extent - start), target))
-            for start in range(0, extent, chunk)
-        ]
+        steps = [Step(0, cycles) for cycles in _chunks(dispatch, ROWS, chunk, target)]
         spans = [rows.span(tile, extent) for tile in kernel.tiles(size)]
         _tile_steps(steps, 1, kernel, size, [range((low + count - 1) // chunk + 1) for low, count, *_ in spans])
-        yield _Choice((kernel,), size, ROWS, chunk, before - schedule(steps, target.host.call).cycles)
+        if (saved := _saved(before, steps, target.host.call, most)) > most:
+            most = saved
+            yield _Choice((kernel,), size, ROWS, chunk, saved)
+
+
+def _saved(before: int, steps: Sequence[Step], call: int, most: int) -> int:
+    """Cycles that the best order of some steps saves; 0 if even the least they can take saves no more than ``most``."""
+    return before - schedule(steps, call).cycles if before - lower_bound(steps) > most else 0
+
+
+def _chunks(dispatch: DispatchOp, axis: int, size: int, target: Target) -> list[int]:
+    """Predicted cycles of all chunks of a kernel."""
+    whole, rest = divmod(graph.shape_of(dispatch.yielded[0])[axis], size)
+    cycles = [chunk_cycles(dispatch, axis, size, target)] * whole
+    return [*cycles, chunk_cycles(dispatch, axis, rest, target)] if rest else cycles
 
 
 def _before_strips(dispatch: DispatchOp, step: int, target: Target) -> Iterator[_Choice]:
