@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from math import prod
 
 from xdsl.dialects.builtin import MemRefType, StridedLayoutAttr
-from xdsl.ir import Block, SSAValue
+from xdsl.ir import SSAValue
 
 from htvm_ir.dialects import graph
-from htvm_ir.dialects.accel import DispatchOp, YieldOp
-from htvm_ir.passes.chunks import chunk_body, chunks_of
+from htvm_ir.dialects.accel import DispatchOp
+from htvm_ir.passes.chunks import chunks_of
 from htvm_ir.passes.workloads import block_workload, layout_of
 from htvm_ir.targets.target import Target
+from htvm_ir.targets.workload import Tensor
 
 
 def host_cycles(dispatch: DispatchOp, target: Target) -> int:
@@ -31,20 +31,20 @@ def host_cycles(dispatch: DispatchOp, target: Target) -> int:
 
 def chunk_cycles(dispatch: DispatchOp, axis: int, size: int, target: Target) -> int:
     """Predicted cycles of one chunk of a kernel on tensors: ``size`` of an axis of its result."""
-    body = chunk_body(dispatch, axis, size)
-    values, parts = [*dispatch.body.block.args, *dispatch.yielded], [*body.block.args, *_yielded(body.block)]
-    layouts = [layout_of(value.type) for value in parts]
+    values = [*dispatch.body.block.args, *dispatch.yielded]
+    whole = block_workload(dispatch.body.block)
     workload = replace(
-        block_workload(body.block),
-        ranges=block_workload(dispatch.body.block).ranges,  # the copy stands alone, its inputs are unknown
+        whole,
+        inputs=tuple(_part(tensor, axis, size) for tensor in whole.inputs),
+        output=_part(whole.output, axis, size),
         apart=any(_is_cut(value, axis, size) for value in values),
     )
-    return target.host.cycles(workload, layouts)
+    return target.host.cycles(workload, [layout_of(value.type) for value in values])
 
 
-def _yielded(block: Block) -> Sequence[SSAValue]:
-    assert isinstance(block.last_op, YieldOp)
-    return block.last_op.values
+def _part(tensor: Tensor, axis: int, size: int) -> Tensor:
+    """A chunk of a tensor: all of a kernel have the same extent there."""
+    return replace(tensor, shape=(*tensor.shape[:axis], size, *tensor.shape[axis + 1 :]))
 
 
 def _is_cut(value: SSAValue, axis: int, size: int) -> bool:

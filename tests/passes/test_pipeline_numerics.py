@@ -80,7 +80,7 @@ RESIDUAL = {"digital conv2d": 3, "digital add": 2}
 CASES = {
     "convolutions": Case(networks.convolutions, small_diana(2600, 4096), {"digital conv2d": 3}),
     "depthwise": Case(networks.depthwise, small_diana(1920), {"digital conv2d": 2}),
-    "residual": Case(networks.residual, small_diana(2560, 4096), RESIDUAL, resident=2, fused=2, strips=2),
+    "residual": Case(networks.residual, small_diana(2560, 4096), RESIDUAL),
     "strips": Case(networks.convolutions, small_diana(3600, 4096), {"digital conv2d": 3}, 3, fused=2, strips=4),
     "strips of sums": Case(networks.residual, small_diana(4000, 4096), RESIDUAL, resident=4, fused=3, strips=3),
     "classifier": Case(
@@ -94,9 +94,7 @@ CASES = {
     "dead": Case(networks.dead, small_diana(2560, 4096), {"digital conv2d": 3}),
     "resident": Case(networks.residual, small_diana(9216, 4096), RESIDUAL, resident=3),
     "resident depthwise": Case(networks.depthwise, small_diana(16384), {"digital conv2d": 2}, resident=1),
-    "copy engine": Case(
-        networks.residual, small_diana(3400, 4096, copy_engine="analog"), RESIDUAL, 2, fused=3, strips=3
-    ),
+    "copy engine": Case(networks.residual, small_diana(3400, 4096, copy_engine="analog"), RESIDUAL, resident=1),
     "double-buffered": Case(networks.residual, overlapping(small_diana(5120, 4096)), RESIDUAL),
 }
 
