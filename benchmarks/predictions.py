@@ -12,7 +12,7 @@ from htvm_ir.errors import HtvmError
 
 ZOO = (
     *("zoo:resnet8", "zoo:dscnn", "zoo:mobilenetv1", "zoo:dae", "zoo:dscnn-htvm"),
-    *(f"zoo:mobilenetv1,resolution={size}" for size in ("128", "152", "224,width=0.125")),
+    *(f"zoo:mobilenetv1,resolution={size}" for size in ("128", "144", "224,width=0.125")),
     *("zoo:resnet8-mixed", "zoo:dscnn-mixed", "zoo:resnet8-ternary", "zoo:chain,layers=20", "zoo:resnet50"),
 )
 """All topologies, and images of odd and of large sizes; with all engines, so that mixed networks use both arrays."""

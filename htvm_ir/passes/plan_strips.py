@@ -32,7 +32,7 @@ choice)."""
 class PlanStrips(ModulePass):
     """Sets ``accel.strips`` on kernels of engines.
 
-    enabled: False = none. ``seconds`` limits the search for each tiling.
+    enabled: False = none. ``seconds`` limits the search for each tiling and for what stays otherwise.
     """
 
     name = "plan-strips"
@@ -43,7 +43,8 @@ class PlanStrips(ModulePass):
         target, count = module_target(op), 0
         for found in residents(op, target, self.seconds) if self.enabled else ():
             pricing = _Pricing(found)
-            for strips in plan_depth_first(found.kernels, found.tensors, found.memory.size, pricing.best):
+            given = (found.kernels, found.tensors, found.memory.size)
+            for strips in plan_depth_first(*given, pricing.best, self.seconds):
                 set_segment(pricing.segment(strips.first, strips.last, strips.rows), count)
                 count += 1
 

@@ -10,10 +10,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from htvm_ir.schedule.residency import Kernel, Option, Tensor, greedy
+from htvm_ir.schedule.residency import Kernel, Option, Tensor, plan_residency
 
 LONGEST = 8
 """Most kernels of a segment: more rows are computed twice with every kernel (model choice)."""
+
+
+WORTH = 20
+"""Strips have to save this part of the cycles of their kernels: of whole maps, what follows may still hide more of the
+transfers beside the jobs of other kernels, which is not counted here (model choice)."""
+
+NOTHING = Kernel(frozenset(), (Option(frozenset(), 0, 0),))
+"""In place of a kernel that is counted elsewhere."""
 
 
 @dataclass(frozen=True)
@@ -37,29 +45,28 @@ Price = Callable[[int, int, int], Strips | None]
 """The best strips of kernels `first` to `last` among those that take less than a number of cycles, if there are any."""
 
 
-def plan_depth_first(kernels: Sequence[Kernel], tensors: Sequence[Tensor], capacity: int, price: Price) -> list[Strips]:
+def plan_depth_first(
+    kernels: Sequence[Kernel], tensors: Sequence[Tensor], capacity: int, price: Price, seconds: float = 5.0
+) -> list[Strips]:
     """Return segments of which each saves cycles, in the order of their kernels; deterministic.
 
-    The one that saves most comes first, and so on until none does; so the result need not be the best one.
+    The one that saves most comes first, and so on until none does; so the result need not be the best one. It is
+    better than the best residency without segments, the search for which `seconds` limits.
     """
     chosen: list[Strips] = []
-    while (best := _best(kernels, tensors, capacity, price, chosen)) is not None:
+    stays, least = _rest(kernels, tensors, capacity, chosen, seconds)
+    while True:
+        best = None
+        spilled = [t for t in tensors if t.name not in stays and not any(s.touches(t) for s in chosen)]
+        for first, last in _spans(spilled, len(kernels), chosen):
+            _, others = _rest(kernels, tensors, capacity, [*chosen, Strips(first, last, 0, 0)], seconds)
+            limit = least - others if best is not None else (least - others) * (WORTH - 1) // WORTH
+            if (found := price(first, last, limit)) is not None:
+                best, least = found, others + found.cycles
+        if best is None:
+            return sorted(chosen, key=lambda strips: strips.first)
         chosen.append(best)
-    return sorted(chosen, key=lambda strips: strips.first)
-
-
-def _best(
-    kernels: Sequence[Kernel], tensors: Sequence[Tensor], capacity: int, price: Price, chosen: Sequence[Strips]
-) -> Strips | None:
-    """Return the segment that saves most beside those that are chosen."""
-    stays, least = _rest(kernels, tensors, capacity, chosen)
-    spilled = [t for t in tensors if t.name not in stays and not any(s.touches(t) for s in chosen)]
-    best = None
-    for first, last in _spans(spilled, len(kernels), chosen):
-        _, others = _rest(kernels, tensors, capacity, [*chosen, Strips(first, last, 0, 0)])
-        if (found := price(first, last, least - others)) is not None:
-            best, least = found, others + found.cycles
-    return best
+        stays, _ = _rest(kernels, tensors, capacity, chosen, seconds)
 
 
 def _spans(spilled: Sequence[Tensor], kernels: int, chosen: Sequence[Strips]) -> Iterator[tuple[int, int]]:
@@ -74,11 +81,19 @@ def _spans(spilled: Sequence[Tensor], kernels: int, chosen: Sequence[Strips]) ->
 
 
 def _rest(
-    kernels: Sequence[Kernel], tensors: Sequence[Tensor], capacity: int, chosen: Sequence[Strips]
+    kernels: Sequence[Kernel], tensors: Sequence[Tensor], capacity: int, chosen: Sequence[Strips], seconds: float
 ) -> tuple[frozenset[str], int]:
     """Return which tensors stay, and the cycles of all kernels, with some of them in segments."""
     left = [tensor for tensor in tensors if not any(strips.touches(tensor) for strips in chosen)]
-    nothing = Kernel(frozenset(), (Option(frozenset(), 0, 0),))
-    alone = [nothing if any(n in strips for strips in chosen) else kernel for n, kernel in enumerate(kernels)]
-    found = greedy(alone, left, capacity)
+    names = frozenset(tensor.name for tensor in left)
+    alone = [
+        NOTHING if any(n in strips for strips in chosen) else _without(kernel, names)
+        for n, kernel in enumerate(kernels)
+    ]
+    found = plan_residency(alone, left, capacity, seconds)
     return found.tensors, found.cycles + sum(strips.cycles for strips in chosen)
+
+
+def _without(kernel: Kernel, names: frozenset[str]) -> Kernel:
+    """Return the kernel where no other tensors may stay."""
+    return Kernel(kernel.operands & names, tuple(o for o in kernel.options if o.resident <= names))

@@ -82,7 +82,6 @@ CASES = {
     "depthwise": Case(networks.depthwise, small_diana(1920), {"digital conv2d": 2}),
     "residual": Case(networks.residual, small_diana(2560, 4096), RESIDUAL),
     "strips": Case(networks.convolutions, small_diana(3600, 4096), {"digital conv2d": 3}, 3, fused=2, strips=4),
-    "strips of sums": Case(networks.residual, small_diana(4000, 4096), RESIDUAL, resident=4, fused=3, strips=3),
     "classifier": Case(
         networks.classifier, small_diana(1024, 2200), {"digital conv2d": 1, "cpu pool": 2, "digital dense": 2}
     ),

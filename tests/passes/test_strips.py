@@ -123,8 +123,7 @@ def test_rows_that_a_transfer_would_overrun_are_refused() -> None:
 
 
 def test_a_kernel_with_a_plan_is_left_whole() -> None:
-    module = networks.residual()
-    dispatched(module, "diana,l1_bytes=4000")
+    module = dispatched(networks.convolutions(), "diana,l1_bytes=3600,weight_memory_bytes=4096")
     planned = apply(module.clone(), pass_class("plan-tiles")())
     assert segments(apply(module, pass_class("plan-strips")()))
     assert not segments(apply(planned, pass_class("plan-strips")()))
