@@ -80,26 +80,31 @@ class _Pricing:
 
     def _fits(self, segment: Segment, first: int) -> bool:
         """Whether there is room for the strips between the kernels."""
-        for strip in segment.strips():
-            assert strip is not None
-            for number, (rows, others) in enumerate(zip(strip, self._taken(segment, strip, first), strict=True), first):
-                operands = zip(self.found.users[number].operands, self.bytes(number, rows), strict=True)
-                if others + sum(size for value, size in operands if value in segment.inside) > self.found.memory.size:
-                    return False
+        for _, number, rows, others in self._parts(segment, first):
+            operands = zip(self.found.users[number].operands, self.bytes(number, rows), strict=True)
+            if others + sum(size for value, size in operands if value in segment.inside) > self.found.memory.size:
+                return False
         return True
 
     def _cycles(self, segment: Segment, first: int, limit: int) -> int | None:
         """Cycles of all strips, which share their constants; None if not less than a limit, or a tile does not fit."""
-        total, is_first = 0, True
-        for strip in segment.strips():
-            assert strip is not None
-            for number, (rows, others) in enumerate(zip(strip, self._taken(segment, strip, first), strict=True), first):
-                cost = self.kernel(number, rows, segment.inside, others)
-                total += 0 if cost is None else cost[0] + is_first * cost[1]
-                if cost is None or total >= limit:
-                    return None
-            is_first = False
+        total = 0
+        for strip, number, rows, others in self._parts(segment, first):
+            cost = self.kernel(number, rows, segment.inside, others)
+            if cost is None:
+                return None
+            total += cost[0] + (cost[1] if strip == 0 else 0)
+            if total >= limit:
+                return None
         return total
+
+    def _parts(self, segment: Segment, first: int) -> Iterator[tuple[int, int, Rows, int]]:
+        """Each strip and kernel of it by number, the rows of its operands, and the local memory that others take."""
+        for strip, kernels in enumerate(segment.strips()):
+            assert kernels is not None
+            taken = self._taken(segment, kernels, first)
+            for number, (rows, others) in enumerate(zip(kernels, taken, strict=True), first):
+                yield strip, number, rows, others
 
     def _taken(self, segment: Segment, strip: Sequence[Rows], first: int) -> list[int]:
         """Bytes of local memory, for each kernel, that strips between others take meanwhile."""
