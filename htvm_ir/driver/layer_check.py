@@ -23,7 +23,7 @@ from htvm_ir.passes.chunks import ROWS
 from htvm_ir.passes.fold_dead_channels import kept_indices, kept_part
 from htvm_ir.passes.pipeline_dma import root
 from htvm_ir.passes.plan_memory import OFFSET
-from htvm_ir.passes.workloads import FIRST_ROW, KERNEL, MIRRORED, TURNED, kernel_types, layout_of, main_function
+from htvm_ir.passes.workloads import FIRST_ROW, MIRRORED, TURNED, kernel_name, kernel_types, layout_of, main_function
 
 if TYPE_CHECKING:
     from htvm_ir.driver.execute import Check
@@ -162,9 +162,3 @@ def _aliases(seen: Mapping[str, Array], board: Board) -> dict[str, Array]:
         if held is not None:
             named.update(dict.fromkeys(edge.names, held))
     return named
-
-
-def kernel_name(function: FuncOp) -> str:
-    """The kernel that a function is, or is a part of."""
-    part_of = function.attributes.get(KERNEL)
-    return part_of.data if isinstance(part_of, StringAttr) else function.sym_name.data

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 
 from xdsl.context import Context
-from xdsl.dialects.builtin import ModuleOp, StringAttr
+from xdsl.dialects.builtin import ModuleOp
 from xdsl.dialects.func import CallOp, FuncOp
 from xdsl.dialects.memref import AllocOp
 from xdsl.ir import BlockArgument, Operation, SSAValue
@@ -26,7 +26,7 @@ from htvm_ir.passes.memory_fit import bytes_of, in_memory
 from htvm_ir.passes.overlap_kernels import Rewriting, add_hidden
 from htvm_ir.passes.pipeline_dma import effects, is_load, root
 from htvm_ir.passes.steps import Part, dependences, transfer_cycles
-from htvm_ir.passes.workloads import KERNEL, main_function, module_target
+from htvm_ir.passes.workloads import KERNEL, kernel_name, main_function, module_target
 from htvm_ir.schedule.overlap import Step
 from htvm_ir.schedule.transfers import Event, overlap, simulate
 from htvm_ir.targets.target import Job, Memory, Target
@@ -56,7 +56,9 @@ class OverlapTransfers(ModulePass):
         before, after = (simulate(events, o, target.host.call) for o in (range(len(events)), order))
         if after.total() >= before.total() or not room.fits(order):
             return
-        for number, name in {event.kernel: _kernel(part) for event, part in zip(events, parts, strict=True)}.items():
+        for number, name in {
+            event.kernel: kernel_name(part.function) for event, part in zip(events, parts, strict=True)
+        }.items():
             add_hidden(op, name, before[number] - after[number])
         Rewriting(parts, [Step(event.kernel, event.cpu) for event in events], main).run(order)
 
@@ -117,8 +119,8 @@ class _Room:
         self.used = [list(_allocations(part)) for part in parts]
         cut: dict[str, list[AllocOp]] = {}
         for part in (part for part in parts if KERNEL in part.function.attributes):
-            cut.setdefault(_kernel(part), []).extend(_passed(part))
-        self.used = [cut.get(_kernel(part), used) for part, used in zip(parts, self.used, strict=True)]
+            cut.setdefault(kernel_name(part.function), []).extend(_passed(part))
+        self.used = [cut.get(kernel_name(part.function), used) for part, used in zip(parts, self.used, strict=True)]
         self.users: dict[AllocOp, list[int]] = {}
         for number, used in enumerate(self.used):
             for alloc in used:
@@ -171,12 +173,6 @@ def _passed(part: Part) -> list[AllocOp]:
     """The allocations that a whole function is passed."""
     owners = [root(value).owner for value in part.call.arguments]
     return [owner for owner in owners if isinstance(owner, AllocOp)]
-
-
-def _kernel(part: Part) -> str:
-    """The kernel that a part belongs to."""
-    piece_of = part.function.attributes.get(KERNEL)
-    return piece_of.data if isinstance(piece_of, StringAttr) else part.function.sym_name.data
 
 
 def _values(op: Operation) -> Sequence[SSAValue]:

@@ -313,6 +313,12 @@ def window_attr(windows: Sequence[Window]) -> tiled.WindowAttr:
     return tiled.WindowAttr([(w.dimension, w.stride, w.offset, w.extent) for w in windows])
 
 
+def kernel_name(function: FuncOp) -> str:
+    """The kernel that a function is, or is a part of."""
+    part_of = function.attributes.get(KERNEL)
+    return part_of.data if isinstance(part_of, StringAttr) else function.sym_name.data
+
+
 def kernel_types(function: FuncOp) -> list[TensorType[Attribute]]:
     """The logical types of a kernel function's buffers, inputs then output.
 
