@@ -17,7 +17,7 @@ from htvm_ir.passes.pipeline import TILERS
 from htvm_ir.passes.plan_baseline import baseline_plan, reload_cycles
 from htvm_ir.passes.workloads import dispatch_workload, kernel_target, module_target
 from htvm_ir.targets.target import BUFFERS, Target
-from htvm_ir.tiling.problem import Infeasible, Problem
+from htvm_ir.tiling.problem import Infeasible, Order, Problem
 
 
 @dataclass(frozen=True)
@@ -94,10 +94,15 @@ def chosen(problem: Problem, plan: PlanAttr) -> dict[str, int]:
 
 
 def latency(problem: Problem, sizes: Mapping[str, int]) -> int:
-    """The cycles of a legal plan; dimensions it does not name are one tile, in the outer loops."""
+    """The cycles of a legal plan."""
+    return problem.latency(point(problem, sizes), loop_order(problem, sizes))
+
+
+def loop_order(problem: Problem, sizes: Mapping[str, int]) -> Order:
+    """The loops of a plan; dimensions it does not name are one tile, in the outer loops."""
     loops = [d.name for d in problem.dimensions if d.name not in problem.choices]
     order = (*(n for n in loops if n not in sizes), *(n for n in sizes if n not in problem.choices))
-    return problem.latency(point(problem, sizes), order if order in problem.orders else problem.orders[0])
+    return order if order in problem.orders else problem.orders[0]
 
 
 def point(problem: Problem, sizes: Mapping[str, int]) -> dict[str, int]:

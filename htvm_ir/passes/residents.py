@@ -15,13 +15,25 @@ from xdsl.ir import Operation, SSAValue
 from htvm_ir.dialects.accel import CPU, DispatchOp, kernels
 from htvm_ir.dialects.tiled import PlanAttr
 from htvm_ir.passes.mappings import best_variant, constants_cost, fitting_variants
-from htvm_ir.passes.plan_tiles import check_plan, chosen, latency, point
+from htvm_ir.passes.plan_tiles import check_plan, chosen, latency, loop_order, point
 from htvm_ir.passes.tiling_problems import problem_of
 from htvm_ir.passes.workloads import activations, dispatch_workload, with_room
 from htvm_ir.schedule.residency import Kernel, Option, Tensor, held
 from htvm_ir.targets.target import Engine, Memory, Target
 from htvm_ir.targets.workload import Workload
-from htvm_ir.tiling.problem import Infeasible, Problem
+from htvm_ir.tiling.problem import Infeasible, Order, Problem
+
+@dataclass(frozen=True, eq=False)
+class Tiling:
+    """A way to compute a kernel: its workload under a mapping, the size of each dimension of its tiling problem, the
+    order of its loops, and predicted cycles.
+    """
+
+    workload: Workload
+    sizes: Mapping[str, int]
+    order: Order
+    latency: int
+
 
 MANY = 3
 """Up to so many tensors beside a kernel's own are considered in all combinations, more one after the other."""
@@ -70,22 +82,26 @@ class User:
         """The least that the engine's tiling problems count for resident operands."""
         return sum(self.least[index] for index in resident)
 
-    def solve(self, resident: frozenset[int], target: Target, seconds: float) -> tuple[int, int] | None:
-        """Bytes of local memory, and cycles, of the best tiling or the one written by hand; None if there is none."""
+    def solve(self, resident: frozenset[int], target: Target, seconds: float) -> Tiling | None:
+        """The best tiling or the one written by hand; None if there is none."""
         workload = replace(self.workload, resident=resident)
         written = self.dispatch.plan
         if isinstance(written, PlanAttr):
             problem = problem_of(self.engine, workload, target)
             sizes = chosen(problem, written)
             legal = check_plan(problem, sizes) is None
-            return (_used(problem, self.engine, sizes), latency(problem, sizes)) if legal else None
+            return Tiling(workload, sizes, loop_order(problem, sizes), latency(problem, sizes)) if legal else None
         fitting = [replace(v, resident=resident) for v in self.variants]
         best = best_variant(self.engine, fitting, target, seconds)
         if isinstance(best, Infeasible):
             return None
         variant, solution = best
-        cost = solution.latency + round(constants_cost(self.engine, variant, target))
-        return _used(problem_of(self.engine, variant, target), self.engine, solution.sizes), cost
+        return Tiling(variant, solution.sizes, solution.order, solution.latency)
+
+    def cost(self, tiling: Tiling, target: Target) -> int:
+        """Cycles, with the price of the constants unless the tiling was written by hand."""
+        written = isinstance(self.dispatch.plan, PlanAttr)
+        return tiling.latency + (0 if written else round(constants_cost(self.engine, tiling.workload, target)))
 
 
 def _used(problem: Problem, engine: Engine, sizes: Mapping[str, int]) -> int:
@@ -98,13 +114,14 @@ class Residents:
     """One local memory and the kernels that work in it, in program order.
 
     values: the tensors that may stay, by name. tensors: when, and how large they are. unlimited: the options that
-    were chosen with all the memory for them.
+    were chosen with all the memory for them. tilings: what each option is, but for plans by hand that are not legal.
     """
 
     def __init__(self, users: Sequence[User], memory: Memory, target: Target, seconds: float):
         self.memory, self.target, self.seconds = memory, target, seconds
         self.users = users
         self.unlimited: set[tuple[User, Option]] = set()
+        self.tilings: dict[tuple[User, Option], Tiling] = {}
         self.values = {f"{n}": value for n, value in enumerate(self._candidates())}
         self.tensors = self._tensors()
 
@@ -159,8 +176,10 @@ class Residents:
             found = None if room is not None and room < 0 else user.solve(resident, target, self.seconds)
             if found is None:
                 return
-            needed = self.aligned(found[0] - user.whole(resident))
-            option = Option(names, needed, found[1])
+            used = _used(problem_of(user.engine, found.workload, target), user.engine, found.sizes)
+            needed = self.aligned(used - user.whole(resident))
+            option = Option(names, needed, user.cost(found, target))
+            self.tilings[user, option] = found
             if room is None:
                 self.unlimited.add((user, option))
             yield option

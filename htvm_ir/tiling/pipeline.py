@@ -87,8 +87,12 @@ class Pipeline:
 
         point: the chosen candidates. counts: tiles of each dimension, outermost loop first. depths: buffers by operand.
         """
-        tiles = [dict(zip(counts, tile, strict=True)) for tile in product(*map(range, counts.values()))]
-        return _Run(self, point, tiles, depths).cycles()
+        return Run(self, point, tiles_of(counts), depths).cycles()
+
+
+def tiles_of(counts: Mapping[str, int]) -> list[dict[str, int]]:
+    """All tiles, the innermost loop's next one first."""
+    return [dict(zip(counts, tile, strict=True)) for tile in product(*map(range, counts.values()))]
 
 
 def value(terms: Sequence[Term], point: Mapping[str, int], tile: Mapping[str, int]) -> int:
@@ -123,7 +127,7 @@ class _Channel:
         return max(now, self.ends[-self.queue]) if len(self.ends) > self.queue else now
 
 
-class _Run:
+class Run:
     """One run of the pipeline in virtual time."""
 
     def __init__(
@@ -156,12 +160,12 @@ class _Run:
         self._load(-1)
         for job, cycles in enumerate(self.jobs):
             self._wait_for_operands(job)
-            self.now += self.software.job
+            self._launch(job)
             end = self.now + cycles
             if self._is_deferred(job - 1):
                 self._store(job - 1)
             self._load(job)
-            self.now = max(self.now, end) + self.software.wait
+            self._await(job, end)
             if self.stores and not self._is_deferred(job):
                 self._store(job)
             self._load_now(job)
@@ -172,6 +176,14 @@ class _Run:
             self.now = max(self.now, self.stored[job - self.store_depth]) + self.software.wait
         for load in self.needed.get(job, ()):
             self.now = max(self.now, load.done) + self.software.wait
+
+    def _launch(self, job: int) -> None:
+        del job  # written down by a subclass
+        self.now += self.software.job
+
+    def _await(self, job: int, end: int) -> None:
+        del job
+        self.now = max(self.now, end) + self.software.wait
 
     def _is_deferred(self, job: int) -> bool:
         """Whether a job's store is started behind the start of the next job: that needs no buffer but a free one."""

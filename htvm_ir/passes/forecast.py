@@ -1,0 +1,127 @@
+"""What kernels will do with certain tilings, act by act, where transfers run beside the jobs of neighbouring kernels.
+
+``schedule.chain`` tells from it what ``overlap-transfers`` is going to make of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from htvm_ir.dialects.accel import DispatchOp
+from htvm_ir.passes.chunks import ROWS
+from htvm_ir.passes.host_prices import host_cycles
+from htvm_ir.passes.plan_tiles import point
+from htvm_ir.passes.residents import Tiling
+from htvm_ir.passes.tiling_problems import problem_of
+from htvm_ir.schedule.chain import Act, Region, Room
+from htvm_ir.schedule.transfers import Event
+from htvm_ir.targets.target import BUFFERS, Engine, Target
+from htvm_ir.targets.workload import Tile, tile_workload, windows
+from htvm_ir.tiling import acts as nest
+from htvm_ir.tiling.pipeline import Pipeline
+
+INPUTS, CONSTANTS, OUTPUT = BUFFERS
+
+ALL_ROWS = 1 << 60
+"""More than any tensor has."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """An operand of a kernel: rows of a tensor from ``first`` on. size: bytes it holds in local memory if it stays."""
+
+    tensor: Hashable
+    first: int = 0
+    size: int = 0
+
+
+def host_acts(dispatch: DispatchOp, target: Target) -> list[Act]:
+    """A kernel of the CPU."""
+    reads, writes = (
+        tuple(Region(value, 0, ALL_ROWS) for value in values) for values in (dispatch.inputs, dispatch.results_)
+    )
+    return [Act(Event(0, host_cycles(dispatch, target)), reads, writes)]
+
+
+def has_acts(engine: Engine, tiling: Tiling, target: Target) -> bool:
+    """Whether it is known what a kernel of an engine does act by act."""
+    return isinstance(problem_of(engine, tiling.workload, target).pipeline, Pipeline)
+
+
+def engine_acts(engine: Engine, tiling: Tiling, places: Sequence[Place], target: Target) -> list[Act]:
+    """A kernel that ``has_acts``; places: of its operands, inputs first."""
+    return list(_Kernel(engine, tiling, places, target).acts())
+
+
+class _Kernel:
+    """One kernel of an engine."""
+
+    def __init__(self, engine: Engine, tiling: Tiling, places: Sequence[Place], target: Target):
+        self.engine, self.workload, self.order, self.places = engine, tiling.workload, tiling.order, places
+        self.problem = problem_of(engine, tiling.workload, target)
+        self.point = point(self.problem, tiling.sizes)
+        self.sizes = self.problem.sizes(self.point)
+        self.extents = {dimension.name: dimension.extent for dimension in self.problem.dimensions}
+        self.stays = [n in self.workload.resident for n in range(len(places))]
+
+    def acts(self) -> Iterator[Act]:
+        pipeline = self.problem.pipeline
+        assert isinstance(pipeline, Pipeline)
+        counts = {name: -(-self.extents[name] // self.sizes[name]) for name in self.order}
+        depths = {name: self.sizes[name] for name in self.problem.choices}
+        operands = (*pipeline.loads, *([] if pipeline.store is None else [pipeline.store]))
+        ports = {operand.name: operand.port for operand in operands}
+        found = nest.acts(pipeline, self.point, counts, depths)
+        rooms = self._rooms([self._tile(act.tile) for act in found if act.operand == nest.JOB])
+        for act in found:
+            held = tuple(Room((self.places[-1], slot), *rooms[slot[0]]) for slot in act.slots)
+            yield self._act(act, held, pipeline.queue, ports)
+
+    def _act(self, act: nest.Act, held: tuple[Room, ...], queue: int, ports: Mapping[str, str]) -> Act:
+        is_job = act.operand == nest.JOB
+        held += tuple(self._resident()) if is_job else ()
+        if act.waits_for is not None:
+            return Act(Event(0, act.cpu, waits_for=act.waits_for), rooms=held)
+        regions = self._regions(self._tile(act.tile))
+        if is_job:
+            reads = tuple(region for region, stays in zip(regions[:-1], self.stays, strict=False) if stays)
+            return Act(Event(0, act.cpu, act.work, self.engine.name), reads, regions[-1:] if self.stays[-1] else (), held)
+        channel = dict(zip(BUFFERS, (self.engine.load, self.engine.load_constants, self.engine.store), strict=True))
+        is_load = act.operand != OUTPUT
+        event = Event(0, act.cpu, act.work, channel[act.operand], queue, is_load, ports[act.operand])
+        moved = [region for region, stays in zip(regions[:-1], self.stays, strict=False) if not stays]
+        reads = (moved[act.part],) if act.operand == INPUTS else ()
+        return Act(event, reads, () if is_load else regions[-1:], held)
+
+    def _tile(self, indices: Mapping[str, int]) -> Tile:
+        starts = {name: index * self.sizes[name] for name, index in indices.items()}
+        return {name: (start, min(self.sizes[name], self.extents[name] - start)) for name, start in starts.items()}
+
+    def _regions(self, tile: Tile) -> tuple[Region, ...]:
+        """The rows of each operand that a tile is about; a vector is one row."""
+        axes = windows(self.workload, tuple(tile))
+        tensors = (*self.workload.inputs, self.workload.output)
+        found: list[Region] = []
+        for windows_, tensor, place in zip((*axes[: len(tensors) - 1], axes[-1]), tensors, self.places, strict=True):
+            is_map = len(tensor.shape) > ROWS
+            start, size, _, _ = windows_[ROWS].span(tile, tensor.shape[ROWS]) if is_map else (0, 1, 0, 0)
+            found.append(Region(place.tensor, place.first + start, place.first + start + size))
+        return tuple(found)
+
+    def _rooms(self, tiles: Sequence[Tile]) -> dict[str, tuple[str, int]]:
+        """The memory and the bytes of each buffer of an operand."""
+        local = [self.engine.local_bytes(tile_workload(self.workload, tile)) for tile in tiles]
+        moved = (sum(size for size, stays in zip(sizes[:-1], self.stays, strict=False) if not stays) for sizes in local)
+        constants = max(self.engine.packed_range(self.workload, tile)[1] for tile in tiles)
+        return {
+            INPUTS: (self.engine.local, max(moved)),
+            CONSTANTS: (self.engine.constants_local, constants),
+            OUTPUT: (self.engine.local, max(sizes[-1] for sizes in local)),
+        }
+
+    def _resident(self) -> Iterator[Room]:
+        """What its jobs use of tensors that stay."""
+        for place, stays in zip(self.places, self.stays, strict=True):
+            if stays:
+                yield Room(place.tensor, self.engine.local, place.size)
