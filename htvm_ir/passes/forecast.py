@@ -7,14 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 
-from htvm_ir.dialects.accel import DispatchOp
+from htvm_ir.dialects.accel import CPU, DispatchOp
 from htvm_ir.passes.chunks import ROWS
 from htvm_ir.passes.host_prices import host_cycles
 from htvm_ir.passes.plan_tiles import point
-from htvm_ir.passes.residents import Tiling
+from htvm_ir.passes.residents import Residents, Tiling
 from htvm_ir.passes.tiling_problems import problem_of
-from htvm_ir.schedule.chain import Act, Region, Room
+from htvm_ir.schedule.chain import Act, Region, Room, cycles
+from htvm_ir.schedule.residency import Option
 from htvm_ir.schedule.transfers import Event
 from htvm_ir.targets.target import BUFFERS, Engine, Target
 from htvm_ir.targets.workload import Tile, tile_workload, windows
@@ -52,6 +54,47 @@ def has_acts(engine: Engine, tiling: Tiling, target: Target) -> bool:
 def engine_acts(engine: Engine, tiling: Tiling, places: Sequence[Place], target: Target) -> list[Act]:
     """A kernel that ``has_acts``; places: of its operands, inputs first."""
     return list(_Kernel(engine, tiling, places, target).acts())
+
+
+class Forecast:
+    """The kernels of a network that work in one local memory, and those of the CPU between them."""
+
+    def __init__(self, found: Residents, kernels: Sequence[DispatchOp]):
+        self.found, self.kernels = found, kernels
+        self.numbers = {user.dispatch: number for number, user in enumerate(found.users)}
+        self.names = {value: name for name, value in found.values.items()}
+        self.bytes = {tensor.name: tensor.size for tensor in found.tensors}
+        self.sizes = {memory.name: memory.size for memory in found.target.memories if not memory.host}
+        self.user_acts = cache(self._user_acts)
+
+    @property
+    def is_possible(self) -> bool:
+        """Whether transfers run beside other kernels' jobs, and all kernels are known act by act."""
+        target, tilings = self.found.target, self.found.tilings
+        known = {user for user, _ in tilings} >= set(self.found.users) and self.numbers.keys() >= {
+            kernel for kernel in self.kernels if kernel.engine_name != CPU
+        }
+        return target.prefetches and known and all(has_acts(u.engine, t, target) for (u, _), t in tilings.items())
+
+    def cycles(self, options: Sequence[Option], instead: Mapping[int, Sequence[Sequence[Act]]]) -> int:
+        """Cycles of all kernels with these options, by number; instead: of some of them other kernels, or none."""
+        acts: list[Sequence[Act]] = []
+        for kernel in self.kernels:
+            number = self.numbers.get(kernel)
+            if number is None:
+                acts.append(host_acts(kernel, self.found.target))
+            elif number in instead:
+                acts += instead[number]
+            else:
+                acts.append(self.user_acts(number, options[number]))
+        return cycles(acts, self.sizes, self.found.target.host.call)
+
+    def _user_acts(self, number: int, option: Option) -> list[Act]:
+        user = self.found.users[number]
+        names = [self.names.get(value) for value in user.operands]
+        sizes = [self.bytes[name] if name in option.resident and name is not None else 0 for name in names]
+        places = [Place(value, 0, size) for value, size in zip(user.operands, sizes, strict=True)]
+        return engine_acts(user.engine, self.found.tilings[user, option], places, self.found.target)
 
 
 class _Kernel:

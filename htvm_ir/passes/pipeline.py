@@ -122,6 +122,7 @@ def default_passes(
     result before the next one begins.
     """
     given: dict[str, float | str | bool | None] = {"seconds": seconds, "tiler": tiler, "reload": tiler != "optimal"}
+    given["overlap"] = overlap
     for name in pipeline(numerics, tiler, overlap, depth_first):
         cls = pass_class(name)
         fields = getattr(cls, "__dataclass_fields__", {})

@@ -8,19 +8,24 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
+from itertools import islice
 
 from xdsl.context import Context
 from xdsl.dialects.builtin import ModuleOp
 from xdsl.ir import SSAValue
 from xdsl.passes import ModulePass
 
+from htvm_ir.dialects.accel import kernels
 from htvm_ir.passes.chunks import ROWS
+from htvm_ir.passes.forecast import Forecast, Place, engine_acts
 from htvm_ir.passes.mappings import best_variant, by_layouts, constants_cost, variants
-from htvm_ir.passes.residents import Residents, residents
+from htvm_ir.passes.residents import Residents, Tiling, residents
 from htvm_ir.passes.strips import Rows, Segment, Stage, refusal, set_segment, strip_workload
 from htvm_ir.passes.workloads import block_layouts, module_target, with_room
+from htvm_ir.schedule.chain import Act
 from htvm_ir.schedule.depth_first import Strips, plan_depth_first
+from htvm_ir.schedule.residency import Residency
 from htvm_ir.tiling.problem import Infeasible
 
 ATTEMPTS = 3
@@ -32,19 +37,23 @@ choice)."""
 class PlanStrips(ModulePass):
     """Sets ``accel.strips`` on kernels of engines.
 
-    enabled: False = none. ``seconds`` limits the search for each tiling and for what stays otherwise.
+    enabled: False = none. ``seconds`` limits the search for each tiling and for what stays otherwise. overlap: whether
+    ``overlap-transfers`` will run.
     """
 
     name = "plan-strips"
     enabled: bool = True
     seconds: float = 5.0
+    overlap: bool = True
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         target, count = module_target(op), 0
         for found in residents(op, target, self.seconds) if self.enabled else ():
             pricing = _Pricing(found)
             given = (found.kernels, found.tensors, found.memory.size)
-            for strips in plan_depth_first(*given, pricing.best, self.seconds):
+            forecast = Forecast(found, list(kernels(op)))
+            judge = partial(pricing.judge, forecast) if self.overlap and forecast.is_possible else None
+            for strips in plan_depth_first(*given, pricing.heights, self.seconds, judge):
                 set_segment(pricing.segment(strips.first, strips.last, strips.rows), count)
                 count += 1
 
@@ -56,27 +65,45 @@ class _Pricing:
         self.found = found
         self.stages = [Stage(user.dispatch, user.workload, user.operands) for user in found.users]
         self.may_stay = frozenset(found.values.values())
-        self.kernel, self.bytes = cache(self._kernel), cache(self._bytes)
+        self.kernel, self.bytes, self.acts = cache(self._kernel), cache(self._bytes), cache(self._acts)
 
     def segment(self, first: int, last: int, rows: int) -> Segment:
         """Some kernels on some rows."""
         return Segment(tuple(self.stages[first : last + 1]), rows)
 
-    def best(self, first: int, last: int, limit: int) -> Strips | None:
-        """The strips of some kernels that take the least cycles; None if they have none, or none below a limit."""
+    def heights(self, first: int, last: int, limit: int) -> Iterator[Strips]:
+        """Strips of some kernels that take less than a limit of cycles, the tallest that fit first."""
         shape = self.stages[last].workload.output.shape
         if len(shape) <= ROWS or not self.segment(first, last, 1).inside <= self.may_stay:
-            return None
-        best, attempts = None, 0
-        for rows in _heights(shape[ROWS]):
-            segment = self.segment(first, last, rows)
-            if segment.fault is None and self._fits(segment, first):
-                cycles = self._cycles(segment, first, limit)
-                best, limit = (best, limit) if cycles is None else (Strips(first, last, rows, cycles), cycles)
-                attempts += 1
-            if attempts == ATTEMPTS:
-                break
-        return best
+            return
+        possible = (self.segment(first, last, rows) for rows in _heights(shape[ROWS]))
+        fitting = (segment for segment in possible if segment.fault is None and self._fits(segment, first))
+        for segment in islice(fitting, ATTEMPTS):
+            cycles = self._cycles(segment, first, limit)
+            if cycles is not None:
+                yield Strips(first, last, segment.rows, cycles)
+
+    def judge(self, forecast: Forecast, rest: Residency, chosen: Sequence[Strips]) -> int:
+        """Cycles of the network with strips of some kernels, as they will run beside their neighbours."""
+        instead: dict[int, list[Sequence[Act]]] = {}
+        for strips in chosen:
+            instead |= {number: [] for number in range(strips.first, strips.last)}
+            instead[strips.last] = self.acts(strips)
+        return forecast.cycles(rest.options, instead)
+
+    def _acts(self, strips: Strips) -> list[Sequence[Act]]:
+        """The kernels of all strips."""
+        found, segment = list[Sequence[Act]](), self.segment(strips.first, strips.last, strips.rows)
+        for strip, number, rows, others in self._parts(segment, strips.first):
+            user, tiling = self.found.users[number], self.kernel(number, rows, segment.inside, others)
+            assert tiling is not None
+            operands = zip(user.operands, rows, self.bytes(number, rows), strict=True)
+            places = [
+                Place((value, strip), 0, size) if value in segment.inside else Place(value, first)
+                for value, (first, _), size in operands
+            ]
+            found.append(engine_acts(user.engine, tiling, places, self.found.target))
+        return found
 
     def _fits(self, segment: Segment, first: int) -> bool:
         """Whether there is room for the strips between the kernels."""
@@ -90,10 +117,12 @@ class _Pricing:
         """Cycles of all strips, which share their constants; None if not less than a limit, or a tile does not fit."""
         total = 0
         for strip, number, rows, others in self._parts(segment, first):
-            cost = self.kernel(number, rows, segment.inside, others)
-            if cost is None:
+            tiling = self.kernel(number, rows, segment.inside, others)
+            if tiling is None:
                 return None
-            total += cost[0] + (cost[1] if strip == 0 else 0)
+            engine, workload = self.found.users[number].engine, tiling.workload
+            shared = 0 if strip else round(constants_cost(engine, workload, self.found.target))
+            total += tiling.latency + shared
             if total >= limit:
                 return None
         return total
@@ -120,8 +149,8 @@ class _Pricing:
         engine, workload = self.found.users[number].engine, strip_workload(self.stages[number], rows, frozenset())
         return tuple(map(min, zip(*(engine.local_bytes(v) for v in variants(engine, workload)), strict=True)))
 
-    def _kernel(self, number: int, rows: Rows, inside: frozenset[SSAValue], others: int) -> tuple[int, int] | None:
-        """Cycles of a kernel on some rows, and its constants' price; None if that cannot be.
+    def _kernel(self, number: int, rows: Rows, inside: frozenset[SSAValue], others: int) -> Tiling | None:
+        """The best tiling of a kernel on some rows; None if that cannot be.
 
         Maps inside the segment stay in local memory.
         """
@@ -132,10 +161,7 @@ class _Pricing:
         fitting = by_layouts(user.engine, workload)[block_layouts(user.dispatch.body.block)]
         target = with_room(found.target, found.memory.name, found.memory.size - others)
         best = best_variant(user.engine, fitting, target, found.seconds)
-        if isinstance(best, Infeasible):
-            return None
-        variant, solution = best
-        return solution.latency, round(constants_cost(user.engine, variant, target))
+        return None if isinstance(best, Infeasible) else Tiling.of(*best)
 
 
 def _heights(extent: int) -> Iterator[int]:

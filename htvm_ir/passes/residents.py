@@ -21,7 +21,7 @@ from htvm_ir.passes.workloads import activations, dispatch_workload, with_room
 from htvm_ir.schedule.residency import Kernel, Option, Tensor, held
 from htvm_ir.targets.target import Engine, Memory, Target
 from htvm_ir.targets.workload import Workload
-from htvm_ir.tiling.problem import Infeasible, Order, Problem
+from htvm_ir.tiling.problem import Infeasible, Order, Problem, Solution
 
 @dataclass(frozen=True, eq=False)
 class Tiling:
@@ -33,6 +33,10 @@ class Tiling:
     sizes: Mapping[str, int]
     order: Order
     latency: int
+
+    @staticmethod
+    def of(workload: Workload, solution: Solution) -> Tiling:
+        return Tiling(workload, solution.sizes, solution.order, solution.latency)
 
 
 MANY = 3
@@ -95,8 +99,7 @@ class User:
         best = best_variant(self.engine, fitting, target, seconds)
         if isinstance(best, Infeasible):
             return None
-        variant, solution = best
-        return Tiling(variant, solution.sizes, solution.order, solution.latency)
+        return Tiling.of(*best)
 
     def cost(self, tiling: Tiling, target: Target) -> int:
         """Cycles, with the price of the constants unless the tiling was written by hand."""
