@@ -62,19 +62,17 @@ class Forecast:
     def __init__(self, found: Residents, kernels: Sequence[DispatchOp]):
         self.found, self.kernels = found, kernels
         self.numbers = {user.dispatch: number for number, user in enumerate(found.users)}
-        self.names = {value: name for name, value in found.values.items()}
-        self.bytes = {tensor.name: tensor.size for tensor in found.tensors}
+        self.bytes = {found.values[tensor.name]: tensor.size for tensor in found.tensors}
         self.sizes = {memory.name: memory.size for memory in found.target.memories if not memory.host}
         self.user_acts = cache(self._user_acts)
 
     @property
     def is_possible(self) -> bool:
-        """Whether transfers run beside other kernels' jobs, and all kernels are known act by act."""
+        """Whether transfers run beside other kernels' jobs, and it is known what all kernels do act by act."""
         target, tilings = self.found.target, self.found.tilings
-        known = {user for user, _ in tilings} >= set(self.found.users) and self.numbers.keys() >= {
-            kernel for kernel in self.kernels if kernel.engine_name != CPU
-        }
-        return target.prefetches and known and all(has_acts(u.engine, t, target) for (u, _), t in tilings.items())
+        legal = {user.dispatch for user, _ in tilings}  # a plan written by hand may not be
+        all_known = all(kernel.engine_name == CPU or kernel in legal for kernel in self.kernels)
+        return target.prefetches and all_known and all(has_acts(u.engine, t, target) for (u, _), t in tilings.items())
 
     def cycles(self, options: Sequence[Option], instead: Mapping[int, Sequence[Sequence[Act]]]) -> int:
         """Cycles of all kernels with these options, by number; instead: of some of them other kernels, or none."""
@@ -91,9 +89,7 @@ class Forecast:
 
     def _user_acts(self, number: int, option: Option) -> list[Act]:
         user = self.found.users[number]
-        names = [self.names.get(value) for value in user.operands]
-        sizes = [self.bytes[name] if name in option.resident and name is not None else 0 for name in names]
-        places = [Place(value, 0, size) for value, size in zip(user.operands, sizes, strict=True)]
+        places = [Place(value, 0, self.bytes.get(value, 0)) for value in user.operands]
         return engine_acts(user.engine, self.found.tilings[user, option], places, self.found.target)
 
 
@@ -129,7 +125,8 @@ class _Kernel:
         regions = self._regions(self._tile(act.tile))
         if is_job:
             reads = tuple(region for region, stays in zip(regions[:-1], self.stays, strict=False) if stays)
-            return Act(Event(0, act.cpu, act.work, self.engine.name), reads, regions[-1:] if self.stays[-1] else (), held)
+            writes = regions[-1:] if self.stays[-1] else ()
+            return Act(Event(0, act.cpu, act.work, self.engine.name), reads, writes, held)
         channel = dict(zip(BUFFERS, (self.engine.load, self.engine.load_constants, self.engine.store), strict=True))
         is_load = act.operand != OUTPUT
         event = Event(0, act.cpu, act.work, channel[act.operand], queue, is_load, ports[act.operand])

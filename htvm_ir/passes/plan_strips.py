@@ -1,7 +1,8 @@
 """``plan-strips``: decide which kernels are computed depth first, on some rows at a time; an attribute, no change.
 
 It is about kernels around a map that has no room in local memory. Their strips cost what their tiling problems say,
-with those between them staying there.
+with those between them staying there; where transfers run beside the jobs of neighbouring kernels, what the network
+takes with them is forecast.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from xdsl.dialects.builtin import ModuleOp
 from xdsl.ir import SSAValue
 from xdsl.passes import ModulePass
 
-from htvm_ir.dialects.accel import kernels
+from htvm_ir.dialects import accel
 from htvm_ir.passes.chunks import ROWS
 from htvm_ir.passes.forecast import Forecast, Place, engine_acts
 from htvm_ir.passes.mappings import best_variant, by_layouts, constants_cost, variants
@@ -51,7 +52,7 @@ class PlanStrips(ModulePass):
         for found in residents(op, target, self.seconds) if self.enabled else ():
             pricing = _Pricing(found)
             given = (found.kernels, found.tensors, found.memory.size)
-            forecast = Forecast(found, list(kernels(op)))
+            forecast = Forecast(found, list(accel.kernels(op)))
             judge = partial(pricing.judge, forecast) if self.overlap and forecast.is_possible else None
             for strips in plan_depth_first(*given, pricing.heights, self.seconds, judge):
                 set_segment(pricing.segment(strips.first, strips.last, strips.rows), count)

@@ -23,6 +23,7 @@ from htvm_ir.targets.target import Engine, Memory, Target
 from htvm_ir.targets.workload import Workload
 from htvm_ir.tiling.problem import Infeasible, Order, Problem, Solution
 
+
 @dataclass(frozen=True, eq=False)
 class Tiling:
     """A way to compute a kernel: its workload under a mapping, the size of each dimension of its tiling problem, the

@@ -40,7 +40,7 @@ class Act:
     """An event of a kernel, whose number and neighbours do not count yet.
 
     event: ``waits_for`` is the place of an act of the same kernel. reads, writes: parts of tensors, of what is started.
-    rooms: what it uses; those of its kernel alone have names that are pairs of the kernel's number and something.
+    rooms: what it uses; what kernels have for themselves has another name in each.
     """
 
     event: Event
@@ -60,7 +60,7 @@ def cycles(kernels: Sequence[Sequence[Act]], sizes: Mapping[str, int], call: int
 
 
 def linked(kernels: Sequence[Sequence[Act]]) -> Iterator[Event]:
-    """The events of all kernels; what reads a region comes after the waits for all that kernels before it write there."""
+    """The events of all kernels; what reads a region comes after the waits for what kernels before it write there."""
     written: dict[Hashable, list[tuple[Region, int]]] = {}
     first = 0
     for kernel, acts in enumerate(kernels):

@@ -2,7 +2,8 @@
 
 Layer by layer, a map that has no room in local memory is stored and loaded again. A strip of it has room, at the price
 of rows that are computed twice. What a segment costs so is asked of the caller; what that does to the tensors
-around it, which then have to be stored, is judged by planning the residency of the rest.
+around it, which then have to be stored, is told by planning the residency of the rest. The network takes the sum of
+both, unless kernels hide their neighbours' transfers: then the caller judges what it takes.
 """
 
 from __future__ import annotations
@@ -17,14 +18,14 @@ LONGEST = 8
 
 
 WORTH = 20
-"""Strips have to save this part of the cycles of their kernels: of whole maps, what follows may still hide more of the
-transfers beside the jobs of other kernels, which is not counted here (model choice)."""
+"""Strips have to save this part of the cycles of their kernels: they are more kernels, and no prediction is exact
+(model choice)."""
 
 SHORTLIST = 16
 """Segments that are judged, those of the least sums: a judgement takes tens of milliseconds (model choice)."""
 
-ALLOWED = 2
-"""Strips that take so many times the cycles of their kernels are not judged (model choice)."""
+ALLOWED = 4
+"""Strips that take longer than their kernels by more than this part of these are not judged (model choice)."""
 
 NOTHING = Kernel(frozenset(), (Option(frozenset(), 0, 0),))
 """In place of a kernel that is counted elsewhere."""
@@ -75,45 +76,77 @@ def plan_depth_first(
     """Return segments of which each saves cycles, in the order of their kernels; deterministic.
 
     The one that saves most comes first, and so on until none does; so the result need not be the best one. It is
-    better than the best residency without segments, the search for which `seconds` limits. judge: tells what a network
-    takes, if that is not the sum of its kernels; the sum says then what is worth its time.
+    better than the best residency without segments, the search for which `seconds` limits.
+
+    judge: what a network takes, if that is not the sum of its kernels. The sum only says then which segments are worth
+    being judged; what is best by the sum alone is where a second search begins.
     """
-    chosen: list[Strips] = []
-    while True:
-        rest = _rest(kernels, tensors, capacity, chosen, seconds)
+    by_sum = _Search(kernels, tensors, capacity, price, seconds)
+    if judge is None:
+        return by_sum.run([])
+    search = _Search(kernels, tensors, capacity, price, seconds, judge)
+    return min((search.run(start) for start in ([], by_sum.run([]))), key=search.judged)
+
+
+@dataclass(frozen=True)
+class _Search:
+    """One segment after the other, for as long as one is worth it."""
+
+    kernels: Sequence[Kernel]
+    tensors: Sequence[Tensor]
+    capacity: int
+    price: Price
+    seconds: float
+    judge: Judge | None = None
+
+    def run(self, start: Sequence[Strips]) -> list[Strips]:
+        """Return segments, those to start from included."""
+        chosen = list(start)
+        while (found := self._best(chosen)) is not None:
+            chosen.append(found.strips)
+        return sorted(chosen, key=lambda strips: strips.first)
+
+    def judged(self, chosen: Sequence[Strips]) -> int:
+        """Return the cycles of the network, as they are judged."""
+        assert self.judge is not None
+        return self.judge(self._rest(chosen), chosen)
+
+    def _best(self, chosen: Sequence[Strips]) -> _Candidate | None:
+        """Return the best of the segments that are worth it, the first among equals."""
+        candidates = sorted(self._candidates(chosen), key=lambda candidate: candidate.total)
+        if self.judge is None or not candidates:
+            return next(iter(candidates), None)
+        before = self.judged(chosen)
+        found = [(self.judge(c.rest, [*chosen, c.strips]), c) for c in candidates[:SHORTLIST]]
+        worth = [(cycles, c) for cycles, c in found if c.replaced - (before - cycles) < _worth(c.replaced)]
+        return min(worth, key=lambda entry: entry[0], default=(0, None))[1]
+
+    def _candidates(self, chosen: Sequence[Strips]) -> Iterator[_Candidate]:
+        """Yield all segments that may be worth it beside those that are chosen."""
+        rest = self._rest(chosen)
         total = rest.cycles + sum(strips.cycles for strips in chosen)
-        spilled = [t for t in tensors if t.name not in rest.tensors and not any(s.touches(t) for s in chosen)]
-        found: list[_Candidate] = []
-        for first, last in _spans(spilled, len(kernels), chosen):
-            others = _rest(kernels, tensors, capacity, [*chosen, Strips(first, last, 0, 0)], seconds)
+        spilled = [t for t in self.tensors if t.name not in rest.tensors and not any(s.touches(t) for s in chosen)]
+        for first, last in _spans(spilled, len(self.kernels), chosen):
+            others = self._rest([*chosen, Strips(first, last, 0, 0)])
             replaced = rest.cycles - others.cycles
-            limit = _limit(replaced) if judge is None else replaced * ALLOWED
-            found += [
-                _Candidate(strips, others, replaced, total - replaced + strips.cycles)
-                for strips in price(first, last, limit)
-            ]
-        found.sort(key=lambda candidate: candidate.total)
-        best = _judged(found, rest, chosen, judge) if judge else next(iter(found), None)
-        if best is None:
-            return sorted(chosen, key=lambda strips: strips.first)
-        chosen.append(best.strips)
+            limit = _worth(replaced) if self.judge is None else replaced + replaced // ALLOWED
+            for strips in self.price(first, last, limit):
+                yield _Candidate(strips, others, replaced, total - replaced + strips.cycles)
+
+    def _rest(self, chosen: Sequence[Strips]) -> Residency:
+        """Return what stays with some kernels in segments, which count for nothing."""
+        left = [tensor for tensor in self.tensors if not any(strips.touches(tensor) for strips in chosen)]
+        names = frozenset(tensor.name for tensor in left)
+        alone = [
+            NOTHING if any(n in strips for strips in chosen) else _without(kernel, names)
+            for n, kernel in enumerate(self.kernels)
+        ]
+        return plan_residency(alone, left, self.capacity, self.seconds)
 
 
-def _limit(cycles: int) -> int:
-    """What strips have to take less than, in place of kernels that take so many cycles."""
+def _worth(cycles: int) -> int:
+    """Return what strips have to take less than, in place of kernels that take so many cycles."""
     return cycles * (WORTH - 1) // WORTH
-
-
-def _judged(
-    candidates: Sequence[_Candidate], rest: Residency, chosen: Sequence[Strips], judge: Judge
-) -> _Candidate | None:
-    """Return the candidate of least cycles as judged, if it is worth it; the first among equals."""
-    if not candidates:
-        return None
-    before = judge(rest, chosen)
-    found = [(judge(c.rest, [*chosen, c.strips]), c) for c in candidates[:SHORTLIST]]
-    worth = [(cycles, c) for cycles, c in found if c.replaced - (before - cycles) < _limit(c.replaced)]
-    return min(worth, key=lambda entry: entry[0], default=(0, None))[1]
 
 
 def _spans(spilled: Sequence[Tensor], kernels: int, chosen: Sequence[Strips]) -> Iterator[tuple[int, int]]:
@@ -125,19 +158,6 @@ def _spans(spilled: Sequence[Tensor], kernels: int, chosen: Sequence[Strips]) ->
         for last in range(tensor.last, min(first + LONGEST, kernels))
     }
     yield from sorted(span for span in spans if all(s.last < span[0] or span[1] < s.first for s in chosen))
-
-
-def _rest(
-    kernels: Sequence[Kernel], tensors: Sequence[Tensor], capacity: int, chosen: Sequence[Strips], seconds: float
-) -> Residency:
-    """Return what stays with some kernels in segments, which count for nothing."""
-    left = [tensor for tensor in tensors if not any(strips.touches(tensor) for strips in chosen)]
-    names = frozenset(tensor.name for tensor in left)
-    alone = [
-        NOTHING if any(n in strips for strips in chosen) else _without(kernel, names)
-        for n, kernel in enumerate(kernels)
-    ]
-    return plan_residency(alone, left, capacity, seconds)
 
 
 def _without(kernel: Kernel, names: frozenset[str]) -> Kernel:
