@@ -97,7 +97,8 @@ class _Kernel:
     """One kernel of an engine."""
 
     def __init__(self, engine: Engine, tiling: Tiling, places: Sequence[Place], target: Target):
-        self.engine, self.workload, self.order, self.places = engine, tiling.workload, tiling.order, places
+        self.engine, self.target, self.places = engine, target, places
+        self.workload, self.order = tiling.workload, tiling.order
         self.problem = problem_of(engine, tiling.workload, target)
         self.point = point(self.problem, tiling.sizes)
         self.sizes = self.problem.sizes(self.point)
@@ -109,27 +110,26 @@ class _Kernel:
         assert isinstance(pipeline, Pipeline)
         counts = {name: -(-self.extents[name] // self.sizes[name]) for name in self.order}
         depths = {name: self.sizes[name] for name in self.problem.choices}
-        operands = (*pipeline.loads, *([] if pipeline.store is None else [pipeline.store]))
-        ports = {operand.name: operand.port for operand in operands}
         found = nest.acts(pipeline, self.point, counts, depths)
         rooms = self._rooms([self._tile(act.tile) for act in found if act.operand == nest.JOB])
         for act in found:
             held = tuple(Room((self.places[-1], slot), *rooms[slot[0]]) for slot in act.slots)
-            yield self._act(act, held, pipeline.queue, ports)
+            yield self._act(act, held)
 
-    def _act(self, act: nest.Act, held: tuple[Room, ...], queue: int, ports: Mapping[str, str]) -> Act:
+    def _act(self, act: nest.Act, held: tuple[Room, ...]) -> Act:
+        """With the CPU's cycles as ``overlap-transfers`` counts them."""
         is_job = act.operand == nest.JOB
         held += tuple(self._resident()) if is_job else ()
         if act.waits_for is not None:
-            return Act(Event(0, act.cpu, waits_for=act.waits_for), rooms=held)
+            return Act(Event(0, 0, waits_for=act.waits_for), rooms=held)
         regions = self._regions(self._tile(act.tile))
         if is_job:
             reads = tuple(region for region, stays in zip(regions[:-1], self.stays, strict=False) if stays)
             writes = regions[-1:] if self.stays[-1] else ()
-            return Act(Event(0, act.cpu, act.work, self.engine.name), reads, writes, held)
-        channel = dict(zip(BUFFERS, (self.engine.load, self.engine.load_constants, self.engine.store), strict=True))
-        is_load = act.operand != OUTPUT
-        event = Event(0, act.cpu, act.work, channel[act.operand], queue, is_load, ports[act.operand])
+            return Act(Event(0, 0, act.work, self.engine.name), reads, writes, held)
+        names = dict(zip(BUFFERS, (self.engine.load, self.engine.load_constants, self.engine.store), strict=True))
+        channel, is_load = self.target.channel(names[act.operand]), act.operand != OUTPUT
+        event = Event(0, channel.software, act.work, channel.name, channel.queue, is_load, channel.port)
         moved = [region for region, stays in zip(regions[:-1], self.stays, strict=False) if not stays]
         reads = (moved[act.part],) if act.operand == INPUTS else ()
         return Act(event, reads, () if is_load else regions[-1:], held)
@@ -139,14 +139,22 @@ class _Kernel:
         return {name: (start, min(self.sizes[name], self.extents[name] - start)) for name, start in starts.items()}
 
     def _regions(self, tile: Tile) -> tuple[Region, ...]:
-        """The rows of each operand that a tile is about; a vector is one row."""
+        """The rows of each operand that a tile is about; a vector is one row.
+
+        Of a tensor that stays those are all: from the first byte of some rows of it to their last lies nearly everything.
+        """
         axes = windows(self.workload, tuple(tile))
         tensors = (*self.workload.inputs, self.workload.output)
         found: list[Region] = []
-        for windows_, tensor, place in zip((*axes[: len(tensors) - 1], axes[-1]), tensors, self.places, strict=True):
-            is_map = len(tensor.shape) > ROWS
-            start, size, _, _ = windows_[ROWS].span(tile, tensor.shape[ROWS]) if is_map else (0, 1, 0, 0)
-            found.append(Region(place.tensor, place.first + start, place.first + start + size))
+        for number, (tensor, place) in enumerate(zip(tensors, self.places, strict=True)):
+            if self.stays[number]:
+                found.append(Region(place.tensor, 0, ALL_ROWS))
+            elif len(tensor.shape) <= ROWS:
+                found.append(Region(place.tensor, 0, 1))
+            else:
+                rows = axes[number if number < len(tensors) - 1 else -1][ROWS]
+                start, size, _, _ = rows.span(tile, tensor.shape[ROWS])
+                found.append(Region(place.tensor, place.first + start, place.first + start + size))
         return tuple(found)
 
     def _rooms(self, tiles: Sequence[Tile]) -> dict[str, tuple[str, int]]:

@@ -228,9 +228,13 @@ def _host_accesses(part: Part, number: int) -> Iterator[Access]:
 
 def _place(operand: SSAValue, view: SSAValue) -> tuple[SSAValue, Box | None]:
     """The buffer of ``@main`` behind a view of a kernel's argument, and which part of it that is."""
-    if isinstance(operand.owner, SubviewOp):
-        return root(operand), _box(operand.owner)
-    return root(operand), _box(view.owner) if isinstance(view.owner, SubviewOp) else None
+    inner = _box(view.owner) if isinstance(view.owner, SubviewOp) else None
+    if not isinstance(operand.owner, SubviewOp):
+        return root(operand), inner
+    outer = _box(operand.owner)
+    if outer is None or inner is None or len(outer) != len(inner):
+        return root(operand), outer
+    return root(operand), tuple((at + low, at + high) for (at, _), (low, high) in zip(outer, inner, strict=True))
 
 
 def _box(view: SubviewOp) -> Box | None:

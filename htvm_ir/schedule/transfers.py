@@ -135,17 +135,21 @@ def _ways(events: Sequence[Event], before: Sequence[int], kernel: Sequence[int])
 
 
 def _beside(events: Sequence[Event], before: Sequence[int], kernel: Sequence[int], call: int) -> Iterator[list[int]]:
-    """A kernel of another engine between the events before it: what keeps the CPU waiting least comes next."""
+    """A kernel of another engine between the events before it: what keeps the CPU waiting least comes next.
+
+    Of two that keep it waiting alike, always the older one, or always the newer one.
+    """
     engines, mine = ({events[n].unit for n in numbers if events[n].is_job} for numbers in (before, kernel))
     if not (engines and mine) or engines & mine:
         return
-    run, order, rest, new = _Run(events, call), list[int](), deque(before), deque(kernel)
-    while rest and new:
-        is_early = not events[new[0]].after.isdisjoint(rest)
-        source = rest if is_early or run.after(rest[0]) <= run.after(new[0]) else new
-        order.append(source.popleft())
-        run.take(order[-1])
-    yield [*order, *rest, *new]
+    for lead in (0, 1):
+        run, order, rest, new = _Run(events, call), list[int](), deque(before), deque(kernel)
+        while rest and new:
+            is_early = not events[new[0]].after.isdisjoint(rest)
+            source = rest if is_early or run.after(rest[0]) + lead <= run.after(new[0]) else new
+            order.append(source.popleft())
+            run.take(order[-1])
+        yield [*order, *rest, *new]
 
 
 def _awaited_at_once(events: Sequence[Event], kernel: Sequence[int]) -> set[int]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from htvm_ir.schedule.depth_first import LONGEST, Strips, plan_depth_first
-from htvm_ir.schedule.residency import Kernel, Option, Tensor, plan_residency
+from htvm_ir.schedule.depth_first import LONGEST, SHORTLIST, Strips, plan_depth_first
+from htvm_ir.schedule.residency import Kernel, Option, Residency, Tensor, plan_residency
 
 NONE = frozenset[str]()
 
@@ -27,9 +28,10 @@ def chain(sizes: list[int], cycles: int = 100, saved: int = 10) -> tuple[list[Ke
 def price_of(costs: dict[tuple[int, int], int]):
     """Strips of some kernels only."""
 
-    def price(first: int, last: int, limit: int) -> Strips | None:
+    def price(first: int, last: int, limit: int) -> Iterator[Strips]:
         cycles = costs.get((first, last))
-        return None if cycles is None or cycles >= limit else Strips(first, last, 1, cycles)
+        if cycles is not None and cycles < limit:
+            yield Strips(first, last, 1, cycles)
 
     return price
 
@@ -37,7 +39,7 @@ def price_of(costs: dict[tuple[int, int], int]):
 def test_nothing_is_asked_where_everything_stays():
     kernels, tensors = chain([30, 40, 30])
 
-    def price(first: int, last: int, limit: int) -> Strips | None:
+    def price(first: int, last: int, limit: int) -> Iterator[Strips]:
         raise AssertionError("every tensor stays")
 
     assert plan_depth_first(kernels, tensors, 80, price) == []
@@ -62,6 +64,62 @@ def test_of_two_that_overlap_the_better_one_is_taken():
     assert plan_depth_first(kernels, tensors, 80, price_of(costs)) == [Strips(0, 2, 1, 270)]
     costs[0, 2] = 290
     assert plan_depth_first(kernels, tensors, 80, price_of(costs)) == [Strips(1, 2, 1, 185)]
+
+
+def heights_of(costs: dict[int, int]):
+    """Strips of the first two kernels, by their rows."""
+
+    def price(first: int, last: int, limit: int) -> Iterator[Strips]:
+        assert (first, last) == (0, 1)
+        yield from (Strips(0, 1, rows, cycles) for rows, cycles in costs.items() if cycles < limit)
+
+    return price
+
+
+def judge_of(hidden: dict[int, int]) -> Callable[[Residency, Sequence[Strips]], int]:
+    """The sum without what strips of some height hide of their neighbours' transfers."""
+
+    def judge(rest: Residency, chosen: Sequence[Strips]) -> int:
+        return rest.cycles + sum(strips.cycles - hidden.get(strips.rows, 0) for strips in chosen)
+
+    return judge
+
+
+def test_who_hides_transfers_of_neighbours_is_judged_by_that() -> None:
+    """Both heights look worse in the sum than the two whole kernels, of 200 cycles; one is better."""
+    kernels, tensors = chain([90])
+    price = heights_of({4: 205, 2: 230})
+    assert plan_depth_first(kernels, tensors, 80, price) == []
+    assert plan_depth_first(kernels, tensors, 80, price, judge=judge_of({2: 60})) == [Strips(0, 1, 2, 230)]
+    assert plan_depth_first(kernels, tensors, 80, price, judge=judge_of({2: 35})) == []  # not worth it
+    assert plan_depth_first(kernels, tensors, 80, price, judge=judge_of({2: 60, 4: 30})) == [Strips(0, 1, 2, 230)]
+
+
+def test_what_the_sum_finds_is_judged_as_well() -> None:
+    """The best segment, as judged, leaves no place to two that are better together."""
+    kernels, tensors = chain([90, 90, 90])
+    costs = {(0, 1): 180, (1, 2): 182, (2, 3): 180}
+
+    def judge(rest: Residency, chosen: Sequence[Strips]) -> int:
+        return rest.cycles + sum(strips.cycles - 10 * (strips.first == 1) for strips in chosen)
+
+    found = plan_depth_first(kernels, tensors, 80, price_of(costs), judge=judge)
+    assert found == [Strips(0, 1, 1, 180), Strips(2, 3, 1, 180)]
+    del costs[2, 3]
+    assert plan_depth_first(kernels, tensors, 80, price_of(costs), judge=judge) == [Strips(1, 2, 1, 182)]
+
+
+def test_only_the_best_sums_are_judged() -> None:
+    kernels, tensors = chain([90])
+    costs = {rows: 170 + rows for rows in range(1, SHORTLIST + 5)}
+    asked: set[int] = set()
+
+    def judge(rest: Residency, chosen: Sequence[Strips]) -> int:
+        asked.update(strips.rows for strips in chosen)
+        return rest.cycles + sum(strips.cycles for strips in chosen)
+
+    assert plan_depth_first(kernels, tensors, 80, heights_of(costs), judge=judge) == [Strips(0, 1, 1, 171)]
+    assert asked == set(range(1, SHORTLIST + 1))
 
 
 @settings(deadline=None, max_examples=25)
