@@ -141,7 +141,7 @@ class _Kernel:
     def _regions(self, tile: Tile) -> tuple[Region, ...]:
         """The rows of each operand that a tile is about; a vector is one row.
 
-        Of a tensor that stays those are all: from the first byte of some rows of it to their last lies nearly everything.
+        Of a tensor that stays those are all: from the first byte of some rows to their last lies nearly everything.
         """
         axes = windows(self.workload, tuple(tile))
         tensors = (*self.workload.inputs, self.workload.output)

@@ -19,13 +19,12 @@ Slot: TypeAlias = tuple[str, int]
 class Act:
     """The start of a transfer of an operand or of a job, or the wait for one of these.
 
-    cpu: cycles of the CPU. work: cycles of what it starts. tile: the tile that is for, as in the pipeline's tables.
+    work: cycles of what it starts. tile: the tile that is for, as in the pipeline's tables.
     slots: the buffers it is about. part: which of the transfers that the operand has for each tile. waits_for: the
     place of the act whose work must be done before this one.
     """
 
     operand: str
-    cpu: int
     work: int
     tile: Mapping[str, int]
     slots: tuple[Slot, ...]
@@ -68,7 +67,7 @@ class _Trace(Run):
 
     def _wait(self, number: int) -> None:
         start = self.acts[number]
-        self.acts.append(replace(start, cpu=self.software.wait, work=0, waits_for=number))
+        self.acts.append(replace(start, work=0, waits_for=number))
 
     def _wait_for_operands(self, job: int) -> None:
         super()._wait_for_operands(job)
@@ -81,7 +80,7 @@ class _Trace(Run):
     def _launch(self, job: int) -> None:
         super()._launch(job)
         self.jobs_at[job] = len(self.acts)
-        self.acts.append(Act(JOB, self.software.job, self.jobs[job], self.tiles[job], tuple(self._slots(job))))
+        self.acts.append(Act(JOB, self.jobs[job], self.tiles[job], tuple(self._slots(job))))
 
     def _slots(self, job: int) -> Iterator[Slot]:
         """The buffers of a job."""
@@ -101,7 +100,7 @@ class _Trace(Run):
     def _store(self, job: int) -> None:
         self.starts.append(len(self.acts))
         slots = (self._store_slot(job),)
-        self.acts.append(Act(self.store_name, self.software.transfer, self.stores[job], self.tiles[job], slots))
+        self.acts.append(Act(self.store_name, self.stores[job], self.tiles[job], slots))
         super()._store(job)
 
     def _start(self, index: int) -> None:
@@ -109,6 +108,5 @@ class _Trace(Run):
         load, slots = loads[self.next[index]], ((self.names[index], self.next[index] % depth),)
         for part in range(count):
             self.loaded.setdefault(id(load), []).append(len(self.acts))
-            cpu, tile = self.software.transfer, self.tiles[load.first]
-            self.acts.append(Act(self.names[index], cpu, load.cycles, tile, slots, part))
+            self.acts.append(Act(self.names[index], load.cycles, self.tiles[load.first], slots, part))
         super()._start(index)

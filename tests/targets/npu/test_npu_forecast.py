@@ -66,7 +66,7 @@ def test_the_forecast_comes_true(name: str, target: str, segments: int) -> None:
     with seen() as found:
         compile_model(f"zoo:{name}", Options(target=target))
     assert found.chosen is not None and len(found.chosen) >= segments
-    assert abs(found.judged[found.chosen] / found.total - 1) < 0.02
+    assert abs(found.judged[found.chosen] / found.total - 1) < 0.005
     assert found.judged[found.chosen] == min(found.judged.values())
 
 
