@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
 
-AHEAD = 4
+AHEAD = 8
 """Up to so many of the last jobs of a kernel the next one's loads may begin before (model choice)."""
 
 

@@ -123,6 +123,14 @@ def test_kernels_of_two_engines_run_beside_each_other() -> None:
         assert gain <= before / after < gain + 0.15
 
 
+def test_of_two_that_keep_the_cpu_waiting_alike_either_may_come_first() -> None:
+    """The second kernel needs nothing of the first: its short load comes before the long one, since its job is longer."""
+    events = graph([([(100, 200, 20)], "imc", 1), ([(20, 400, 100)], "array", 2)])
+    order = overlap(events, CALL, lambda _: True)
+    assert events[order[0]].unit == "array in"
+    assert simulate(events, order, CALL).total() < 20 + 400 + 100 + 50
+
+
 @settings(deadline=None, max_examples=50)
 @given(chains)
 def test_no_order_is_faster_than_its_units(events: list[Event]) -> None:

@@ -87,7 +87,7 @@ def test_maps_that_stay_in_l1_save_their_transfers(name: str, gain: float) -> No
     assert not any(layer["resident"] for layer in through_l2[0].report["layers"])
 
 
-@pytest.mark.parametrize(("name", "most"), [("resnet8", 1.12), ("dscnn", 1.06)])
+@pytest.mark.parametrize(("name", "most"), [("resnet8", 1.1), ("dscnn", 1.06)])
 def test_transfers_and_jobs_run_side_by_side(name: str, most: float) -> None:
     """A network takes little more than all its jobs, or all its transfers: tiles are rows of maps that stay, too."""
     compiled, done, _ = zoo(name, "npu,buffers=3")
