@@ -94,8 +94,8 @@ def _lower(dispatch: accel.DispatchOp, symbols: Symbols, target: Target) -> None
     for memref, value in zip(dispatch.outputs, dispatch.yielded, strict=True):
         output = _buffer(memref, value)
         if not (has_words and move_words(kernel, output, value)):
-            output, value = before_reshapes(output, value)
-            (BlockLoops.of(kernel, output, value) or OutputLoops.of(kernel, output, value)).write()
+            written = before_reshapes(output, value)
+            (BlockLoops.of(kernel, *written) or OutputLoops.of(kernel, *written)).write()
     kernel.emit.remove_unused()
     in_place.allow(function, in_place.pointwise_arguments(dispatch))
     Rewriter.erase_op(dispatch)

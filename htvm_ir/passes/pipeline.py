@@ -61,7 +61,8 @@ OPTIMAL_ONLY = frozenset(
     }
 )
 """Passes of ``PIPELINE`` that the baseline goes without: what they gain is what HTVM does not do (it computes channels
-that are constant and multiplies with padding, overlaps nothing, and every layer reads its input from L2 and writes its output to L2)."""
+that are constant, multiplies with padding, overlaps nothing, and every layer reads its input from L2 and writes its
+output to L2)."""
 
 
 OVERLAP = frozenset({"plan-overlap", "chunk-host", "overlap-kernels", "overlap-transfers"})

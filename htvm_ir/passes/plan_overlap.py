@@ -38,8 +38,8 @@ SAME = 0.05
 
 
 PARTS = (1, 2, 4)
-"""Into how many chunks the rows of a tile are cut (model choice): a tile needs rows of the next one as well, for which a
-shorter chunk is sooner there."""
+"""Into how many chunks the rows of a tile are cut (model choice): a tile needs rows of the next one as well, which are
+sooner there if chunks are shorter."""
 
 
 @dataclass(frozen=True)

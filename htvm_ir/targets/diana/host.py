@@ -177,7 +177,7 @@ def _grouped(workload: Workload, layouts: Sequence[Layout], shape: Sequence[int]
     kind, axis = kind_of(workload), inner
     if kind in ("clip", "convert_layout") and _loads_words(workload, shape, layouts):
         axis = source.order[-1]  # words that lie across the output's rows are written to four rows
-    elif kind not in MERGED or not any(layout.xor for layout in layouts):
+    elif kind not in MERGED or not any(layout.xor for layout in layouts) or shape[output.order[-1]] == 1:
         return 0, rows
     grouped = shape[axis] // WORD * WORD
     if axis != inner:
@@ -230,9 +230,9 @@ def clips(workload: Workload, layouts: Sequence[Layout]) -> int:
 
 def _before_reshape(workload: Workload, layouts: Sequence[Layout]) -> tuple[Workload, Sequence[Layout]]:
     """A reshape to an array in C order is a conversion to such an array of the shape there was."""
-    source = workload.inputs[0]
-    if workload.kind != "reshape" or not layouts[-1].is_dense(workload.output.shape):
+    if workload.kind != "reshape" or not workload.inputs or not layouts[-1].is_dense(workload.output.shape):
         return workload, layouts
+    source = workload.inputs[0]
     rows = Layout.row_major(len(source.shape))
     return replace(workload, kind="convert_layout", output=source), (layouts[0], rows)
 
