@@ -434,7 +434,7 @@ def what_stays_overlaps(module: ModuleOp) -> None:
 MUTATIONS = [
     ("fold-constants", "leftovers", one_weight),
     ("fold-dead-channels", "dead", one_bias),
-    ("crop-kernels", "narrow", one_weight),
+    ("crop-kernels", "narrow", padding_moved_up),
     ("fuse-requant", "leftovers", one_shift),
     ("split-clips", "clips", no_clip),
     ("legalize-convs", "keywords", padding_moved_up),
