@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from htvm_ir.backend.c.interface import Interface
+from htvm_ir.errors import NoRoomError
 
 if TYPE_CHECKING:
     import onnx
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
     from htvm_ir.driver.plans import Entry
     from htvm_ir.driver.quantize import Quantized
+    from htvm_ir.driver.report import Recorder
     from htvm_ir.frontends.onnx import Edges, Rounding
     from htvm_ir.targets.target import Target
 
@@ -119,24 +121,88 @@ def compile_model(
     """
     from htvm_ir.backend.c.package import render_package
     from htvm_ir.driver.edges import edges
-    from htvm_ir.driver.plans import Plans
-    from htvm_ir.driver.report import Recorder
-    from htvm_ir.passes.pipeline import APPROXIMATE, default_passes, run_passes
-    from htvm_ir.passes.set_target import SetTarget
-    from htvm_ir.passes.workloads import module_target
 
     options = options or Options()
     options.interface.check()
     started = time.perf_counter()
-    engines = ("none",) if options.engines == () else options.engines
     quantized = _quantized(model, options)
     source = load_model(model, options) if quantized is None else _import(quantized.model, Path(model).stem, options)
-    module = source.clone()
+    lowered = _fitting(source, options, watch)
+    module, snapshot = lowered.module, lowered.snapshot
+    rendered = render_package(module, options.module_name, options.interface)
+    report = lowered.recorder.report(model, module)
+    inputs, outputs = edges(module)
+    report["numerics"] = options.numerics
+    report["tiler"] = options.tiler
+    report["strips_refused"] = lowered.strips_refused
+    report["inputs"] = [edge.as_json() for edge in inputs]
+    report["outputs"] = [edge.as_json() for edge in outputs]
+    report["interface"] = rendered.interface
+    if quantized is not None:
+        report["quantization"] = quantized.report
+    report["compile_seconds"] = round(time.perf_counter() - started, 3)
+    if snapshot.module is None or not report["approximated"]:
+        return Compiled(lowered.target, source, module, rendered.files, report, quantized=quantized)
+    return Compiled(lowered.target, snapshot.module, module, rendered.files, report, exact=source)
+
+
+@dataclass
+class _Lowered:
+    """A network after all passes, and what was seen between them.
+
+    has_strips: whether some kernels are computed strip by strip. strips_refused: the memory that has no room for those
+        that would be, and the bytes it lacks; None = none is refused.
+    """
+
+    target: Target
+    module: ModuleOp
+    recorder: Recorder
+    snapshot: _Snapshot
+    has_strips: bool = False
+    strips_refused: dict[str, str | int] | None = None
+
+    def after(self, name: str, module: ModuleOp) -> None:
+        """Called after each pass."""
+        from htvm_ir.passes.strips import segments
+
+        self.recorder.after(name, module)
+        self.snapshot.after(name, module)
+        if name == "plan-strips":
+            self.has_strips = bool(segments(module))
+
+
+def _fitting(source: ModuleOp, options: Options, watch: Callable[[str, float], None] | None) -> _Lowered:
+    """Lower a network; without strips if it only fits so. What they need of a memory is known when all is planned."""
+    lowered = _start(source, options)
+    try:
+        _lower(lowered, options, watch)
+    except NoRoomError as error:
+        if not lowered.has_strips:
+            raise
+        whole = _start(source, options)
+        whole.strips_refused = {"memory": error.memory, "missing": error.missing}
+        _lower(whole, replace(options, depth_first=False), watch)
+        return whole
+    return lowered
+
+
+def _start(source: ModuleOp, options: Options) -> _Lowered:
+    from htvm_ir.driver.report import Recorder
+    from htvm_ir.passes.pipeline import APPROXIMATE, run_passes
+    from htvm_ir.passes.set_target import SetTarget
+    from htvm_ir.passes.workloads import module_target
+
+    module, engines = source.clone(), ("none",) if options.engines == () else options.engines
     run_passes(module, [SetTarget(options.target, engines)], verify=False)
     target = module_target(module)
-    recorder = Recorder(target)
-    snapshot = _Snapshot(APPROXIMATE)
-    observers = [recorder.after, snapshot.after]
+    return _Lowered(target, module, Recorder(target), _Snapshot(APPROXIMATE))
+
+
+def _lower(lowered: _Lowered, options: Options, watch: Callable[[str, float], None] | None) -> None:
+    from htvm_ir.driver.plans import Plans
+    from htvm_ir.passes.pipeline import default_passes, run_passes
+
+    observers = [lowered.after]
     if options.plan is not None:
         observers.insert(0, Plans(options.plan).after)
     if watch is not None:
@@ -146,24 +212,8 @@ def compile_model(
         for observer in observers:
             observer(name, module)
 
-    passes = list(
-        default_passes(options.solver_seconds, options.numerics, options.tiler, options.overlap, options.depth_first)
-    )
-    run_passes(module, passes, after, verify=False)
-    rendered = render_package(module, options.module_name, options.interface)
-    report = recorder.report(model, module)
-    inputs, outputs = edges(module)
-    report["numerics"] = options.numerics
-    report["tiler"] = options.tiler
-    report["inputs"] = [edge.as_json() for edge in inputs]
-    report["outputs"] = [edge.as_json() for edge in outputs]
-    report["interface"] = rendered.interface
-    if quantized is not None:
-        report["quantization"] = quantized.report
-    report["compile_seconds"] = round(time.perf_counter() - started, 3)
-    if snapshot.module is None or not report["approximated"]:
-        return Compiled(target, source, module, rendered.files, report, quantized=quantized)
-    return Compiled(target, snapshot.module, module, rendered.files, report, exact=source)
+    chosen = (options.solver_seconds, options.numerics, options.tiler, options.overlap, options.depth_first)
+    run_passes(lowered.module, list(default_passes(*chosen)), after, verify=False)
 
 
 class _Snapshot:

@@ -13,7 +13,7 @@ from xdsl.ir import Attribute
 
 from htvm_ir.dialects.accel import LaunchOp
 from htvm_ir.dialects.graph import NAME
-from htvm_ir.errors import HtvmError
+from htvm_ir.errors import NoRoomError
 from htvm_ir.targets.target import Data, Job, Memory, Target
 
 
@@ -66,7 +66,7 @@ def check_fit(module: ModuleOp, fixed: Fixed, arena: int) -> None:
     """Constants, tables and arena against the size of a memory.
 
     Raises:
-        HtvmError: says by how many bytes they exceed it and which tensors are the largest.
+        NoRoomError: says by how many bytes they exceed it and which tensors are the largest.
     """
     memory = fixed.memory
     missing = arena - fixed.room
@@ -74,10 +74,12 @@ def check_fit(module: ModuleOp, fixed: Fixed, arena: int) -> None:
         return
     tensors = sorted(_tensors(module, memory), reverse=True)[:3]
     largest = ", ".join(f"{name} ({size} bytes)" for size, name in tensors)
-    raise HtvmError(
+    raise NoRoomError(
         f"the network does not fit {memory.name}: {memory.size - memory.reserved + missing} bytes needed "
         f"({fixed.constants} of constants, {fixed.tables} of job tables, {arena} of buffers), "
-        f"{memory.size - memory.reserved} there, {missing} too many; largest: {largest}"
+        f"{memory.size - memory.reserved} there, {missing} too many; largest: {largest}",
+        memory.name,
+        missing,
     )
 
 

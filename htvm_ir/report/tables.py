@@ -67,6 +67,8 @@ def _stays(resident: Sequence[str]) -> str:
 def totals(report: Report) -> str:
     """Multiply-accumulates, memories and arenas."""
     lines = ["", macs(report), *orientation(report)]
+    if (refused := report.get("strips_refused")) is not None:
+        lines.append(f"no strips of rows: with them {refused['memory']} lacks {refused['missing']:,} bytes")
     for name, memory in report["memory"].items():
         verdict = "fits" if memory["fits"] else "DOES NOT FIT"
         arena = report["arena"].get(name)

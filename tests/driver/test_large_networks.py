@@ -13,6 +13,7 @@ from htvm_ir.driver.edges import edges
 from htvm_ir.driver.execute import Execution, execute
 from htvm_ir.driver.samples import load_samples
 from htvm_ir.errors import HtvmError
+from htvm_ir.report import tables
 
 LARGE = "zoo:mobilenetv1,width=0.125,resolution=224"
 
@@ -45,6 +46,18 @@ def test_a_224x224_network_is_exact_on_the_soc():
         "cpu",  # the mean over the map
     }
     checked(network)
+
+
+def test_strips_give_way_where_they_leave_no_room():
+    """With its first layers in strips the network lacks 28 kB of L2; as whole maps they fit."""
+    model = LARGE.replace("224", "256")
+    network, whole = (compiled(model, depth_first=way) for way in (True, False))
+    assert network.report["strips_refused"]["memory"] == "L2" and network.report["strips_refused"]["missing"] > 0
+    assert whole.report["strips_refused"] is None
+    assert network.report["layers"] == whole.report["layers"]
+    assert network.files.keys() == whole.files.keys()
+    assert "no strips of rows: with them L2 lacks" in tables.totals(network.report)
+    assert "strips" not in tables.totals(whole.report)
 
 
 @pytest.mark.parametrize(("model", "target"), [(LARGE, "diana"), ("zoo:mobilenetv1", "npu")])

@@ -124,7 +124,7 @@ def test_kernels_of_two_engines_run_beside_each_other() -> None:
 
 
 def test_of_two_that_keep_the_cpu_waiting_alike_either_may_come_first() -> None:
-    """The second kernel needs nothing of the first: its short load comes before the long one, since its job is longer."""
+    """The second kernel needs nothing of the first: its short load comes before the long one, as its job is longer."""
     events = graph([([(100, 200, 20)], "imc", 1), ([(20, 400, 100)], "array", 2)])
     order = overlap(events, CALL, lambda _: True)
     assert events[order[0]].unit == "array in"

@@ -76,6 +76,7 @@ COMPILE_FIELDS: dict[str, Any] = {
     "tiler": str,
     "approximated": list,
     "orientation": dict,
+    "strips_refused": (dict, type(None)),
     "weights_bytes": int,
     "code_bytes": (int, type(None)),
 }
