@@ -24,7 +24,7 @@ WORTH = 20
 SHORTLIST = 16
 """Segments that are judged, those of the least sums: a judgement takes tens of milliseconds (model choice)."""
 
-ALLOWED = 4
+ALLOWED = 5
 """Strips that take longer than their kernels by more than this part of these are not judged (model choice)."""
 
 NOTHING = Kernel(frozenset(), (Option(frozenset(), 0, 0),))
@@ -113,25 +113,30 @@ class _Search:
 
     def _best(self, chosen: Sequence[Strips]) -> _Candidate | None:
         """Return the best of the segments that are worth it, the first among equals."""
-        candidates = sorted(self._candidates(chosen), key=lambda candidate: candidate.total)
+        candidates = self._shortlist(chosen)
         if self.judge is None or not candidates:
             return next(iter(candidates), None)
         before = self.judged(chosen)
-        found = [(self.judge(c.rest, [*chosen, c.strips]), c) for c in candidates[:SHORTLIST]]
+        found = [(self.judge(c.rest, [*chosen, c.strips]), c) for c in candidates]
         worth = [(cycles, c) for cycles, c in found if c.replaced - (before - cycles) < _worth(c.replaced)]
         return min(worth, key=lambda entry: entry[0], default=(0, None))[1]
 
-    def _candidates(self, chosen: Sequence[Strips]) -> Iterator[_Candidate]:
-        """Yield all segments that may be worth it beside those that are chosen."""
-        rest = self._rest(chosen)
+    def _shortlist(self, chosen: Sequence[Strips]) -> list[_Candidate]:
+        """Return the segments of the least sums, the best first: as many as are judged, or one."""
+        rest, count = self._rest(chosen), 1 if self.judge is None else SHORTLIST
         total = rest.cycles + sum(strips.cycles for strips in chosen)
         spilled = [t for t in self.tensors if t.name not in rest.tensors and not any(s.touches(t) for s in chosen)]
+        found: list[_Candidate] = []
         for first, last in _spans(spilled, len(self.kernels), chosen):
             others = self._rest([*chosen, Strips(first, last, 0, 0)])
             replaced = rest.cycles - others.cycles
             limit = _worth(replaced) if self.judge is None else replaced + replaced // ALLOWED
+            if len(found) == count:
+                limit = min(limit, found[-1].total - total + replaced)
             for strips in self.price(first, last, limit):
-                yield _Candidate(strips, others, replaced, total - replaced + strips.cycles)
+                found.append(_Candidate(strips, others, replaced, total - replaced + strips.cycles))
+            found = sorted(found, key=lambda candidate: candidate.total)[:count]
+        return found
 
     def _rest(self, chosen: Sequence[Strips]) -> Residency:
         """Return what stays with some kernels in segments, which count for nothing."""
