@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from typing import Any
 from unittest.mock import patch
@@ -13,7 +13,7 @@ from htvm_ir.driver.compile import Options, compile_model
 from htvm_ir.passes import overlap_transfers, plan_strips
 from htvm_ir.passes.pipeline import default_passes
 from htvm_ir.passes.plan_strips import PlanStrips
-from htvm_ir.schedule.depth_first import Strips, plan_depth_first
+from htvm_ir.schedule.depth_first import Judge, Strips, plan_depth_first
 from htvm_ir.schedule.transfers import overlap, simulate
 
 
@@ -25,14 +25,15 @@ class Seen:
         self.chosen: frozenset[Strips] | None = None
         self.total = 0
 
-    def plan(self, *given: Any) -> list[Strips]:
-        *before, judge = given
-
+    def plan(
+        self, kernels: Any, tensors: Any, capacity: int, price: Any, seconds: float, judge: Judge | None
+    ) -> list[Strips]:
         def judged(rest: Any, chosen: Sequence[Strips]) -> int:
+            assert judge is not None
             self.judged[frozenset(chosen)] = judge(rest, chosen)
             return self.judged[frozenset(chosen)]
 
-        found = plan_depth_first(*before, judged if judge else None)
+        found = plan_depth_first(kernels, tensors, capacity, price, seconds, judged if judge else None)
         self.chosen = frozenset(found)
         return found
 
@@ -43,7 +44,7 @@ class Seen:
 
 
 @contextmanager
-def seen() -> Iterator[Seen]:
+def seen() -> Generator[Seen]:
     found = Seen()
     with (
         patch.object(plan_strips, "plan_depth_first", found.plan),
