@@ -56,6 +56,11 @@ def engine_acts(engine: Engine, tiling: Tiling, places: Sequence[Place], target:
     return list(_Kernel(engine, tiling, places, target).acts())
 
 
+def _has_queues(engine: Engine, target: Target) -> bool:
+    channels = [target.channel(name) for name in (engine.load, engine.load_constants, engine.store) if name]
+    return all(channel.overlaps and channel.queue > 1 for channel in channels)
+
+
 class Forecast:
     """The kernels of a network that work in one local memory, and those of the CPU between them."""
 
@@ -71,8 +76,10 @@ class Forecast:
         """Whether transfers run beside other kernels' jobs, and it is known what all kernels do act by act."""
         target, tilings = self.found.target, self.found.tilings
         legal = {user.dispatch for user, _ in tilings}  # a plan written by hand may not be
-        all_known = all(kernel.engine_name == CPU or kernel in legal for kernel in self.kernels)
-        return target.prefetches and all_known and all(has_acts(u.engine, t, target) for (u, _), t in tilings.items())
+        known = all(kernel.engine_name == CPU or kernel in legal for kernel in self.kernels)
+        queued = all(_has_queues(user.engine, target) for user in self.found.users)
+        has_all = known and all(has_acts(user.engine, tiling, target) for (user, _), tiling in tilings.items())
+        return target.prefetches and queued and has_all
 
     def cycles(self, options: Sequence[Option], instead: Mapping[int, Sequence[Sequence[Act]]]) -> int:
         """Cycles of all kernels with these options, by number; instead: of some of them other kernels, or none."""

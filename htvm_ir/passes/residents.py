@@ -37,6 +37,7 @@ class Tiling:
 
     @staticmethod
     def of(workload: Workload, solution: Solution) -> Tiling:
+        """A solution of its tiling problem."""
         return Tiling(workload, solution.sizes, solution.order, solution.latency)
 
 

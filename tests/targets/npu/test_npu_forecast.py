@@ -71,7 +71,7 @@ def test_the_forecast_comes_true(name: str, target: str, segments: int) -> None:
     assert found.judged[found.chosen] == min(found.judged.values())
 
 
-@pytest.mark.parametrize("target", ["npu,buffers=1", "diana,l1_bytes=16k"])
+@pytest.mark.parametrize("target", ["npu,buffers=1", "npu,dma_queue=1", "diana,l1_bytes=16k"])
 def test_where_kernels_take_turns_their_sum_decides(target: str) -> None:
     with seen() as found:
         compile_model("zoo:resnet8", Options(target=target))
