@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 from xdsl.dialects.builtin import DenseArrayBase, IntegerAttr, IntegerType, Signedness, i64
 from xdsl.ir import Attribute
@@ -17,7 +17,6 @@ from xdsl.irdl.declarative_assembly_format import (
 )
 from xdsl.parser import Parser
 from xdsl.printer import Printer
-from xdsl.utils.hints import isa
 
 if TYPE_CHECKING:
     import numpy as np
@@ -30,9 +29,14 @@ def integers(values: Sequence[int]) -> Integers:
     return DenseArrayBase.from_list(i64, list(values))
 
 
+def is_integers(attribute: object) -> TypeGuard[Integers]:
+    """Whether an attribute is an integer array."""
+    return isinstance(attribute, DenseArrayBase) and isinstance(attribute.elt_type, IntegerType)
+
+
 def values(attribute: Integers) -> tuple[int, ...]:
     """The Python integers of an integer array attribute."""
-    return tuple(int(v) for v in attribute.get_values())
+    return attribute.get_values()
 
 
 def integer(value: int) -> IntegerAttr[IntegerType]:
@@ -70,5 +74,5 @@ class IntegerList(CustomDirective):
     def print(self, printer: Printer, state: PrintingState, op: IRDLOperation) -> None:
         state.print_whitespace(printer)
         attribute = self.list.get(op)
-        assert isa(attribute, DenseArrayBase[IntegerType])
+        assert is_integers(attribute)
         printer.print_string(str(list(values(attribute))))
