@@ -73,7 +73,7 @@ def priced(dispatch: DispatchOp, written: PlanAttr, target: Target, reload: bool
     reload: every job loads its input tiles, also those that are there already.
     """
     engine, workload = target.engine(dispatch.engine_name), dispatch_workload(dispatch)
-    if check_mapping(engine, dispatch, workload.mapping) is not None:
+    if check_mapping(engine, dispatch, workload) is not None:
         return written  # apply-plan says why
     problem = engine.problem(workload, target)
     sizes = chosen(problem, written)
