@@ -78,22 +78,29 @@ def _longest(sums: _Sums, chains: Sequence[Sequence[Product]]) -> Grid | int:
 
 
 class _Sums:
-    """Sums of products for every tile of a problem; axes they do not depend on have extent 1."""
+    """Sums of products for every tile of a problem; axes they do not depend on have extent 1.
+
+    A product is multiplied out once, however many sums of the problem it is part of.
+    """
 
     def __init__(self, problem: Problem):
         ones = (1,) * len(problem.dimensions)
         self._shapes = {d.name: (*ones[:n], -1, *ones[n + 1 :]) for n, d in enumerate(problem.dimensions)}
         self._steps = {d.name: problem.preference(d).step for d in problem.dimensions}
+        self._products: dict[int, tuple[Product, Grid | int]] = {}
 
     def of(self, terms: Sequence[Product]) -> Grid | int:
         """One sum."""
-        total: Grid | int = 0
-        for term in terms:
+        return sum((self._product(term) for term in terms), start=0)
+
+    def _product(self, term: Product) -> Grid | int:
+        known = self._products.get(id(term))
+        if known is None:
             value: Grid | int = term.coefficient
             for factor in term.factors:
                 value = value * self._axis(factor)
-            total = total + value
-        return total
+            known = self._products[id(term)] = term, value  # kept, so that its identity stays its own
+        return known[1]
 
     def _axis(self, factor: Factor) -> Grid:
         """A table along the axis of its dimension, in order of preference."""
