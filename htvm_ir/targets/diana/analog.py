@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import prod
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -19,13 +20,14 @@ from htvm_ir.targets.diana.analog_tiles import (
     slices,
     unrolled,
 )
-from htvm_ir.targets.diana.baseline import analog_layer
 from htvm_ir.targets.diana.parameters import DIANA, Parameters
 from htvm_ir.targets.layout import Layout
 from htvm_ir.targets.target import Bytes, Call, Data, Engine, Job, Loops, Target
 from htvm_ir.targets.workload import Approximation, Tile, Workload, as_array, converted_part
-from htvm_ir.tiling import dory
 from htvm_ir.tiling.problem import Problem
+
+if TYPE_CHECKING:
+    from htvm_ir.tiling import dory
 
 MAX_SHIFT = 15
 """The gain is a power of two in unsigned Q16.16."""
@@ -131,6 +133,8 @@ class Analog(Engine):
         return Call("diana_analog_conv", arguments)
 
     def baseline(self, workload: Workload, target: Target) -> tuple[dory.Layer, dory.Budget]:
+        from htvm_ir.targets.diana.baseline import analog_layer
+
         return analog_layer(workload, self.parameters, target.memory(self.local).size)
 
     def problem(self, workload: Workload, target: Target) -> Problem:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from htvm_ir.targets.diana import conv, conv_mapping, copy_tiles, costs, datapath, packing
-from htvm_ir.targets.diana.baseline import digital_layer
+from htvm_ir.targets.diana import conv, conv_mapping, costs, packing
 from htvm_ir.targets.diana.conv_mapping import OX_LAYOUT, ConvMapping
 from htvm_ir.targets.diana.instruction import LANES, DigitalInstruction, program
 from htvm_ir.targets.diana.packing import round_up
@@ -27,8 +27,10 @@ from htvm_ir.targets.diana.tiles import (
 from htvm_ir.targets.layout import Layout
 from htvm_ir.targets.target import Bytes, Call, Data, Engine, Job, Target
 from htvm_ir.targets.workload import Tile, Workload
-from htvm_ir.tiling import dory
 from htvm_ir.tiling.problem import Problem
+
+if TYPE_CHECKING:
+    from htvm_ir.tiling import dory
 
 REMEMBERED = 1024
 """Jobs whose cycles are kept: several passes ask for those of the same job (model choice)."""
@@ -159,11 +161,15 @@ class Digital(Engine):
                 return Call(_FUNCTIONS[kernel], (words, constants, costs.weight_bytes(entry)))
 
     def baseline(self, workload: Workload, target: Target) -> tuple[dory.Layer, dory.Budget]:
+        from htvm_ir.targets.diana.baseline import digital_layer
+
         return digital_layer(workload, self.parameters, target.memory(self.local).size)
 
     def problem(self, workload: Workload, target: Target) -> Problem:
         if target.channel(self.load).lent_by:
-            return _COPIED[workload.kind](self, self.parameters, workload, target)
+            from htvm_ir.targets.diana.copy_tiles import copied_problem
+
+            return copied_problem(self, self.parameters, workload, target)
         if workload.kind == "conv2d":
             return ConvProblem(self, self.parameters, workload, target).problem()
         flat = dense_problem if workload.kind == "dense" else add_problem
@@ -247,7 +253,6 @@ class Digital(Engine):
             )
 
 
-_COPIED = {"conv2d": copy_tiles.conv_problem, "dense": copy_tiles.dense_problem, "add": copy_tiles.add_problem}
 _FUNCTIONS = {"conv2d": "diana_digital_conv", "dense": "diana_digital_dense"}
 
 
@@ -270,6 +275,8 @@ def _trigger_cycles(engine: Digital, kernel: str, fields: tuple[tuple[str, int],
 
 def _execute(l1: Bytes, instruction: DigitalInstruction, weights: bytes) -> None:
     """One job inside ``l1``; the data path itself does not look where its addresses lead."""
+    from htvm_ir.targets.diana import datapath
+
     end = max(span.end for span in (*datapath.reads(instruction), *datapath.writes(instruction)))
     if end > l1.size:
         raise ValueError(f"the job reaches byte {end} of buffers of {l1.size}")
