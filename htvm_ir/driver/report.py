@@ -16,7 +16,6 @@ from htvm_ir.dialects.dma import StartOp, transfer_shape
 from htvm_ir.dialects.external import ExternalOp
 from htvm_ir.dialects.graph import NAME, shape_of
 from htvm_ir.dialects.tiled import PlanAttr
-from htvm_ir.passes.approximate_convs import approximated
 from htvm_ir.passes.chunks import ROWS
 from htvm_ir.passes.dispatch import COSTS
 from htvm_ir.passes.fold_dead_channels import network_macs
@@ -57,6 +56,8 @@ class Recorder:
         if name == "fold-dead-channels":
             self._network_macs = network_macs(module)
         if name == APPROXIMATE:
+            from htvm_ir.passes.approximate_convs import approximated
+
             self.approximated = approximated(module)
         if name in ("plan-tiles", "plan-overlap"):
             self.layers = [self._layer(dispatch) for dispatch in kernels(module)]

@@ -9,8 +9,19 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from htvm_ir.targets.diana import analog_approximation, analog_datapath, analog_packing, costs
-from htvm_ir.targets.diana.analog_instruction import CONFIG_WORDS, GAIN_ONE, ROW, AnalogInstruction, config, program
+from htvm_ir.targets.diana import analog_approximation, analog_packing, costs
+from htvm_ir.targets.diana.analog_instruction import (
+    ADC_HIGH,
+    ADC_LOW,
+    CONFIG_WORDS,
+    GAIN_ONE,
+    INPUT_HIGH,
+    INPUT_LOW,
+    ROW,
+    AnalogInstruction,
+    config,
+    program,
+)
 from htvm_ir.targets.diana.analog_packing import K_LAYOUT
 from htvm_ir.targets.diana.analog_tiles import (
     analog_problem,
@@ -122,6 +133,8 @@ class Analog(Engine):
     def execute(self, job: Job, inputs: Sequence[Bytes], constants: Bytes, output: Bytes) -> None:
         l1 = np.concatenate([*inputs, output])
         instruction = self._instruction(job, 0, inputs[0].size)
+        from htvm_ir.targets.diana import analog_datapath
+
         analog_datapath.execute(l1, instruction, constants, GAIN_ONE << job["shift"])
         output[...] = l1[inputs[0].size :]
 
@@ -196,12 +209,12 @@ class Analog(Engine):
 
 
 def _converter_refusals(workload: Workload) -> Iterator[str]:
-    low, high = analog_datapath.INPUT_LOW, analog_datapath.INPUT_HIGH
+    low, high = INPUT_LOW, INPUT_HIGH
     least, greatest = workload.ranges[0] if workload.ranges else (-128, 127)
     if least < low or greatest > high:
         yield f"the input may hold {least} to {greatest}; the analog array takes 7 bits, {low} to {high} (clip it)"
     requant = workload.requant
-    first, last = analog_datapath.ADC_LOW, analog_datapath.ADC_HIGH
+    first, last = ADC_LOW, ADC_HIGH
     if requant is None:
         yield f"results leave the array through its converters, floor(sum / 2^s) clipped to {first} to {last} ({ONLY})"
         return
