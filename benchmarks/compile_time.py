@@ -56,7 +56,7 @@ class Stopwatch:
 
     @staticmethod
     def installed(bytecode: Path) -> Stopwatch:
-        """With this package's bytecode in a folder, since ``pip install`` leaves it and a source tree may not have it."""
+        """With bytecode in a folder: ``pip install`` makes it, a source tree may not have it."""
         environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
         stopwatch = Stopwatch(environment | {"PYTHONPYCACHEPREFIX": str(bytecode)})
         stopwatch.cold([f"zoo:{NAMES[0]}"], 1)
