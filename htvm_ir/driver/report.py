@@ -75,7 +75,8 @@ class Recorder:
         constants = _constant_bytes(module)
         arena, bound = _numbers(module, ARENA), _numbers(module, BOUND)
         executed = sum(layer["macs"] for layer in self.layers)
-        used = {m.name: m.size - Fixed.of(module, m, self.target).room + arena[m.name] for m in self.target.memories}
+        fixed = Fixed.of(module, self.target)
+        used = {name: fixed[name].memory.size - fixed[name].room + arena[name] for name in fixed}
         return {
             "schema": SCHEMA,
             "model": model,
