@@ -71,7 +71,7 @@ func.func private @convert(%input: memref<1x12xi8, "L2">, %output: memref<1x12xi
 // CHECK-COUNT-3: memref.load %input[%{{.*}}, %k,
 // CHECK: arith.muli
 // CHECK: arith.shrsi
-// CHECK: memref.store %{{.*}}, %output[%{{.*}}, %k]
+// CHECK: memref.store %{{.*}}, %{{.*}}[%k]
 func.func private @pool(%input: memref<1x4x2x3xi8, "L2">, %output: memref<1x4xi8, "L2">) {
   accel.dispatch @cpu "pool" ins(%input : memref<1x4x2x3xi8, "L2">) outs(%output : memref<1x4xi8, "L2">) {
   ^bb0(%x: tensor<1x4x2x3xi8>):

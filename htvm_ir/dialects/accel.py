@@ -16,6 +16,7 @@ from xdsl.dialects.builtin import (
     StringAttr,
     SymbolRefAttr,
     TensorType,
+    UnitAttr,
 )
 from xdsl.ir import (
     Attribute,
@@ -377,17 +378,20 @@ class PrepareOp(_JobOp):
     """Makes ready, on the CPU, what a job needs of it besides its operands; the engine may be at work meanwhile.
 
     Takes the operands' addresses and not what they hold. Until the launch, nothing else is prepared for the engine.
+    ``beside``: meanwhile the engine is at work on a job that nothing was prepared for, and long enough to prepare as
+    much again.
     """
 
     name = "accel.prepare"
     inputs = var_operand_def(MemRefType)
     output = operand_def(MemRefType)
+    beside = opt_prop_def(UnitAttr)
     prepared = result_def(PreparedType())
     irdl_options = (AttrSizedOperandSegments(as_property=True),)
     traits = traits_def(MemoryWriteEffect())
     assembly_format = (
         "$engine $kernel `ins` `(` $inputs `:` type($inputs) `)` `outs` `(` $output `:` type($output) `)`"
-        " `job` $job attr-dict"
+        " (`beside` $beside^)? `job` $job attr-dict"
     )
 
     def __init__(self, engine: str, kernel: str, inputs: Sequence[SSAValue], output: SSAValue, job: Mapping[str, int]):

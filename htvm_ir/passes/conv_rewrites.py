@@ -94,6 +94,35 @@ def grow_kernel(workload: Workload, kernel: Pair) -> Workload | None:
     return replace(workload, weights=padded, pads=(*workload.pads[:2], after[0], after[1]))
 
 
+def crop_kernel(workload: Workload) -> Workload:
+    """The kernel without the rows and columns at its edges that meet nothing but padding.
+
+    The output's size stays what it is: an edge is kept whose loss would need a cut input, or add outputs.
+    """
+    weights, pads = as_array(workload.weights), list(workload.pads)
+    for axis in (0, 1):
+        first, last, after = _met_taps(workload, axis)
+        weights = weights.take(range(first, last + 1), 2 + axis)
+        pads[axis] -= first * workload.dilations[axis]
+        pads[axis + 2] = after
+    top, left, bottom, right = pads
+    return replace(workload, weights=weights, pads=(top, left, bottom, right))
+
+
+def _met_taps(workload: Workload, axis: int) -> tuple[int, int, int]:
+    """The first and the last tap to keep along rows (0) or columns (1), and the padding behind the input then."""
+    size, out, taps = workload.inputs[0].shape[2 + axis], workload.output.shape[2 + axis], workload.kernel[axis]
+    stride, dilation = workload.strides[axis], workload.dilations[axis]
+    before, after = workload.pads[axis], workload.pads[axis + 2]
+    starts = range(-before, out * stride - before, stride)
+    met = [tap for tap in range(taps) if any(0 <= start + tap * dilation < size for start in starts)]
+    if not met or len(met) == taps:
+        return 0, taps - 1, after
+    ends = {tap: starts[-1] + tap * dilation + 1 - size for tap in range(met[-1], taps)}
+    last = next(tap for tap, end in ends.items() if end > -stride or tap == taps - 1)
+    return min(met[0], before // dilation), last, after if last == taps - 1 else max(0, ends[last])
+
+
 def space_to_depth(workload: Workload) -> tuple[Workload, Blocks]:
     """A convolution of stride s as one of stride 1 on blocks of s x s pixels; 1 group, dilation 1.
 

@@ -23,6 +23,7 @@ from xdsl.passes import ModulePass
 from xdsl.rewriter import Rewriter
 
 from htvm_ir.dialects import graph
+from htvm_ir.dialects.attributes import values
 from htvm_ir.dialects.graph.evaluate import evaluate
 from htvm_ir.passes.constants import constant_array
 from htvm_ir.passes.workloads import blocks_of
@@ -32,7 +33,7 @@ Array = NDArray[Any]
 
 @dataclass(frozen=True)
 class FoldConstants(ModulePass):
-    """Replaces ``graph`` ops on constants by their value, and joins reshapes of reshapes.
+    """Replaces ``graph`` ops on constants by their value, joins reshapes of reshapes, and drops pools of single pixels.
 
     Looks at the bodies of functions only: what ``dispatch`` has put into a region belongs to a kernel and stays there.
     """
@@ -56,6 +57,8 @@ def fold(block: Block) -> None:
             Rewriter.replace_op(op, named_as(constant(evaluate(op, known)), op))
         elif isinstance(op, graph.ReshapeOp):
             _join_reshapes(op)
+        elif isinstance(op, graph.PoolOp) and _pools_pixels(op):
+            _skip(op)
 
 
 def constant(array: Array) -> ConstantOp:
@@ -89,6 +92,16 @@ def _join_reshapes(op: graph.ReshapeOp) -> None:
     """Only the last shape of a row of reshapes counts, and none if it is the first."""
     if isinstance(op.input.owner, graph.ReshapeOp):
         op.operands[0] = op.input.owner.input
+    _skip(op)
+
+
+def _pools_pixels(op: graph.PoolOp) -> bool:
+    """Whether each window is one pixel of the input, in its place."""
+    return {*values(op.kernel), *values(op.strides)} == {1} and not any(values(op.pads))
+
+
+def _skip(op: graph.ReshapeOp | graph.PoolOp) -> None:
+    """Let the users of an op that only passes its input on have that."""
     is_result = any(isinstance(use.operation, ReturnOp) for use in op.result.uses)
     if op.input.type == op.result.type and not is_result:  # results keep values of their own
         Rewriter.replace_op(op, [], [op.input])

@@ -24,6 +24,7 @@ from htvm_ir.passes.host_loops.buffers import Buffer, Constants
 from htvm_ir.passes.host_loops.emitter import Emitter
 from htvm_ir.passes.host_loops.kernel import Kernel, Lowering, integer_type
 from htvm_ir.passes.host_loops.output import OutputLoops
+from htvm_ir.passes.host_loops.reshapes import before_reshapes
 from htvm_ir.passes.host_loops.word_moves import move_words
 from htvm_ir.passes.lower_external import Calls, external_of, lower_external
 from htvm_ir.passes.symbols import Symbols
@@ -93,7 +94,8 @@ def _lower(dispatch: accel.DispatchOp, symbols: Symbols, target: Target) -> None
     for memref, value in zip(dispatch.outputs, dispatch.yielded, strict=True):
         output = _buffer(memref, value)
         if not (has_words and move_words(kernel, output, value)):
-            (BlockLoops.of(kernel, output, value) or OutputLoops.of(kernel, output, value)).write()
+            written = before_reshapes(output, value)
+            (BlockLoops.of(kernel, *written) or OutputLoops.of(kernel, *written)).write()
     kernel.emit.remove_unused()
     in_place.allow(function, in_place.pointwise_arguments(dispatch))
     Rewriter.erase_op(dispatch)

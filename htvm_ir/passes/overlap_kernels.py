@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from xdsl.context import Context
-from xdsl.dialects.builtin import DictionaryAttr, FunctionType, IntegerAttr, MemRefType, ModuleOp, StringAttr
+from xdsl.dialects.builtin import DictionaryAttr, FunctionType, IntegerAttr, MemRefType, ModuleOp, StringAttr, UnitAttr
 from xdsl.dialects.func import CallOp, FuncOp, ReturnOp
 from xdsl.dialects.memref import AllocOp, GetGlobalOp, SubviewOp
 from xdsl.ir import Block, BlockArgument, Operation, Region, SSAValue
@@ -64,6 +64,7 @@ class OverlapKernels(ModulePass):
                 return
             if _fits(op, parts, best, target, self.seconds):
                 op.attributes[HIDDEN] = _hidden(parts, before, best)
+                _mark_beside(parts, given, best)
                 Rewriting(parts, given, main).run(best.order)
                 return
 
@@ -79,6 +80,19 @@ def _in_turn(parts: Sequence[Part], given: Sequence[Step]) -> list[Step]:
         found.append(replace(step, after=step.after | {ended}) if works and ended is not None else step)
         end = number if works else end
     return found
+
+
+def _mark_beside(parts: Sequence[Part], given: Sequence[Step], best: Schedule) -> None:
+    """Say what is prepared beside a job of its engine that nothing was prepared for and that goes on long enough."""
+    clock, ends = 0, dict[str, int]()
+    for number in best.order:
+        step, ops = given[number], parts[number].ops
+        clock += best.waits[number] + step.host
+        for op in ops:
+            if isinstance(op, LaunchOp):
+                ends[op.engine_name] = clock + step.job if op.prepared is None else 0
+            elif isinstance(op, PrepareOp) and ends.get(op.engine_name, 0) >= clock + step.host:
+                op.beside = UnitAttr()
 
 
 def _hidden(parts: Sequence[Part], before: Schedule, after: Schedule) -> DictionaryAttr:

@@ -12,6 +12,7 @@ from xdsl.passes import ModulePass
 PIPELINE = (
     "fold-constants",  # graph: what does not depend on the input
     "fold-dead-channels",  # graph: channels that are constant or not read
+    "crop-kernels",  # graph: rows and columns of kernels that only meet padding
     "fuse-requant",  # graph: one requantisation after each operator
     "split-clips",  # graph: clips no engine has, after the op
     "legalize-convs",  # graph: kernels no engine has, rewritten into some they have
@@ -49,6 +50,7 @@ gives to the CPU stays there; those without heuristics. The latter three are the
 OPTIMAL_ONLY = frozenset(
     {
         "fold-dead-channels",
+        "crop-kernels",
         "orient-maps",
         "plan-strips",
         "plan-residency",
@@ -59,7 +61,8 @@ OPTIMAL_ONLY = frozenset(
     }
 )
 """Passes of ``PIPELINE`` that the baseline goes without: what they gain is what HTVM does not do (it computes channels
-that are constant, overlaps nothing, and every layer reads its input from L2 and writes its output to L2)."""
+that are constant, multiplies with padding, overlaps nothing, and every layer reads its input from L2 and writes its
+output to L2)."""
 
 
 OVERLAP = frozenset({"plan-overlap", "chunk-host", "overlap-kernels", "overlap-transfers"})

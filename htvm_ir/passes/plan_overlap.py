@@ -37,6 +37,11 @@ SAME = 0.05
 """Savings that differ by no more are alike (model choice): then chunks are large, steps beside which more has room."""
 
 
+PARTS = (1, 2, 4)
+"""Into how many chunks the rows of a tile are cut (model choice): a tile needs rows of the next one as well, which are
+sooner there if chunks are shorter."""
+
+
 @dataclass(frozen=True)
 class PlanOverlap(ModulePass):
     """Changes plans that the solver found, and sets ``accel.chunks`` on kernels of the CPU, where that saves cycles."""
@@ -168,15 +173,16 @@ def _in_front(dispatch: DispatchOp, step: int, target: Target) -> Iterator[_Choi
     extent, before = kernel.workload.inputs[0].shape[ROWS], _alone((kernel,), dispatch, target)
     rows, most = windows(kernel.workload, ("y",))[0][ROWS], 0
     for size in sorted(kernel.sizes(), reverse=True):
-        chunk = -(-size * kernel.workload.strides[0] // step) * step
-        if chunk >= extent or len(kernel.tiles(size)) == 1:
-            continue
-        steps = [Step(0, cycles) for cycles in _chunks(dispatch, ROWS, chunk, target)]
         spans = [rows.span(tile, extent) for tile in kernel.tiles(size)]
-        _tile_steps(steps, 1, kernel, size, [range((low + count - 1) // chunk + 1) for low, count, *_ in spans])
-        if (saved := _saved(before, steps, target.host.call, most)) > most:
-            most = saved
-            yield _Choice((kernel,), size, ROWS, chunk, saved)
+        read = size * kernel.workload.strides[0]
+        for chunk in dict.fromkeys(-(-read // (parts * step)) * step for parts in PARTS if len(spans) > 1):
+            if chunk >= extent:
+                continue
+            steps = [Step(0, cycles) for cycles in _chunks(dispatch, ROWS, chunk, target)]
+            _tile_steps(steps, 1, kernel, size, [range((low + count - 1) // chunk + 1) for low, count, *_ in spans])
+            if (saved := _saved(before, steps, target.host.call, most)) > most:
+                most = saved
+                yield _Choice((kernel,), size, ROWS, chunk, saved)
 
 
 def _saved(before: int, steps: Sequence[Step], call: int, most: int) -> int:

@@ -46,6 +46,11 @@ class Layout:
         stored = self.stored_shape(shape)
         return {axis: prod(stored[place + 1 :]) for place, axis in enumerate(self.order)}
 
+    def is_dense(self, shape: Sequence[int]) -> bool:
+        """Whether the elements of a tensor of this shape lie as in a C array, without padding."""
+        moving = [axis for axis in self.order if shape[axis] > 1]
+        return self.stored_size(shape) == prod(shape) and self.xor == 0 and moving == sorted(moving)
+
     def merged(self, shape: Sequence[int], groups: Sequence[Sequence[int]]) -> Layout:
         """The same memory with one axis for each of :func:`mergeable`'s groups."""
         strides = self.strides(shape)

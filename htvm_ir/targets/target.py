@@ -237,8 +237,11 @@ class Engine(ABC):
         del job
         return None
 
-    def prepare(self, job: Job, inputs: Sequence[int], output: int) -> Call:
-        """The C call that does so, with the operand addresses of :meth:`call`; asked for if there is anything to do."""
+    def prepare(self, job: Job, inputs: Sequence[int], output: int, beside: bool) -> Call:
+        """The C call that does so, with the operand addresses of :meth:`call`; asked for if there is anything to do.
+
+        beside: the engine works meanwhile, on a job that nothing was prepared for.
+        """
         raise NotImplementedError(f"the {self.name} engine prepares nothing for {job.kernel}")
 
     def detached(self, job: Job) -> int:

@@ -106,6 +106,25 @@ def test_unsigned_numbers_are_computed_as_such() -> None:
     assert result.tolist() == [[510, 6]]
 
 
+@pytest.mark.parametrize(("kernel", "ops"), [((1, 1), 2), ((1, 2), 3)])
+def test_pools_of_single_pixels_go(kernel: tuple[int, int], ops: int) -> None:
+    net = Net((1, 3, 4, 4))
+    pooled = net.pool("max", net.pool("average", net.arguments[0], kernel, (1, 1)), (2, 2), (2, 2))
+    module = net.module(pooled)
+    inputs = inputs_of(module)
+    expected = run(module, inputs)
+    apply(module, FoldConstants())
+    assert len(list(main_function(module).body.block.ops)) == ops
+    assert (run(module, inputs)[0] == expected[0]).all()
+
+
+def test_a_result_of_the_network_stays_its_own() -> None:
+    net = Net((1, 3, 4, 4))
+    module = net.module(net.pool("max", net.arguments[0], (1, 1), (1, 1)))
+    text = str(module)
+    assert str(apply(module, FoldConstants())) == text
+
+
 @pytest.mark.parametrize("element", ["si8", "i4"])
 def test_other_integers_are_not_computed(element: str) -> None:
     """Constants are signless or unsigned and of whole bytes; a network with others stays as it is."""

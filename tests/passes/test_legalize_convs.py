@@ -15,7 +15,7 @@ from xdsl.dialects.builtin import ModuleOp
 from htvm_ir import arithmetic
 from htvm_ir.dialects.accel import kernels
 from htvm_ir.interpreters.run import run
-from htvm_ir.passes.conv_rewrites import Rewriting, grow_kernel, in_place, on_blocks, space_to_depth
+from htvm_ir.passes.conv_rewrites import Rewriting, crop_kernel, grow_kernel, in_place, on_blocks, space_to_depth
 from htvm_ir.passes.dispatch import Dispatch
 from htvm_ir.passes.legalize_convs import LegalizeConvs, accepted
 from htvm_ir.passes.workloads import block_workload, module_target
@@ -85,6 +85,34 @@ def test_every_rewriting_is_exact(case: dict[str, Any]) -> None:
     conv = workload(**case)
     for rewriting in chain(in_place(conv), islice(on_blocks(conv), 8)):
         assert_equal(conv, rewriting)
+
+
+@settings(deadline=None, max_examples=100)
+@given(convolutions())
+def test_cropped_kernels_compute_the_same(case: dict[str, Any]) -> None:
+    """What is left has nothing more to lose."""
+    conv = workload(**case)
+    cropped = crop_kernel(conv)
+    assert_equal(conv, Rewriting(cropped))
+    again = crop_kernel(cropped)
+    assert (again.kernel, again.pads) == (cropped.kernel, cropped.pads)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "kernel", "strides", "pads", "expected"),
+    [
+        ((1, 1), (3, 3), (1, 1), (1, 1, 1, 1), ((1, 1), (0, 0, 0, 0))),
+        ((2, 2), (3, 3), (2, 2), (1, 1, 1, 1), ((2, 2), (0, 0, 1, 1))),
+        ((1, 4), (5, 3), (1, 1), (2, 1, 2, 1), ((1, 3), (0, 1, 0, 1))),
+        ((2, 2), (3, 3), (1, 1), (1, 1, 1, 1), ((3, 3), (1, 1, 1, 1))),
+        ((1, 1), (3, 3), (1, 1), (3, 3, 3, 3), ((3, 3), (3, 3, 3, 3))),
+        ((5, 5), (2, 2), (1, 1), (0, 0, 0, 0), ((2, 2), (0, 0, 0, 0))),
+    ],
+)
+def test_what_is_left_of_a_kernel(sizes: Pair, kernel: Pair, strides: Pair, pads: Pads, expected: tuple[Pair, Pads]):
+    spatial = {"strides": strides, "pads": pads, "dilations": (1, 1), "groups": 1}
+    cropped = crop_kernel(workload((1, 1), sizes, kernel, spatial))
+    assert (cropped.kernel, cropped.pads) == expected
 
 
 def test_surplus_rows_are_reached_or_refused() -> None:

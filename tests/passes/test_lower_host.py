@@ -98,6 +98,28 @@ def test_copies_in_words_and_merged_loops(cases: tuple[Case, ...]) -> None:
     check(*cases)
 
 
+def flattened(name: str, shape: tuple[int, ...], layout: Layout, multiple: int = 1) -> Case:
+    """A map as a vector, padded to a multiple."""
+    x = np.random.default_rng(0).integers(-128, 128, shape).astype(np.int8)
+    builder = Builder([x], [layout])
+    flat = x.reshape(1, -1)
+    op = graph.ReshapeOp(builder.arguments[0].value, flat.shape)
+    return builder.finish(name, builder.add(op, flat), Layout((0, 1), (1, multiple)))
+
+
+SWAPPED, CHANNELS = Layout((0, 1, 2, 3), (1, 1, 1, 16), xor=3), Layout((0, 2, 3, 1), (1, 16, 1, 1), xor=3)
+
+
+def test_maps_are_flattened_without_divisions() -> None:
+    """Unless the vector is padded, so that it is no map in another shape."""
+    shapes = [(1, 16, 1, 1), (1, 5, 1, 1), (1, 3, 7, 7), (1, 16, 5, 9), (1, 2, 1, 11), (1, 4, 3, 16)]
+    cases = [(shape, layout) for shape in shapes for layout in (SWAPPED, CHANNELS)]
+    padded = [flattened(f"padded{n}", *case, 64) for n, case in enumerate(cases)]
+    check(*(flattened(f"flat{n}", *case) for n, case in enumerate(cases)), *padded)
+    text = str(lowered(*(flattened(f"flat{n}", *case) for n, case in enumerate(cases))))
+    assert "arith.rem" not in text  # what is left is divided by the bytes of a word
+
+
 def scaling(name: str, x: Array, rounding: str, multiplier: list[int], shift: list[int]) -> Case:
     """A requantisation to 32 bits of an i32 tensor."""
     builder = Builder([x], [Layout.row_major(2)])

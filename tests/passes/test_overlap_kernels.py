@@ -15,7 +15,7 @@ from xdsl.ir import BlockArgument
 from xdsl.rewriter import InsertPoint, Rewriter
 
 from htvm_ir.dialects import graph
-from htvm_ir.dialects.accel import CPU, AwaitOp, PreparedType, kernels
+from htvm_ir.dialects.accel import CPU, AwaitOp, PreparedType, PrepareOp, kernels
 from htvm_ir.dialects.tiled import PlanAttr
 from htvm_ir.interpreters.run import run
 from htvm_ir.passes.overlap_kernels import HIDDEN, OverlapKernels
@@ -72,6 +72,22 @@ def test_lists_are_made_while_the_layer_before_computes() -> None:
     first, second = (f"digital_conv2d_{n}" for n in (1, 2))
     assert order.index(f"{first}_part1") < order.index(f"{second}_part1") < order.index(f"{first}_part2")
     inputs, expected = reference(blocks())
+    assert not caught(apply(module, PlanMemory()), inputs, expected)
+
+
+@pytest.mark.parametrize("channels", [64, 32])
+def test_more_is_prepared_beside_a_job_that_takes_long_enough(channels: int) -> None:
+    """Beside the layers between lists; if these are over too soon, the second list waits."""
+    net = Net((1, channels, 2, 2))
+    x = net.arguments[0]
+    for _ in range(3):
+        x = net.conv(x, channels, (3, 3), pads=SAME, groups=channels)
+        x = net.conv(x, channels, (1, 1))
+    module = net.module(x)
+    inputs, expected = reference(module)
+    lowered(module, "overlap-kernels")
+    prepared = [op for op in module.walk() if isinstance(op, PrepareOp)]
+    assert [op.beside is not None for op in prepared] == [False, channels == 64, channels == 64]
     assert not caught(apply(module, PlanMemory()), inputs, expected)
 
 

@@ -31,6 +31,7 @@ from htvm_ir.dialects.tiled import NestOp, PlanAttr, WindowAttr
 from htvm_ir.interpreters.run import run
 from htvm_ir.passes.chunks import CHUNKS
 from htvm_ir.passes.constants import constant_array
+from htvm_ir.passes.conv_rewrites import crop_kernel
 from htvm_ir.passes.fold_constants import constant
 from htvm_ir.passes.fold_dead_channels import plan
 from htvm_ir.passes.fuse_requant import only_clips
@@ -52,6 +53,7 @@ from htvm_ir.passes.workloads import (
     main_function,
     module_target,
     resident_bytes,
+    workload_of,
 )
 from htvm_ir.targets.target import Host, Target
 from htvm_ir.targets.workload import dimensions, tiles
@@ -105,6 +107,12 @@ def nothing_is_constant(module: ModuleOp, case: Case) -> None:
 
 def no_channel_is_dead(module: ModuleOp, case: Case) -> None:
     assert not plan(main_function(module).body.block)
+
+
+def kernels_meet_their_maps(module: ModuleOp, case: Case) -> None:
+    for conv in of_type(main_function(module).body.block, graph.Conv2dOp):
+        workload = workload_of(conv, None)
+        assert crop_kernel(workload).kernel == workload.kernel
 
 
 def requants_stand_alone(module: ModuleOp, case: Case) -> None:
@@ -212,6 +220,7 @@ def every_buffer_has_an_address(module: ModuleOp, case: Case) -> None:
 INTENTIONS: dict[str, Callable[[ModuleOp, Case], None]] = {
     "fold-constants": nothing_is_constant,
     "fold-dead-channels": no_channel_is_dead,
+    "crop-kernels": kernels_meet_their_maps,
     "fuse-requant": requants_stand_alone,
     "split-clips": what_engines_compute_clips_to_its_type,
     "legalize-convs": nothing_is_constant,
@@ -425,6 +434,7 @@ def what_stays_overlaps(module: ModuleOp) -> None:
 MUTATIONS = [
     ("fold-constants", "leftovers", one_weight),
     ("fold-dead-channels", "dead", one_bias),
+    ("crop-kernels", "narrow", padding_moved_up),
     ("fuse-requant", "leftovers", one_shift),
     ("split-clips", "clips", no_clip),
     ("legalize-convs", "keywords", padding_moved_up),

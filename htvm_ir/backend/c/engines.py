@@ -134,7 +134,7 @@ def prepare(values: Values, op: PrepareOp) -> str:
     if engine.preparation(job) is None:
         raise values.fail(op, f"engine '{op.engine_name}' has nothing to prepare for '{op.kernel.data}'")
     *inputs, output = _addresses(values, op, [*op.inputs, op.output])
-    return _call(values, engine.prepare(job, inputs, output))
+    return _call(values, engine.prepare(job, inputs, output, op.beside is not None))
 
 
 def _call(values: Values, call: Call) -> str:

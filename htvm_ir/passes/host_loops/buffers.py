@@ -88,17 +88,7 @@ class Buffer:
     @property
     def is_dense(self) -> bool:
         """Whether linear positions are row-major logical positions."""
-        return (
-            not self.has_gaps
-            and self.layout.stored_shape(self.shape) == self.shape
-            and self.layout.xor == 0
-            and self._in_order
-        )
-
-    @property
-    def _in_order(self) -> bool:
-        moving = [axis for axis in self.layout.order if self.shape[axis] > 1]
-        return moving == sorted(moving)
+        return not self.has_gaps and self.layout.is_dense(self.shape)
 
     def flat(self, emit: Emitter) -> SSAValue:
         """The same memory as a memref of rank 1."""

@@ -70,6 +70,8 @@ class OutputLoops:
             return
         stored, name = self.output.layout.stored_shape(self.output.shape)[depth], self._name(axis)
         size = WORD if self.across is not None and self.across.buffer.layout.order[-1] == axis else 1
+        if all(self.output.shape[inner] == 1 for inner in self.output.layout.order[depth + 1 :]):
+            size = max(size, self.unroll)
 
         def below(group: list[Value]) -> None:
             self._nest([(*start, i) for start in starts for i in group], True)
@@ -177,9 +179,9 @@ def _unroll(kernel: Kernel, output: Buffer, value: SSAValue) -> int:
 
     Where bytes are permuted in groups, the addresses in a group are then a base plus constants.
     """
-    producer, passed = _producer(value)
+    producer, _ = _producer(value)
     groups = [output.layout.xor + 1, *(b.layout.xor + 1 for b in kernel.buffers.values())]
-    is_stored = isinstance(producer, SSAValue) and passed
+    is_stored = isinstance(producer, SSAValue)
     moves = _blocks(value) is not None
     return max(groups) if is_stored or moves or isinstance(producer, ELEMENTWISE) else 1
 

@@ -122,10 +122,10 @@ class Digital(Engine):
             return list_software(job["lanes"], rows)
         return rows_software(rows) if rows else None
 
-    def prepare(self, job: Job, inputs: Sequence[int], output: int) -> Call:
+    def prepare(self, job: Job, inputs: Sequence[int], output: int, beside: bool) -> Call:
         entry = Data(self.instruction(job, inputs, output).words(), self.constants)
         if job.kernel == "blocks":
-            return Call("diana_digital_prepare_blocks", (entry, job["channels"], job["pitch"]))
+            return Call("diana_digital_prepare_blocks", (entry, job["channels"], job["pitch"], int(beside)))
         return Call("diana_digital_prepare_rows", (entry, job["pitch"]))
 
     def detached(self, job: Job) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import prod
 
 from htvm_ir.targets.lanes import LaneRequant
@@ -144,8 +144,6 @@ def counts(workload: Workload, layouts: Sequence[Layout], unrolled: int) -> tupl
     looped = next((shape[axis] for axis in reversed(output.order) if shape[axis] > 1), 1)
     is_long = looped > unrolled
     grouped, loops = _grouped(workload, layouts, shape)
-    if inner == 1 and not is_long:  # the loop over another axis is what is unrolled
-        loops = elements // looped
     outputs = (0, 0, grouped, elements - grouped) if is_long else (grouped, elements - grouped, 0, 0)
     rows, padding = elements // inner, output.stored_size(shape) - elements
     single = padding if stored % WORD else rows * (-inner % WORD)
@@ -173,12 +171,13 @@ def _moved(move: WordMove) -> tuple[int, ...]:
 def _grouped(workload: Workload, layouts: Sequence[Layout], shape: Sequence[int]) -> tuple[int, int]:
     """Output elements that are read, written or at least addressed by words; and innermost loops."""
     source, output = layouts[0], layouts[-1]
-    elements, inner = workload.output.size, output.order[-1]
+    elements = workload.output.size
+    inner = next((axis for axis in reversed(output.order) if shape[axis] > 1), output.order[-1])
     rows = elements // shape[inner]
     kind, axis = kind_of(workload), inner
     if kind in ("clip", "convert_layout") and _loads_words(workload, shape, layouts):
         axis = source.order[-1]  # words that lie across the output's rows are written to four rows
-    elif kind not in MERGED or not any(layout.xor for layout in layouts):
+    elif kind not in MERGED or not any(layout.xor for layout in layouts) or shape[output.order[-1]] == 1:
         return 0, rows
     grouped = shape[axis] // WORD * WORD
     if axis != inner:
@@ -229,6 +228,15 @@ def clips(workload: Workload, layouts: Sequence[Layout]) -> int:
     return _exceeded(workload) if _loops_of(workload, layouts) in (CLAMP, "add") else 0
 
 
+def _before_reshape(workload: Workload, layouts: Sequence[Layout]) -> tuple[Workload, Sequence[Layout]]:
+    """A reshape to an array in C order is a conversion to such an array of the shape there was."""
+    if workload.kind != "reshape" or not workload.inputs or not layouts[-1].is_dense(workload.output.shape):
+        return workload, layouts
+    source = workload.inputs[0]
+    rows = Layout.row_major(len(source.shape))
+    return replace(workload, kind="convert_layout", output=source), (layouts[0], rows)
+
+
 def _exceeded(workload: Workload) -> int:
     """How many limits the result of an element-wise op can exceed."""
     requant = workload.requant
@@ -258,6 +266,7 @@ class MeasuredHost(Host):
         layouts = layouts or rows
         if len(layouts[-1].order) > len(rows[-1].order):  # a reshape to more axes follows
             layouts = [*layouts[:-1], rows[-1]]
+        workload, layouts = _before_reshape(workload, layouts)
         costs = self._costs(key_of(workload, layouts))
         if costs is None:
             return super().cycles(workload, layouts)

@@ -123,7 +123,7 @@ def cycles(model: str, settings: str, engines: tuple[str, ...] | None = ("digita
 
 def test_a_network_that_does_not_fit_l1_gains_and_takes_the_predicted_cycles():
     settings = "l1_bytes=16k,copy_engine=analog"
-    assert cycles("zoo:resnet8", settings) < 0.96 * cycles("zoo:resnet8", "l1_bytes=16k")
+    assert cycles("zoo:resnet8", settings) < 0.97 * cycles("zoo:resnet8", "l1_bytes=16k")
     predicted = measured("zoo:resnet8", settings, ("digital",))[0].report["cycles"]["predicted"]
     assert abs(predicted / cycles("zoo:resnet8", settings) - 1) < 0.01
 

@@ -327,7 +327,9 @@ def test_diagonal_blocks():
     call = ENGINE.call(job, [0], 8192, "weights")
     program, *rest = call.arguments
     assert (call.function, rest) == ("diana_digital_blocks", ["weights", 35, 0])
-    assert ENGINE.prepare(job, [0], 8192) == Call("diana_digital_prepare_blocks", (program, 35, 0))
+    for beside in (False, True):
+        prepared = Call("diana_digital_prepare_blocks", (program, 35, 0, int(beside)))
+        assert ENGINE.prepare(job, [0], 8192, beside) == prepared
     assert isinstance(program, Data)
     entry = decode(program)
     assert (entry.c, entry.k, entry.weights, entry.input, entry.output) == (8, 1, 0, 0, 8192)
@@ -369,7 +371,7 @@ def test_programs_decode_to_valid_jobs(workload: Workload):
     inputs = [1024 * (1 + i) for i in range(len(workload.inputs))]
     call = ENGINE.call(job, inputs, 8192, "weights")
     if ENGINE.preparation(job) is not None:  # then the entry is what a list is made of
-        call = ENGINE.prepare(job, inputs, 8192)
+        call = ENGINE.prepare(job, inputs, 8192, False)
     program = call.arguments[0]
     assert isinstance(program, Data)
     entry = decode(program)

@@ -5,6 +5,7 @@ One binary holds every case. Its main runs the steps that the variable `chosen` 
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -25,8 +26,11 @@ Int = npt.NDArray[np.int64]
 PLANES = Layout((0, 1, 2), (1, 1, 16), xor=3)
 VECTOR = Layout((0,), (16,), xor=3)
 L1_OUTPUT = 131072
-WORKING = "/* the core works */"
-"""Where the code of a case may prepare the next one."""
+WORKING = "/* the core works on a list */"
+WITHOUT_LIST = "/* the core works */"
+"""Where the code of a case may prepare the next one; without a list, two of it."""
+BOTH = "BOTH"
+"""Whether lists of two triggers may be made, which depends on where that is."""
 
 
 @dataclass
@@ -103,7 +107,7 @@ def conv_case(c: int, k: int, fy: int, fx: int, h: int, w: int, stride: int = 1,
     entry = geometry(case, x, weights, bias, stride, relu, shift)
     case.arrays["program"] = words(replace(entry, c=c, k=-(-k // 16)))
     start = f"diana_digital_conv((const uint32_t *){name}_program, {name}_weights, {len(image)})"
-    case.code = move_in(case, "in", 0) + start + "; diana_digital_wait();\n" + move_out(case)
+    case.code = move_in(case, "in", 0) + start + f";{WITHOUT_LIST} diana_digital_wait();\n" + move_out(case)
     return case
 
 
@@ -127,7 +131,7 @@ def blocks_case(
     entry, pitch = to_compact(case, entry) if rows else (entry, 0)
     case.arrays["program"] = words(replace(entry, c=lanes))
     entry_words = f"(const uint32_t *){case.name}_program"
-    case.prepare = f"diana_digital_prepare_blocks({entry_words}, {c}, {pitch});\n"
+    case.prepare = f"diana_digital_prepare_blocks({entry_words}, {c}, {pitch}, {BOTH});\n"
     start = f"diana_digital_blocks({entry_words}, {case.name}_weights, {c}, {pitch});"
     case.code = move_in(case, "in", 0) + start + WORKING + "diana_digital_wait();\n" + move_out(case)
     return case
@@ -251,11 +255,16 @@ CASES = [
     conv_case(3, 16, 3, 3, 12, 32),
     conv_case(5, 20, 3, 3, 9, 16, relu=True),
     conv_case(16, 32, 3, 3, 8, 16, stride=2),
+    blocks_case(35, 8, 5, 8, 9, stride=2),
+    blocks_case(16, 8, 3, 5, 7),
     conv_case(16, 16, 1, 1, 6, 48),
     conv_case(16, 32, 1, 1, 8, 32, stride=2),
+    blocks_case(53, 4, 5, 11, 9, stride=2, rows=True),
+    rows_case(16, 33, 5, 9, 19, stride=2),
     conv_case(5, 16, 5, 5, 10, 16),
     conv_case(3, 16, 7, 7, 10, 32, stride=2),
     conv_case(3, 20, 3, 5, 7, 25),
+    blocks_case(33, 16, 3, 4, 16),
     conv_case(5, 16, 3, 3, 25, 5),
     conv_case(3, 16, 3, 3, 33, 33, stride=2),
     conv_case(16, 16, 5, 3, 17, 17, stride=2, relu=True),
@@ -264,12 +273,8 @@ CASES = [
     depthwise_case(16, 3, 8, 16, stride=2),
     blocks_case(6, 8, 3, 5, 7, relu=True),
     blocks_case(21, 4, 3, 6, 20),
-    blocks_case(35, 8, 5, 8, 9, stride=2),
-    blocks_case(33, 16, 3, 4, 16),
     blocks_case(35, 8, 3, 6, 6, relu=True, rows=True),
-    blocks_case(21, 4, 5, 11, 9, stride=2, rows=True),
     rows_case(5, 20, 3, 7, 6),
-    rows_case(16, 33, 5, 9, 19, stride=2),
     blocks_case(20, 16, 3, 4, 7),
     dense_case(64, 16, (16,)),
     dense_case(640, 128, (96, 32)),
@@ -297,10 +302,16 @@ def all_cases() -> str:
     """The code of all cases; what prepares one comes as early as it may."""
     code, prepared = "", False
     for case, following in zip(CASES, [*CASES[1:], None], strict=True):
-        code += "" if prepared else case.prepare
-        prepared = following is not None and WORKING in case.code
-        code += case.code.replace(WORKING, following.prepare if following is not None else "")
+        code += "" if prepared else case.prepare.replace(BOTH, "0")
+        prepared = following is not None and (WORKING in case.code or WITHOUT_LIST in case.code)
+        early = following.prepare if following is not None else ""
+        code += case.code.replace(WORKING, early.replace(BOTH, "0")).replace(WITHOUT_LIST, early.replace(BOTH, "1"))
     return code
+
+
+def test_the_second_list_is_made_early_in_some_cases() -> None:
+    found = re.findall(r"prepare_blocks\(.*, (\d+), (\d+), 1\)", all_cases())
+    assert [(int(channels) > 16, int(pitch) > 0) for channels, pitch in found] == [(1, 0), (1, 1), (1, 0)]
 
 
 def source() -> str:

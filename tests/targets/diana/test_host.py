@@ -113,6 +113,15 @@ def test_rows_that_lie_apart_are_loops_of_their_own():
     assert key_of(moved, (FLAT, FLAT)) == key_of(replace(moved, apart=True), (FLAT, FLAT)) == "move"
 
 
+def test_a_reshape_to_c_order_costs_what_a_conversion_does():
+    host = diana().host
+    source, flat = Tensor((1, 16, 5, 7)), Tensor((1, 560))
+    reshape, conversion = Workload("reshape", (source,), flat), Workload("convert_layout", (source,), source)
+    assert host.cycles(reshape, (SWAPPED, Layout.row_major(2))) == host.cycles(conversion, (SWAPPED, FLAT))
+    padded = Layout((0, 1), (1, 64))
+    assert host.cycles(reshape, (SWAPPED, padded)) > host.cycles(reshape, (SWAPPED, Layout.row_major(2)))
+
+
 def test_pooling_counts_its_windows():
     pool = Workload("pool", (Tensor((1, 3, 8, 8)),), Tensor((1, 3, 4, 4)), strides=(2, 2), window=(2, 2), mode="max")
     assert counts(pool, (FLAT, FLAT), 8)[-3:] == (48, 96, 192)

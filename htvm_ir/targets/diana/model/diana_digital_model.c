@@ -170,11 +170,12 @@ MODEL void diana_digital_depthwise(const uint32_t *program, const void *weights,
 }
 
 /* The function below has all it needs. */
-MODEL void diana_digital_prepare_blocks(const uint32_t *entry, uint32_t channels, uint32_t pitch)
+MODEL void diana_digital_prepare_blocks(const uint32_t *entry, uint32_t channels, uint32_t pitch, uint32_t both)
 {
     (void)entry;
     (void)channels;
     (void)pitch;
+    (void)both;
 }
 
 /* Blocks of some channels; those of 16 channels have their weights in one block of memory. */

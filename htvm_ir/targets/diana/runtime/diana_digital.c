@@ -34,10 +34,11 @@ static uint32_t channel_program[PROGRAM_WORDS] DIANA_L2_SHARED = {
 static uint32_t job_lists[2][LIST_WORDS] __attribute__((section(".l2_shared_bss.jobs"), aligned(32)));
 static uint32_t free_list; /* index of the list that is free, or prepared */
 
-/* What the next call needs of the list that is prepared, so that it begins at once: where it begins and ends, and how
- * many words of weights its trigger streams. */
+/* What the next call needs of the list that is prepared, so that it begins at once: where it begins and ends, where the
+ * second one ends if that is made too, and how many words of weights a trigger streams. */
 static uint32_t *prepared_list;
 static uint32_t *prepared_end;
+static uint32_t *second_end;
 static uint32_t prepared_words;
 
 static inline void set(uint32_t offset, uint32_t value)
@@ -267,13 +268,24 @@ static inline uint32_t block_bytes(const uint32_t *entry)
     return LANES * (entry[WORD_C] * entry[WORD_FX] * entry[WORD_FY] + 4);
 }
 
-void diana_digital_prepare_blocks(const uint32_t *entry, uint32_t channels, uint32_t pitch)
+/* Make the list of the second 16 channels. Returns its end. */
+static uint32_t *make_second(uint32_t *list, const uint32_t *entry, uint32_t pitch)
+{
+    const uint32_t input = entry[WORD_INPUT] + LANES * entry[WORD_IN_PLANE];
+
+    return make_blocks(list, entry, input, entry[WORD_OUTPUT] + LANES * entry[WORD_OUT_PLANE], pitch);
+}
+
+void diana_digital_prepare_blocks(const uint32_t *entry, uint32_t channels, uint32_t pitch, uint32_t both)
 {
     prepared_list = job_lists[free_list];
     prepared_end = make_blocks(prepared_list, entry, entry[WORD_INPUT], entry[WORD_OUTPUT], pitch);
     prepared_words = (block_bytes(entry) + LANES - entry[WORD_C]) / 4;
+    second_end = 0;
     if (channels < LANES) {
         cut_blocks(prepared_list, entry[WORD_C], pitch == 0 ? 1 : entry[WORD_OY], channels);
+    } else if (channels > LANES && both) {
+        second_end = make_second(job_lists[free_list ^ 1], entry, pitch);
     }
 }
 
@@ -281,11 +293,11 @@ void diana_digital_prepare_blocks(const uint32_t *entry, uint32_t channels, uint
 static __attribute__((noinline)) void more_blocks(const uint32_t *entry, uint32_t weight, uint32_t channels,
                                                   uint32_t pitch)
 {
-    const uint32_t in_step = LANES * entry[WORD_IN_PLANE];
-    const uint32_t out_step = LANES * entry[WORD_OUT_PLANE];
+    const uint32_t in_step = 2 * LANES * entry[WORD_IN_PLANE];
+    const uint32_t out_step = 2 * LANES * entry[WORD_OUT_PLANE];
     const uint32_t bytes = block_bytes(entry);
     uint32_t *list = job_lists[free_list];
-    uint32_t *end = list;
+    uint32_t *end = second_end != 0 ? second_end : make_second(list, entry, pitch);
     uint32_t *busy = prepared_list;
     uint32_t *busy_end = prepared_end;
 
@@ -293,14 +305,6 @@ static __attribute__((noinline)) void more_blocks(const uint32_t *entry, uint32_
         uint32_t *const used = busy;
         uint32_t *const used_end = busy_end;
 
-        if (end == list) { /* not made yet */
-            end = make_blocks(list, entry, entry[WORD_INPUT] + in_step, entry[WORD_OUTPUT] + out_step, pitch);
-        } else {
-            for (uint32_t *job = list; job != end; job += INSTRUCTION_WORDS) {
-                job[WORD_INPUT] += 2 * in_step;
-                job[WORD_OUTPUT] += 2 * out_step;
-            }
-        }
         if (channels < LANES) {
             cut_blocks(list, entry[WORD_C], pitch == 0 ? 1 : entry[WORD_OY], channels);
         }
@@ -317,6 +321,10 @@ static __attribute__((noinline)) void more_blocks(const uint32_t *entry, uint32_
         busy_end = end;
         list = used;
         end = used_end;
+        for (uint32_t *job = list; job != end; job += INSTRUCTION_WORDS) {
+            job[WORD_INPUT] += in_step;
+            job[WORD_OUTPUT] += out_step;
+        }
     }
 }
 
