@@ -54,7 +54,7 @@ class Recorder:
 
     def after(self, name: str, module: ModuleOp) -> None:
         """Called after each pass."""
-        if name == "fold-dead-channels":
+        if name == "fold-constants":
             self._network_macs = network_macs(module)
         if name == APPROXIMATE:
             self.approximated = approximated(module)
