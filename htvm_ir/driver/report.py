@@ -53,7 +53,7 @@ class Recorder:
 
     def after(self, name: str, module: ModuleOp) -> None:
         """Called after each pass."""
-        if name == "fold-dead-channels":
+        if name == "fold-constants":
             self._network_macs = network_macs(module)
         if name == APPROXIMATE:
             from htvm_ir.passes.approximate_convs import approximated
