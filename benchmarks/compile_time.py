@@ -9,10 +9,11 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.figure import Figure
-from benchmarks.measured import diana_networks
+from benchmarks.measured import NAMES, diana_networks
 from htvm_ir import zoo
 
 HTVM = (sys.executable, "-m", "htvm_ir.tools")
@@ -28,13 +29,15 @@ def figures(runs: int = 3) -> list[Figure]:
     found: list[Figure] = []
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
+        stopwatch = Stopwatch.installed(place / "bytecode")
         for name, model in diana_networks().items():
-            found.append(Figure(f"htvm compile {name}, cold", cold([model], runs), "s", 2.0))
-            found.append(Figure(f"htvm compile {name}, warm", warm([model], runs), "s", 1.0))
-        deep = _written("resnet50", place)
-        found.append(Figure("htvm compile a ResNet of 50 layers, 224x224, cold", cold([deep], runs), "s", 20.0))
-        chains = {n: cold([_chain(n, place), "--target", CHAIN_TARGET], 1 if n >= LONG else runs) for n in CHAINS}
-    return found + chain_figures(chains)
+            found.append(Figure(f"htvm compile {name}, cold", stopwatch.cold([model], runs), "s", 2.0))
+            found.append(Figure(f"htvm compile {name}, warm", stopwatch.warm([model], runs), "s", 1.0))
+        deep = stopwatch.cold([_written("resnet50", place)], runs)
+        found.append(Figure("htvm compile a ResNet of 50 layers, 224x224, cold", deep, "s", 20.0))
+        chains = {n: [_chain(n, place), "--target", CHAIN_TARGET] for n in CHAINS}
+        times = {n: stopwatch.cold(arguments, 1 if n >= LONG else runs) for n, arguments in chains.items()}
+    return found + chain_figures(times)
 
 
 def chain_figures(seconds: Mapping[int, float]) -> list[Figure]:
@@ -45,27 +48,41 @@ def chain_figures(seconds: Mapping[int, float]) -> list[Figure]:
     return [*found, Figure(f"time of {most} layers / time of {least} layers", growth, "x", most / least)]
 
 
-def cold(arguments: Sequence[str], runs: int) -> float:
-    """Median seconds of ``htvm compile``, each time with an empty cache."""
-    times: list[float] = []
-    for _ in range(runs):
+@dataclass(frozen=True)
+class Stopwatch:
+    """Times ``htvm compile`` as a whole process; ``environment`` is that of the process."""
+
+    environment: Mapping[str, str]
+
+    @staticmethod
+    def installed(bytecode: Path) -> Stopwatch:
+        """With bytecode in a folder: ``pip install`` makes it, a source tree may not have it."""
+        environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
+        stopwatch = Stopwatch(environment | {"PYTHONPYCACHEPREFIX": str(bytecode)})
+        stopwatch.cold([f"zoo:{NAMES[0]}"], 1)
+        return stopwatch
+
+    def cold(self, arguments: Sequence[str], runs: int) -> float:
+        """Median seconds, each time with an empty cache."""
+        times: list[float] = []
+        for _ in range(runs):
+            with tempfile.TemporaryDirectory() as cache:
+                times.append(self._seconds(arguments, cache))
+        return statistics.median(times)
+
+    def warm(self, arguments: Sequence[str], runs: int) -> float:
+        """Median seconds after one that does not count."""
         with tempfile.TemporaryDirectory() as cache:
-            times.append(_seconds(arguments, cache))
-    return statistics.median(times)
+            return statistics.median([self._seconds(arguments, cache) for _ in range(runs + 1)][1:])
 
-
-def warm(arguments: Sequence[str], runs: int) -> float:
-    """Median seconds of ``htvm compile`` after one that does not count."""
-    with tempfile.TemporaryDirectory() as cache:
-        return statistics.median([_seconds(arguments, cache) for _ in range(runs + 1)][1:])
-
-
-def _seconds(arguments: Sequence[str], cache: str) -> float:
-    with tempfile.TemporaryDirectory() as out:
-        command = [*HTVM, "compile", *arguments, "-o", str(Path(out, "package"))]
-        started = time.perf_counter()
-        subprocess.run(command, check=True, stdout=subprocess.DEVNULL, env={**os.environ, "HTVM_CACHE": cache})
-        return time.perf_counter() - started
+    def _seconds(self, arguments: Sequence[str], cache: str) -> float:
+        with tempfile.TemporaryDirectory() as out:
+            command = [*HTVM, "compile", *arguments, "-o", str(Path(out, "package"))]
+            started = time.perf_counter()
+            subprocess.run(
+                command, check=True, stdout=subprocess.DEVNULL, env={**self.environment, "HTVM_CACHE": cache}
+            )
+            return time.perf_counter() - started
 
 
 def _chain(layers: int, folder: Path) -> str:

@@ -43,12 +43,13 @@ def conv2d(
     ``pads`` is top, left, bottom, right. What is multiplied is ``x - zero_point``, and zero in the padding.
     """
     top, left, bottom, right = pads
-    _, _, height, width = x.shape
+    _, channels, height, width = x.shape
     out_channels, per_group, fy, fx = weights.shape
     oy = (height + top + bottom - dilations[0] * (fy - 1) - 1) // strides[0] + 1
     ox = (width + left + right - dilations[1] * (fx - 1) - 1) // strides[1] + 1
-    padded = np.pad(x[0].astype(np.int32) - np.int32(zero_point), ((0, 0), (top, bottom), (left, right)))
-    taps = np.empty((padded.shape[0], fy, fx, oy, ox), np.int32)
+    padded = np.zeros((channels, top + height + bottom, left + width + right), np.int32)
+    padded[:, top : top + height, left : left + width] = x[0].astype(np.int32) - np.int32(zero_point)
+    taps = np.empty((channels, fy, fx, oy, ox), np.int32)
     for i in range(fy):
         for j in range(fx):
             rows = slice(i * dilations[0], i * dilations[0] + strides[0] * (oy - 1) + 1, strides[0])

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, TypeGuard
 
-from xdsl.dialects.builtin import DenseArrayBase, IntegerAttr, IntegerType, Signedness, i64
+from xdsl.dialects.builtin import BytesAttr, DenseArrayBase, IntegerAttr, IntegerType, Signedness, i64
 from xdsl.ir import Attribute
 from xdsl.irdl import IRDLOperation
 from xdsl.irdl.declarative_assembly_format import (
@@ -17,24 +19,38 @@ from xdsl.irdl.declarative_assembly_format import (
 )
 from xdsl.parser import Parser
 from xdsl.printer import Printer
-from xdsl.utils.hints import isa
 
 if TYPE_CHECKING:
     import numpy as np
 
 Integers = DenseArrayBase[IntegerType]
 
+I64 = 64
+"""Bits of the elements that :func:`integers` makes."""
+
+REMEMBERED = 4096
+"""Attributes of one integer that are made only once: most are small numbers (model choice)."""
+
 
 def integers(values: Sequence[int]) -> Integers:
     """An ``array<i64: ...>`` attribute."""
-    return DenseArrayBase.from_list(i64, list(values))
+    return DenseArrayBase(i64, BytesAttr(struct.pack(f"<{len(values)}q", *values)))
+
+
+def is_integers(attribute: object) -> TypeGuard[Integers]:
+    """Whether an attribute is an integer array."""
+    return isinstance(attribute, DenseArrayBase) and isinstance(attribute.elt_type, IntegerType)
 
 
 def values(attribute: Integers) -> tuple[int, ...]:
     """The Python integers of an integer array attribute."""
-    return tuple(int(v) for v in attribute.get_values())
+    data = attribute.data.data
+    if attribute.elt_type.bitwidth == I64:
+        return struct.unpack(f"<{len(data) // 8}q", data)
+    return attribute.get_values()
 
 
+@lru_cache(maxsize=REMEMBERED, typed=True)
 def integer(value: int) -> IntegerAttr[IntegerType]:
     """An ``i64`` attribute."""
     return IntegerAttr(value, i64)
@@ -65,10 +81,10 @@ class IntegerList(CustomDirective):
         parsed = parser.parse_comma_separated_list(
             parser.Delimiter.SQUARE, lambda: parser.parse_integer(allow_boolean=False)
         )
-        self.list.set(state, integers(parsed))
+        self.list.set(state, DenseArrayBase.from_list(i64, parsed))  # says what is out of range
 
     def print(self, printer: Printer, state: PrintingState, op: IRDLOperation) -> None:
         state.print_whitespace(printer)
         attribute = self.list.get(op)
-        assert isa(attribute, DenseArrayBase[IntegerType])
+        assert is_integers(attribute)
         printer.print_string(str(list(values(attribute))))

@@ -11,10 +11,9 @@ from xdsl.dialects.builtin import IntegerAttr, MemRefType, ModuleOp, StringAttr
 from xdsl.dialects.func import CallOp, FuncOp
 from xdsl.dialects.memref import SubviewOp
 from xdsl.ir import BlockArgument, Operation, SSAValue
-from xdsl.utils.hints import isa
 
 from htvm_ir.backend.c.interface import arena_symbol
-from htvm_ir.dialects.attributes import Integers, values
+from htvm_ir.dialects.attributes import is_integers, values
 from htvm_ir.dialects.graph import NAME
 from htvm_ir.driver.edges import Array
 from htvm_ir.driver.harness import Board, KernelReturn
@@ -138,13 +137,13 @@ def _as_named(function: FuncOp, stored: Array) -> Array:
     """The tensor a kernel computes as the model has it: ``orient-maps`` may have turned it."""
     axes = function.attributes.get(TURNED)
     stored = stored[..., ::-1] if MIRRORED in function.attributes else stored
-    return stored.transpose(np.argsort(values(axes))) if isa(axes, Integers) else stored
+    return stored.transpose(np.argsort(values(axes))) if is_integers(axes) else stored
 
 
 def _as_stored(function: FuncOp, named: Array) -> Array:
     """A tensor of the model as ``orient-maps`` has turned it; inverse of :func:`_as_named`."""
     axes = function.attributes.get(TURNED)
-    turned = named.transpose(values(axes)) if isa(axes, Integers) else named
+    turned = named.transpose(values(axes)) if is_integers(axes) else named
     return turned[..., ::-1] if MIRRORED in function.attributes else turned
 
 

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-from xdsl.ir import Attribute, TypeAttribute
-from xdsl.printer import Printer
 
 from htvm_ir.backend.c.header import PACKED_HEADER
 from htvm_ir.driver.compile import Compiled
 from htvm_ir.driver.folder import REPORT, report_text
+from htvm_ir.driver.module_text import module_text
 from htvm_ir.driver.report import SCHEMA
 from htvm_ir.errors import HtvmError
 from htvm_ir.passes.workloads import module_target
@@ -105,12 +102,12 @@ def package_files(compiled: Compiled, module_name: str) -> dict[str, str]:
     target = module_target(compiled.module)
     files = {
         **compiled.files,
-        SOURCE: _text(compiled.source),
-        MODULE: _text(compiled.module),
+        SOURCE: module_text(compiled.source),
+        MODULE: module_text(compiled.module),
         REPORT: report_text(compiled.report),
     }
     if compiled.exact is not None:
-        files[EXACT] = _text(compiled.exact)
+        files[EXACT] = module_text(compiled.exact)
     flags = ""
     if target.soc is not None:
         soc = target.soc()
@@ -134,29 +131,6 @@ def _usage(interface: dict[str, Any]) -> str:
     names = {"module": interface["module"], "further": further}
     hooks = "".join(HOOKS.format(hook=hook) for hook in interface["devices"].values())
     return (CALLS[interface["calls"]] + " 0 means done.\n" + WORKSPACES[interface["workspace"]]).format(**names) + hooks
-
-
-def _text(module: ModuleOp) -> str:
-    text = StringIO()
-    _ModulePrinter(text).print_op(module)
-    return text.getvalue() + "\n"
-
-
-class _ModulePrinter(Printer):
-    """Spells each type once: a module has few, and names them again and again."""
-
-    def __init__(self, stream: StringIO):
-        super().__init__(stream)
-        self._texts: dict[int, tuple[Attribute, str]] = {}
-
-    def print_attribute(self, attribute: Attribute) -> None:
-        if not isinstance(attribute, TypeAttribute):
-            super().print_attribute(attribute)
-            return
-        known = self._texts.get(id(attribute))
-        if known is None:
-            known = self._texts[id(attribute)] = attribute, str(attribute)  # kept, so that its identity stays its own
-        self.print_string(known[1])
 
 
 def _runtime(soc: Soc) -> Iterator[tuple[str, Path]]:

@@ -16,7 +16,6 @@ from htvm_ir.dialects.dma import StartOp, transfer_shape
 from htvm_ir.dialects.external import ExternalOp
 from htvm_ir.dialects.graph import NAME, shape_of
 from htvm_ir.dialects.tiled import PlanAttr
-from htvm_ir.passes.approximate_convs import approximated
 from htvm_ir.passes.chunks import ROWS
 from htvm_ir.passes.dispatch import COSTS
 from htvm_ir.passes.fold_dead_channels import network_macs
@@ -54,9 +53,11 @@ class Recorder:
 
     def after(self, name: str, module: ModuleOp) -> None:
         """Called after each pass."""
-        if name == "fold-dead-channels":
+        if name == "fold-constants":
             self._network_macs = network_macs(module)
         if name == APPROXIMATE:
+            from htvm_ir.passes.approximate_convs import approximated
+
             self.approximated = approximated(module)
         if name in ("plan-tiles", "plan-overlap"):
             self.layers = [self._layer(dispatch) for dispatch in kernels(module)]
@@ -74,7 +75,8 @@ class Recorder:
         constants = _constant_bytes(module)
         arena, bound = _numbers(module, ARENA), _numbers(module, BOUND)
         executed = sum(layer["macs"] for layer in self.layers)
-        used = {m.name: m.size - Fixed.of(module, m, self.target).room + arena[m.name] for m in self.target.memories}
+        fixed = Fixed.of(module, self.target)
+        used = {name: fixed[name].memory.size - fixed[name].room + arena[name] for name in fixed}
         return {
             "schema": SCHEMA,
             "model": model,

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from htvm_ir.errors import HtvmError
-from htvm_ir.memory.exact import search
 from htvm_ir.memory.greedy import Neighbours, height, neighbours, orders, place, raise_top
 from htvm_ir.memory.problem import Buffer, Placement, live_bytes
 
@@ -31,6 +30,8 @@ def plan(buffers: Sequence[Buffer], capacity: int | None = None, seconds: float 
     offsets = greedy(filled, bound)
     size, proven = height(filled, offsets), height(filled, offsets) == bound
     if not proven:
+        from htvm_ir.memory.exact import search
+
         exact = search(filled, bound, size - 1, seconds)
         proven = exact.closed
         offsets = exact.offsets or offsets

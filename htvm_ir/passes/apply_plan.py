@@ -45,7 +45,7 @@ def apply_plan(dispatch: DispatchOp, plan: tiled.PlanAttr, target: Target) -> ti
     """
     workload = dispatch_workload(dispatch)
     kernel, engine = dispatch.kernel.data, target.engine(dispatch.engine_name)
-    if (reason := check_mapping(engine, dispatch, workload.mapping)) is None:
+    if (reason := check_mapping(engine, dispatch, workload)) is None:
         problem = problem_of(engine, workload, target)
         reason = check_plan(problem, chosen(problem, plan))
     if reason is not None:

@@ -8,7 +8,9 @@ row-major edges) a conversion remains, on the CPU.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import count
 
 from xdsl.context import Context
 from xdsl.dialects.builtin import ArrayAttr, ModuleOp, StringAttr, TensorType
@@ -42,13 +44,13 @@ class AssignLayouts(ModulePass):
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         target, function = module_target(op), main_function(op)
-        demands = _Demands(function, target)
+        demands, names = _Demands(function, target), _unused_names(function)
         for argument in function.body.block.args:
-            _convert_uses(argument, demands, always=not target.direct_edges)
+            _convert_uses(argument, demands, names, always=not target.direct_edges)
         for dispatch in demands.dispatches:
             _set_result_layout(dispatch, demands.choose(dispatch))
-            _convert_uses(dispatch.results_[0], demands, always=False)
-        _detach_results(function, target.direct_edges)
+            _convert_uses(dispatch.results_[0], demands, names, always=False)
+        _detach_results(function, names, target.direct_edges)
         for dispatch in function.body.block.ops:
             if isinstance(dispatch, DispatchOp):
                 _adopt_operand_layouts(dispatch)
@@ -96,7 +98,7 @@ def is_external(op: Operation) -> bool:
     return isinstance(op, DispatchOp) and any(isinstance(inner, ExternalOp) for inner in op.body.block.ops)
 
 
-def _convert_uses(value: SSAValue, demands: _Demands, always: bool) -> None:
+def _convert_uses(value: SSAValue, demands: _Demands, names: Iterator[str], always: bool) -> None:
     """Give each use that demands another layout a converted copy; one copy for each layout.
 
     ``always``: copy even if the layout fits, for values the engines cannot reach (the caller's buffers).
@@ -109,11 +111,13 @@ def _convert_uses(value: SSAValue, demands: _Demands, always: bool) -> None:
         if layout == layout_of(value.type) and (not always or is_external(use.operation)):
             continue
         if layout not in converted:
-            converted[layout] = _conversion(value, layout)
+            converted[layout] = _conversion(value, layout, names)
         use.operation.operands[use.index] = converted[layout]
 
 
-def _conversion(value: SSAValue, layout: LayoutAttr | None, before: Operation | None = None) -> SSAValue:
+def _conversion(
+    value: SSAValue, layout: LayoutAttr | None, names: Iterator[str], before: Operation | None = None
+) -> SSAValue:
     """A CPU kernel after the value's definition (or before an op) that copies it into another layout."""
     assert isinstance(value.type, TensorType)
     block = Block(arg_types=[value.type])
@@ -128,9 +132,7 @@ def _conversion(value: SSAValue, layout: LayoutAttr | None, before: Operation | 
     point = InsertPoint.at_start(owner) if isinstance(owner, Block) else InsertPoint.after(owner)
     if before is not None:
         point = InsertPoint.before(before)
-    function = point.block.parent_op()
-    assert isinstance(function, FuncOp)
-    dispatch = DispatchOp(CPU, _unique_name(function), [value], block, [convert.result.type])
+    dispatch = DispatchOp(CPU, next(names), [value], block, [convert.result.type])
     Rewriter.insert_op(dispatch, point)
     return dispatch.results_[0]
 
@@ -149,10 +151,10 @@ def tensor_name(value: SSAValue) -> StringAttr | None:
     return None
 
 
-def _unique_name(function: FuncOp) -> str:
-    names = {op.kernel.data for op in function.body.block.ops if isinstance(op, DispatchOp)}
-    number = next(n for n in range(len(names) + 1) if f"cpu_convert_layout_{n}" not in names)
-    return f"cpu_convert_layout_{number}"
+def _unused_names(function: FuncOp) -> Iterator[str]:
+    """Names of kernels that a function has not yet."""
+    taken = {op.kernel.data for op in function.body.block.ops if isinstance(op, DispatchOp)}
+    return (name for number in count() if (name := f"cpu_convert_layout_{number}") not in taken)
 
 
 def _set_result_layout(dispatch: DispatchOp, layout: LayoutAttr | None) -> None:
@@ -165,7 +167,7 @@ def _set_result_layout(dispatch: DispatchOp, layout: LayoutAttr | None) -> None:
     Rewriter.replace_value_with_new_type(result, with_layout(result.type, layout))
 
 
-def _detach_results(function: FuncOp, direct: bool) -> None:
+def _detach_results(function: FuncOp, names: Iterator[str], direct: bool) -> None:
     """Make every returned value one that a kernel (of the CPU, unless ``direct``) writes for the caller alone."""
     last = function.body.block.last_op
     assert isinstance(last, ReturnOp)
@@ -173,7 +175,7 @@ def _detach_results(function: FuncOp, direct: bool) -> None:
         owner = value.owner
         alone = isinstance(owner, DispatchOp) and (direct or owner.engine_name == CPU) and value.has_one_use()
         if not alone or layout_of(value.type) is not None:
-            last.operands[index] = _conversion(value, None, before=last)
+            last.operands[index] = _conversion(value, None, names, before=last)
 
 
 def _adopt_operand_layouts(dispatch: DispatchOp) -> None:

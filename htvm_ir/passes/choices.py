@@ -77,9 +77,7 @@ def refusal(engine: Engine, workload: Workload, target: Target) -> str | None:
 def unfit(engine: Engine, workload: Workload, target: Target) -> str | None:
     """Why not even the smallest tile fits the engine's memories; None if it does."""
     worst = lacking(engine, workload, target)
-    if worst.missing <= 0:
-        return None
-    return f"the smallest tile exceeds {worst.capacity} by {worst.missing} bytes"
+    return None if worst is None else f"the smallest tile exceeds {worst.capacity} by {worst.missing} bytes"
 
 
 def candidates(

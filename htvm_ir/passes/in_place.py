@@ -8,11 +8,10 @@ from dataclasses import dataclass, replace
 from xdsl.dialects.arith import ConstantOp
 from xdsl.dialects.func import CallOp, FuncOp
 from xdsl.dialects.memref import AllocOp
-from xdsl.utils.hints import isa
 
 from htvm_ir.dialects import graph
 from htvm_ir.dialects.accel import DispatchOp, YieldOp
-from htvm_ir.dialects.attributes import Integers, integers, values
+from htvm_ir.dialects.attributes import integers, is_integers, values
 from htvm_ir.memory.problem import Buffer
 from htvm_ir.passes.lifetimes import Timeline
 
@@ -43,7 +42,7 @@ def pointwise_arguments(dispatch: DispatchOp) -> list[int]:
 
 def _allowed(function: FuncOp) -> tuple[int, ...]:
     attribute = function.attributes.get(MAY_OVERWRITE)
-    return values(attribute) if isa(attribute, Integers) else ()
+    return values(attribute) if is_integers(attribute) else ()
 
 
 @dataclass(frozen=True)

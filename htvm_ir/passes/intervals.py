@@ -10,10 +10,9 @@ from xdsl.dialects import arith
 from xdsl.dialects.builtin import ArrayAttr
 from xdsl.dialects.func import FuncOp
 from xdsl.ir import BlockArgument, Operation, SSAValue
-from xdsl.utils.hints import isa
 
 from htvm_ir.dialects import accel, graph, tiled
-from htvm_ir.dialects.attributes import Integers, values
+from htvm_ir.dialects.attributes import is_integers, values
 from htvm_ir.passes.constants import constant_array
 
 RANGE = "graph.range"
@@ -50,7 +49,7 @@ def _promised(value: BlockArgument) -> Interval | None:
     if not isinstance(owner, FuncOp) or not isinstance(owner.arg_attrs, ArrayAttr):
         return None
     stated = owner.arg_attrs.data[value.index].data.get(RANGE)
-    if not isa(stated, Integers):
+    if not is_integers(stated):
         return None
     low, high = values(stated)
     return low, high

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cached_property
+
 from xdsl.dialects.arith import ConstantOp
 from xdsl.dialects.builtin import (
     ArrayAttr,
@@ -33,7 +35,23 @@ def external_of(dispatch: DispatchOp) -> ExternalOp | None:
     return next((op for op in dispatch.body.block.ops if isinstance(op, ExternalOp)), None)
 
 
-def lower_external(module: ModuleOp, dispatch: DispatchOp, external: ExternalOp, symbols: Symbols, memory: str) -> None:
+class Calls:
+    """The calls of kernels by ``@main``, looked for when the first is asked for."""
+
+    def __init__(self, module: ModuleOp):
+        self._module = module
+
+    @cached_property
+    def of(self) -> dict[str, list[CallOp]]:
+        """By the kernel's name."""
+        found: dict[str, list[CallOp]] = {}
+        for op in main_function(self._module).body.block.ops:
+            if isinstance(op, CallOp):
+                found.setdefault(op.callee.string_value(), []).append(op)
+        return found
+
+
+def lower_external(dispatch: DispatchOp, external: ExternalOp, symbols: Symbols, calls: Calls, memory: str) -> None:
     """Replace a dispatch on buffers by the call of the C function on them."""
     function = dispatch.parent_op()
     assert isinstance(function, FuncOp)
@@ -45,13 +63,13 @@ def lower_external(module: ModuleOp, dispatch: DispatchOp, external: ExternalOp,
             buffers[op.result] = constants.place(emit, op.value, "constants")
     outputs = list(dispatch.outputs)
     if size := external.workspace.value.data:
-        outputs.append(_borrow(module, function, size, memory))
+        outputs.append(_borrow(calls, function, size, memory))
     call = external.on_buffers([buffers[value] for value in external.inputs], outputs)
     Rewriter.insert_op(call, InsertPoint.before(dispatch))
     Rewriter.erase_op(dispatch)
 
 
-def _borrow(module: ModuleOp, function: FuncOp, size: int, memory: str) -> SSAValue:
+def _borrow(calls: Calls, function: FuncOp, size: int, memory: str) -> SSAValue:
     """A new argument of a kernel, before its output: a buffer of bytes of ``@main``'s."""
     type_ = MemRefType(i8, [size], NoneAttr(), StringAttr(memory))
     block, place = function.body.block, len(function.args) - 1
@@ -65,10 +83,15 @@ def _borrow(module: ModuleOp, function: FuncOp, size: int, memory: str) -> SSAVa
         given = list(function.arg_attrs)
         given.insert(place, DictionaryAttr({}))
         function.arg_attrs = ArrayAttr(given)
-    for call in [op for op in main_function(module).body.block.ops if isinstance(op, CallOp)]:
-        if call.callee.string_value() == function.sym_name.data:
-            alloc = AllocOp([], [], type_)
-            operands = list(call.arguments)
-            operands.insert(place, alloc.memref)
-            Rewriter.replace_op(call, [alloc, CallOp(call.callee, operands, [])], [])
+    name = function.sym_name.data
+    calls.of[name] = [_lending(call, type_, place) for call in calls.of.get(name, [])]
     return argument
+
+
+def _lending(call: CallOp, type_: MemRefType[Attribute], place: int) -> CallOp:
+    """A call in place of one, with a buffer of its own as one more argument."""
+    alloc, operands = AllocOp([], [], type_), list(call.arguments)
+    operands.insert(place, alloc.memref)
+    lending = CallOp(call.callee, operands, [])
+    Rewriter.replace_op(call, [alloc, lending], [])
+    return lending

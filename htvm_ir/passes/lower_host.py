@@ -26,7 +26,7 @@ from htvm_ir.passes.host_loops.kernel import Kernel, Lowering, integer_type
 from htvm_ir.passes.host_loops.output import OutputLoops
 from htvm_ir.passes.host_loops.reshapes import before_reshapes
 from htvm_ir.passes.host_loops.word_moves import move_words
-from htvm_ir.passes.lower_external import external_of, lower_external
+from htvm_ir.passes.lower_external import Calls, external_of, lower_external
 from htvm_ir.passes.symbols import Symbols
 from htvm_ir.passes.workloads import layout_of, module_target
 from htvm_ir.targets.layout import WORD
@@ -66,12 +66,12 @@ class LowerHost(ModulePass):
     name = "lower-host"
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
-        symbols = Symbols(op)
+        symbols, calls = Symbols(op), Calls(op)
         for dispatch in accel.kernels(op):
             if dispatch.engine_name != accel.CPU or not dispatch.outputs:
                 continue
             if (external := external_of(dispatch)) is not None:
-                lower_external(op, dispatch, external, symbols, module_target(op).host_memory)
+                lower_external(dispatch, external, symbols, calls, module_target(op).host_memory)
             else:
                 _lower(dispatch, symbols, module_target(op))
 

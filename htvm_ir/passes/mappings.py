@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from htvm_ir.dialects.accel import DispatchOp
 from htvm_ir.passes.tiling_problems import problem_of, solved
-from htvm_ir.passes.workloads import block_layouts, block_workload, dispatch_workload
+from htvm_ir.passes.workloads import block_layouts, dispatch_workload
 from htvm_ir.targets.layout import Layout
 from htvm_ir.targets.target import Engine, Target
 from htvm_ir.targets.workload import Workload
@@ -30,9 +30,12 @@ def by_layouts(engine: Engine, workload: Workload) -> dict[Layouts, list[Workloa
     return found
 
 
-def usual_variants(engine: Engine, workload: Workload) -> list[Workload]:
-    """The variants that read and write the engine's usual layouts."""
-    return next(iter(by_layouts(engine, workload).values()))
+def usual_variants(engine: Engine, workload: Workload) -> Iterator[Workload]:
+    """The variants that read and write the engine's usual layouts, which are those of the first."""
+    candidates = variants(engine, workload)
+    yield (first := next(candidates))
+    layouts = engine.layouts(first)
+    yield from (variant for variant in candidates if engine.layouts(variant) == layouts)
 
 
 def savings(engine: Engine, workload: Workload, target: Target, seconds: float) -> dict[Layouts, int]:
@@ -57,19 +60,22 @@ def savings(engine: Engine, workload: Workload, target: Target, seconds: float) 
 
 def fitting_variants(engine: Engine, dispatch: DispatchOp) -> list[Workload]:
     """The variants that read and write the layouts of a kernel's tensors, or if none does the usual ones."""
-    found = by_layouts(engine, dispatch_workload(dispatch))
-    return found.get(block_layouts(dispatch.body.block), next(iter(found.values())))
+    workload, layouts = dispatch_workload(dispatch), block_layouts(dispatch.body.block)
+    fitting = [variant for variant in variants(engine, workload) if engine.layouts(variant) == layouts]
+    return fitting or list(usual_variants(engine, workload))
 
 
-def check_mapping(engine: Engine, dispatch: DispatchOp, mapping: str) -> str | None:
-    """Why an engine cannot compute a kernel the way a hand-written plan says, None if it can."""
-    workload = block_workload(dispatch.body.block)
+def check_mapping(engine: Engine, dispatch: DispatchOp, workload: Workload) -> str | None:
+    """Why an engine cannot compute a kernel's workload by the mapping that it names, None if it can."""
     known = engine.mappings(workload)
-    if mapping not in ("", *known):
-        return f"mapping '{mapping}' is not one of {[name for name in known if name]}"
+    if workload.mapping not in ("", *known):
+        return f"mapping '{workload.mapping}' is not one of {[name for name in known if name]}"
+    named = replace(workload, mapping=workload.mapping or known[0])
+    if engine.layouts(named) == block_layouts(dispatch.body.block):
+        return None
     fitting = [variant.mapping for variant in fitting_variants(engine, dispatch)]
-    if (mapping or known[0]) not in fitting:
-        return f"mapping '{mapping}' reads or writes other layouts than the tensors have; {fitting} fit"
+    if named.mapping not in fitting:
+        return f"mapping '{workload.mapping}' reads or writes other layouts than the tensors have; {fitting} fit"
     return None
 
 
@@ -100,7 +106,14 @@ def constants_cost(engine: Engine, workload: Workload, target: Target) -> float:
     return target.constant_price * size
 
 
-def lacking(engine: Engine, workload: Workload, target: Target) -> Infeasible:
-    """By how much the smallest tile exceeds a memory under the most frugal mapping of the usual layouts."""
-    reasons = (infeasible(problem_of(engine, variant, target)) for variant in usual_variants(engine, workload))
+def lacking(engine: Engine, workload: Workload, target: Target) -> Infeasible | None:
+    """By how much the smallest tile exceeds a memory under the most frugal mapping of the usual layouts.
+
+    None if under some of them it does not.
+    """
+    reasons: list[Infeasible] = []
+    for variant in usual_variants(engine, workload):
+        reasons.append(infeasible(problem_of(engine, variant, target)))
+        if reasons[-1].missing <= 0:
+            return None
     return min(reasons, key=lambda reason: reason.missing)

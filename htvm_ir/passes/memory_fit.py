@@ -31,9 +31,14 @@ class Fixed:
         return self.memory.size - self.memory.reserved - self.constants - self.tables
 
     @staticmethod
-    def of(module: ModuleOp, memory: Memory, target: Target) -> Fixed:
-        constants = sum(_aligned(bytes_of(op.type), memory) for op in _constants(module, memory))
-        return Fixed(memory, constants, table_bytes(module, target).get(memory.name, 0))
+    def of(module: ModuleOp, target: Target) -> dict[str, Fixed]:
+        """That of every memory, by its name."""
+        tables = table_bytes(module, target)
+        constants = {
+            memory.name: sum(_aligned(bytes_of(op.type), memory) for op in _constants(module, memory))
+            for memory in target.memories
+        }
+        return {m.name: Fixed(m, constants[m.name], tables.get(m.name, 0)) for m in target.memories}
 
 
 def bytes_of(type_: Attribute) -> int:
@@ -45,7 +50,8 @@ def bytes_of(type_: Attribute) -> int:
 
 def in_memory(type_: Attribute, memory: Memory) -> bool:
     """Whether a buffer lies in a memory."""
-    return isinstance(type_, MemRefType) and type_.memory_space == StringAttr(memory.name)
+    space = type_.memory_space if isinstance(type_, MemRefType) else None
+    return isinstance(space, StringAttr) and space.data == memory.name
 
 
 def table_bytes(module: ModuleOp, target: Target) -> dict[str, int]:
@@ -99,7 +105,7 @@ def _tensors(module: ModuleOp, memory: Memory) -> Iterator[tuple[int, str]]:
 
 
 def _constants(module: ModuleOp, memory: Memory) -> list[GlobalOp]:
-    return [op for op in module.walk() if isinstance(op, GlobalOp) and in_memory(op.type, memory)]
+    return [op for op in module.ops if isinstance(op, GlobalOp) and in_memory(op.type, memory)]
 
 
 def _aligned(size: int, memory: Memory) -> int:

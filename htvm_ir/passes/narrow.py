@@ -11,10 +11,9 @@ from numpy.typing import NDArray
 from xdsl.dialects.builtin import TensorType
 from xdsl.ir import Operation, SSAValue
 from xdsl.rewriter import InsertPoint, Rewriter
-from xdsl.utils.hints import isa
 
 from htvm_ir.dialects import graph
-from htvm_ir.dialects.attributes import Integers, integer, integers, values
+from htvm_ir.dialects.attributes import integer, integers, is_integers, values
 from htvm_ir.passes.channel_uses import Contraction, Uses, is_grouped
 from htvm_ir.passes.constants import constant_array
 from htvm_ir.passes.fold_constants import constant
@@ -97,7 +96,7 @@ class Narrowing:
 def _narrow_parameter(op: graph.RequantOp, name: str, channels: Array) -> None:
     """Keep the numbers of ``channels``, where a requantisation has one for each."""
     numbers = op.properties.get(name)
-    if isa(numbers, Integers) and len(values(numbers)) > 1:
+    if is_integers(numbers) and len(values(numbers)) > 1:
         op.properties[name] = integers(np.take(values(numbers), channels).tolist())
 
 

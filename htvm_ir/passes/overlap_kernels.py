@@ -113,7 +113,7 @@ def _fits(module: ModuleOp, parts: Sequence[Part], best: Schedule, target: Targe
     given = range(len(parts))
     for memory in target.memories:
         is_host = memory.name == target.host_memory
-        room = Fixed.of(module, memory, target).room if is_host else memory.size
+        room = Fixed.of(module, target)[memory.name].room if is_host else memory.size
         if needed(memory, best.order, False) > room:
             return False
         if is_host and needed(memory, best.order, True) > room >= needed(memory, given, True):

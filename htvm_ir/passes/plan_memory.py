@@ -54,9 +54,9 @@ class PlanMemory(ModulePass):
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         target = module_target(op)
         timeline = Timeline([f for f in op.ops if isinstance(f, FuncOp) and f.body.blocks])
-        arena, bound = dict[str, int](), dict[str, int]()
+        arena, bound, fixed_in = dict[str, int](), dict[str, int](), Fixed.of(op, target)
         for memory in target.memories:
-            fixed = Fixed.of(op, memory, target)
+            fixed = fixed_in[memory.name]
             is_callers = memory.name == target.host_memory
             placement = place(timeline, memory, self.seconds, fixed.room if is_callers else None)
             arena[memory.name] = placement.bytes

@@ -14,7 +14,6 @@ from htvm_ir.dialects.tiled import PlanAttr
 from htvm_ir.errors import HtvmError
 from htvm_ir.passes.mappings import best_variant, check_mapping, fitting_variants
 from htvm_ir.passes.pipeline import TILERS
-from htvm_ir.passes.plan_baseline import baseline_plan, reload_cycles
 from htvm_ir.passes.workloads import dispatch_workload, kernel_target, module_target
 from htvm_ir.targets.target import BUFFERS, Target
 from htvm_ir.tiling.problem import Infeasible, Order, Problem
@@ -42,6 +41,8 @@ class PlanTiles(ModulePass):
             if dispatch.plan is None and self.tiler == "optimal":
                 dispatch.plan = plan(dispatch, target, self.seconds)
             elif dispatch.plan is None:
+                from htvm_ir.passes.plan_baseline import baseline_plan
+
                 dispatch.plan = baseline_plan(dispatch, target, self.tiler)
             elif isinstance(dispatch.plan, PlanAttr) and not dispatch.plan.latency.data:
                 dispatch.plan = priced(dispatch, dispatch.plan, target, reload=self.tiler != "optimal")
@@ -73,7 +74,7 @@ def priced(dispatch: DispatchOp, written: PlanAttr, target: Target, reload: bool
     reload: every job loads its input tiles, also those that are there already.
     """
     engine, workload = target.engine(dispatch.engine_name), dispatch_workload(dispatch)
-    if check_mapping(engine, dispatch, workload.mapping) is not None:
+    if check_mapping(engine, dispatch, workload) is not None:
         return written  # apply-plan says why
     problem = engine.problem(workload, target)
     sizes = chosen(problem, written)
@@ -81,6 +82,8 @@ def priced(dispatch: DispatchOp, written: PlanAttr, target: Target, reload: bool
         return written
     cycles = latency(problem, sizes)
     if reload:
+        from htvm_ir.passes.plan_baseline import reload_cycles
+
         cycles += reload_cycles(engine, workload, target, written.tile)
     buffers = written.constant_buffers.data
     return PlanAttr(written.tile, written.depths, cycles, mapping=written.mapping.data, constant_buffers=buffers)

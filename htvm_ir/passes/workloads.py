@@ -190,44 +190,45 @@ def _widens(op: object) -> bool:
 def workload_of(anchor: Operation, requant: graph.RequantOp | None) -> Workload:
     """The workload of one anchoring op and the requantisation that follows it."""
     result = (requant or anchor).results[0]
-    kind = anchor.name.removeprefix("graph.").removeprefix("accel.")
+    scaling = anchor if isinstance(anchor, graph.RequantOp) else requant
     inputs = computed_inputs(anchor)
-    ranges = tuple(interval(value) for value in inputs)
-    workload = Workload(kind, tuple(tensor_of(v.type) for v in inputs), tensor_of(result.type), ranges=ranges)
-    if requant is not None:
-        workload = replace(workload, requant=requant_of(requant))
+    return Workload(
+        kind=anchor.name.removeprefix("graph.").removeprefix("accel."),
+        inputs=tuple(tensor_of(value.type) for value in inputs),
+        output=tensor_of(result.type),
+        ranges=tuple(interval(value) for value in inputs),
+        requant=None if scaling is None else requant_of(scaling),
+        **_parameters(anchor),
+    )
+
+
+def _parameters(anchor: Operation) -> dict[str, Any]:
+    """The fields of a workload that only some kinds of op have."""
     match anchor:
         case graph.Conv2dOp():
-            strides, pads, dilations = (values(a) for a in (anchor.strides, anchor.pads, anchor.dilations))
-            return replace(
-                workload,
-                **_constants(anchor),
-                strides=(strides[0], strides[1]),
-                pads=(pads[0], pads[1], pads[2], pads[3]),
-                dilations=(dilations[0], dilations[1]),
-                groups=anchor.groups.value.data,
-                zero_point=graph.number(anchor.zero_point),
-            )
+            return _constants(anchor) | {
+                "strides": values(anchor.strides),
+                "pads": values(anchor.pads),
+                "dilations": values(anchor.dilations),
+                "groups": anchor.groups.value.data,
+                "zero_point": graph.number(anchor.zero_point),
+            }
         case graph.DenseOp():
-            return replace(workload, **_constants(anchor), zero_point=graph.number(anchor.zero_point))
+            return _constants(anchor) | {"zero_point": graph.number(anchor.zero_point)}
         case external.ExternalOp():
-            return replace(workload, work=anchor.work.value.data)
-        case graph.RequantOp():
-            return replace(workload, requant=requant_of(anchor))
+            return {"work": anchor.work.value.data}
         case graph.ReverseOp():
-            return replace(workload, reversed_axes=values(anchor.axes))
+            return {"reversed_axes": values(anchor.axes)}
         case graph.PoolOp():
-            window, strides, pads = (values(a) for a in (anchor.kernel, anchor.strides, anchor.pads))
-            return replace(
-                workload,
-                window=(window[0], window[1]),
-                mode=anchor.kind.data,
-                mean_rounding=anchor.rounding.data,
-                strides=(strides[0], strides[1]),
-                pads=(pads[0], pads[1], pads[2], pads[3]),
-            )
+            return {
+                "window": values(anchor.kernel),
+                "mode": anchor.kind.data,
+                "mean_rounding": anchor.rounding.data,
+                "strides": values(anchor.strides),
+                "pads": values(anchor.pads),
+            }
         case _:
-            return workload
+            return {}
 
 
 def _constants(anchor: graph.Conv2dOp | graph.DenseOp) -> dict[str, Any]:

@@ -5,10 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import cache
 from importlib.metadata import entry_points
+from typing import TYPE_CHECKING
 
 from htvm_ir.errors import HtvmError
 from htvm_ir.settings import read_settings, split_settings
-from htvm_ir.targets.target import Target
+
+if TYPE_CHECKING:
+    from htvm_ir.targets.target import Target
 
 GROUP = "htvm_ir.targets"
 """The entry-point group. Each entry is a function that returns a Target; it takes what the target lists as its

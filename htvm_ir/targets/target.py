@@ -10,17 +10,20 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import prod
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from htvm_ir.settings import Setting
 from htvm_ir.targets.layout import Layout
-from htvm_ir.targets.soc import Soc
 from htvm_ir.targets.word_moves import workload_move
 from htvm_ir.targets.workload import Approximation, Tile, Workload
-from htvm_ir.tiling import dory
 from htvm_ir.tiling.problem import Problem
+
+if TYPE_CHECKING:
+    from htvm_ir.targets.soc import Soc
+    from htvm_ir.tiling import dory
 
 Bytes = NDArray[np.uint8]
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from htvm_ir.cpsat import LARGEST
-from htvm_ir.tiling.problem import Infeasible, Order, Point, Problem, Product, Solution, infeasible
+from htvm_ir.tiling.problem import Factor, Infeasible, Order, Point, Problem, Product, Solution, infeasible
 
 Grid = NDArray[np.int64]
 """A value for each tile: one axis for each dimension, candidates in order of preference."""
@@ -28,12 +28,13 @@ def evaluate_all(problem: Problem, seconds: float) -> Solution | Infeasible | No
         return None
     shape = tuple(len(d.sizes) for d in problem.dimensions)
     fits = np.ones(shape, np.bool_)
+    sums = _Sums(problem)
     for capacity in problem.capacities:
-        fits &= _sum(problem, capacity.terms) <= capacity.limit
+        fits &= sums.of(capacity.terms) <= capacity.limit
     if not fits.any():
         return infeasible(problem)
     # The orders are the last axis: ties go to the preferred tile, then to the first order.
-    cycles = np.stack([np.broadcast_to(_longest(problem, group), shape) for group in chains], axis=-1)
+    cycles = np.stack([np.broadcast_to(_longest(sums, group), shape) for group in chains], axis=-1)
     bounds = np.where(fits[..., None], cycles, LARGEST)
     if problem.pipeline is not None:
         return _run_promising(problem, bounds, seconds)
@@ -72,25 +73,36 @@ def _is_large(terms: Sequence[Product]) -> bool:
     return sum(abs(t.coefficient) * prod(max(f.table) for f in t.factors) for t in terms) >= LARGEST
 
 
-def _longest(problem: Problem, chains: Sequence[Sequence[Product]]) -> Grid:
-    return reduce(np.maximum, (_sum(problem, chain) for chain in chains))
+def _longest(sums: _Sums, chains: Sequence[Sequence[Product]]) -> Grid | int:
+    return reduce(np.maximum, map(sums.of, chains))
 
 
-def _sum(problem: Problem, terms: Sequence[Product]) -> Grid:
-    """The value of a sum for every tile; axes it does not depend on have extent 1."""
-    total = np.zeros((1,) * len(problem.dimensions), np.int64)
-    for term in terms:
-        value = np.full((1,) * len(problem.dimensions), term.coefficient, np.int64)
-        for factor in term.factors:
-            value = value * _axis(problem, factor.dimension, factor.table)
-        total = total + value
-    return total
+class _Sums:
+    """Sums of products for every tile of a problem; axes they do not depend on have extent 1.
 
+    A product is multiplied out once, however many sums of the problem it is part of.
+    """
 
-def _axis(problem: Problem, name: str, table: Sequence[int]) -> Grid:
-    """A table along the axis of its dimension."""
-    index = next(i for i, d in enumerate(problem.dimensions) if d.name == name)
-    preferred = [table[i] for i in problem.preference(problem.dimensions[index])]
-    shape = [1] * len(problem.dimensions)
-    shape[index] = len(table)
-    return np.array(preferred, np.int64).reshape(shape)
+    def __init__(self, problem: Problem):
+        ones = (1,) * len(problem.dimensions)
+        self._shapes = {d.name: (*ones[:n], -1, *ones[n + 1 :]) for n, d in enumerate(problem.dimensions)}
+        self._steps = {d.name: problem.preference(d).step for d in problem.dimensions}
+        self._products: dict[int, tuple[Product, Grid | int]] = {}
+
+    def of(self, terms: Sequence[Product]) -> Grid | int:
+        """One sum."""
+        return sum((self._product(term) for term in terms), start=0)
+
+    def _product(self, term: Product) -> Grid | int:
+        known = self._products.get(id(term))
+        if known is None:
+            value: Grid | int = term.coefficient
+            for factor in term.factors:
+                value = value * self._axis(factor)
+            known = self._products[id(term)] = term, value  # kept, so that its identity stays its own
+        return known[1]
+
+    def _axis(self, factor: Factor) -> Grid:
+        """A table along the axis of its dimension, in order of preference."""
+        ascending = np.array(factor.table, np.int64).reshape(self._shapes[factor.dimension])
+        return ascending if self._steps[factor.dimension] > 0 else np.flip(ascending)

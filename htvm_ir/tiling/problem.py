@@ -10,10 +10,11 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
-from htvm_ir.tiling.driven import Driven
-from htvm_ir.tiling.pipeline import Pipeline
+if TYPE_CHECKING:
+    from htvm_ir.tiling.driven import Driven
+    from htvm_ir.tiling.pipeline import Pipeline
 
 Order: TypeAlias = tuple[str, ...]
 """Names of the dimensions from the outermost loop to the innermost."""

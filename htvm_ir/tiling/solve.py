@@ -12,7 +12,6 @@ from htvm_ir.cpsat import LARGEST
 from htvm_ir.errors import HtvmError
 from htvm_ir.tiling.brute_force import brute_force
 from htvm_ir.tiling.grid import evaluate_all
-from htvm_ir.tiling.model import TilingModel
 from htvm_ir.tiling.problem import (
     Infeasible,
     Point,
@@ -131,6 +130,8 @@ def _solution(problem: Problem, point: Point, bound: int) -> Solution:
 
 def _fastest(problem: Problem, start: Solution | None, seconds: float) -> Solution | None:
     """Let CP-SAT minimise the latency; None if it proves that no tile fits."""
+    from htvm_ir.tiling.model import TilingModel
+
     low, high = lower_bound(problem), start.latency if start else LARGEST
     tiling = TilingModel.of(problem, low, high)
     if start is not None:
@@ -148,6 +149,8 @@ def _fastest(problem: Problem, start: Solution | None, seconds: float) -> Soluti
 
 def _largest(problem: Problem, best: Solution, seconds: float) -> Solution:
     """Let CP-SAT choose among the tiles of the least latency."""
+    from htvm_ir.tiling.model import TilingModel
+
     tiling = TilingModel.of(problem, best.latency, best.latency)
     tiling.hint(best)
     outcome = tiling.largest(seconds)

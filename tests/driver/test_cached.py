@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -32,6 +35,17 @@ def test_the_second_time_nothing_is_compiled(model: str, tmp_path: Path, monkeyp
     assert (first.cached, again.cached) == (False, True)
     assert first.files == again.files and "include/tvmgen_default.h" in first.files
     assert first.report | {"compile_seconds": 0} == again.report | {"compile_seconds": 0}
+
+
+def test_what_is_in_the_store_comes_out_without_the_compiler(model: str, tmp_path: Path) -> None:
+    code = (
+        "import sys; from htvm_ir.tools.htvm import main\n"
+        "main(sys.argv[1:]); print(*sorted({'numpy', 'onnx', 'xdsl'} & sys.modules.keys()), file=sys.stderr)"
+    )
+    command = [sys.executable, "-c", code, "compile", model, "-o", str(tmp_path / "out")]
+    environment = {**os.environ, "HTVM_CACHE": str(tmp_path / "store")}
+    runs = [subprocess.run(command, env=environment, capture_output=True, text=True, check=True) for _ in range(2)]
+    assert [run.stderr.split() for run in runs] == [["numpy", "onnx", "xdsl"], []]
 
 
 def test_everything_that_matters_is_in_the_key(model: str, tmp_path: Path) -> None:

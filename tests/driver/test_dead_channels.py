@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import onnx
 import pytest
@@ -58,6 +60,13 @@ def test_the_report_counts_what_is_left(compiled: Compiled) -> None:
     assert counts["network"] == pixels * 9 * (4 * 16 + 16 * 16) + 16 * 5
     assert counts["executed"] == pixels * 9 * (4 * 14 + 14 * 14) + 14 * 5
     assert tables.macs(compiled.report) == "MACs: 103,760 in the network, 81,718 executed"
+
+
+def test_the_baseline_computes_everything(tmp_path: Path) -> None:
+    path = tmp_path / "dead.onnx"
+    path.write_bytes(model().SerializeToString())
+    counts = compile_model(str(path), Options(tiler="dory")).report["macs"]
+    assert counts["executed"] == counts["network"] == 103_760
 
 
 def test_layers_are_compared_in_what_is_left(compiled: Compiled) -> None:

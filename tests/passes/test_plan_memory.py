@@ -180,7 +180,7 @@ def test_the_callers_buffers_share_the_arena_only_if_there_is_no_room_beside_it(
     target = module_target(alone)
     assert not places(alone)
     arena = numbers(alone, ARENA)["L2"]
-    needed = (1 << 18) - Fixed.of(alone, target.memory("L2"), target).room + arena
+    needed = (1 << 18) - Fixed.of(alone, target)["L2"].room + arena
     assert not places(classifier(needed + 1024 + 32))
     shared = classifier(needed + 1024)
     assert len(places(shared)) == 2
@@ -194,7 +194,7 @@ def test_the_callers_buffers_share_the_arena_only_if_there_is_no_room_beside_it(
 
 def test_what_shares_the_arena_is_exact() -> None:
     alone = classifier(1 << 18)
-    needed = (1 << 18) - Fixed.of(alone, module_target(alone).memory("L2"), module_target(alone)).room
+    needed = (1 << 18) - Fixed.of(alone, module_target(alone))["L2"].room
     shared = classifier(needed + numbers(alone, ARENA)["L2"] + 1024)
     inputs = [np.random.default_rng(0).integers(-128, 128, (1, 4, 16, 16)).astype(np.int8)]
     (expected,) = run(alone, inputs)

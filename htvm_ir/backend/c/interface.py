@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from htvm_ir.backend.c.names import Names, identifier
-from htvm_ir.backend.c.signature import Boundary, Parameter, Tensor
 from htvm_ir.errors import HtvmError
-from htvm_ir.targets.target import Memory
+
+if TYPE_CHECKING:
+    from htvm_ir.backend.c.signature import Boundary, Parameter, Tensor
+    from htvm_ir.targets.target import Memory
 
 CALLS = ("c", "packed")
 """Structs of pointers, or arrays of DLTensors; the default first."""

@@ -11,9 +11,8 @@ from contextlib import contextmanager
 from functools import singledispatchmethod
 
 from xdsl.dialects import arith, func, memref, scf
-from xdsl.dialects.builtin import DYNAMIC_INDEX, DenseArrayBase, FloatAttr, IntegerAttr, IntegerType, i1, i32
+from xdsl.dialects.builtin import DYNAMIC_INDEX, FloatAttr, IntegerAttr, IntegerType, i1, i32
 from xdsl.ir import Attribute, BlockArgument, Operation, SSAValue
-from xdsl.utils.hints import isa
 
 from htvm_ir.backend.c import engines
 from htvm_ir.backend.c.names import KEYWORDS, Names
@@ -22,6 +21,7 @@ from htvm_ir.backend.c.signature import local_offset
 from htvm_ir.backend.c.tokens import is_token
 from htvm_ir.backend.c.types import c_type, element_bytes, memory_space, memref_type, strides_of
 from htvm_ir.dialects import accel, dma
+from htvm_ir.dialects.attributes import is_integers
 from htvm_ir.dialects.external import ExternalOp
 from htvm_ir.errors import HtvmError
 
@@ -316,7 +316,7 @@ class FunctionPrinter:
     def _(self, op: memref.SubviewOp) -> None:
         type_ = memref_type(op.source)
         offsets = op.static_offsets
-        assert isa(offsets, DenseArrayBase[IntegerType])
+        assert is_integers(offsets)
         starts = offsets.get_values()
         if DYNAMIC_INDEX in starts:
             raise self.fail(op, "offsets must be static")

@@ -69,20 +69,22 @@ def require_rank(value: SSAValue, rank: int, what: str) -> tuple[int, ...]:
 
 def require_static(value: SSAValue, what: str = "result") -> None:
     """Every extent is known and positive."""
-    require(all(n > 0 for n in shape_of(value)), f"{what} must have a static shape, got {value.type}")
+    if any(n <= 0 for n in shape_of(value)):
+        raise VerifyException(f"{what} must have a static shape, got {value.type}")
 
 
 def require_integers(value: SSAValue, what: str) -> None:
     """The elements are integers."""
     element = tensor_type(value).element_type
-    require(isinstance(element, IntegerType), f"{what} must hold integers, not {element}")
+    if not isinstance(element, IntegerType):
+        raise VerifyException(f"{what} must hold integers, not {element}")
 
 
 def require_bytes(value: SSAValue, what: str) -> None:
     """The elements are i8 or ui8."""
     element = tensor_type(value).element_type
-    is_byte = isinstance(element, IntegerType) and element.width.data == 8
-    require(is_byte, f"{what} must hold i8 or ui8, not {element}")
+    if not isinstance(element, IntegerType) or element.width.data != 8:
+        raise VerifyException(f"{what} must hold i8 or ui8, not {element}")
 
 
 def require_same_elements(op: Operation) -> None:

@@ -5,11 +5,23 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import prod
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from htvm_ir.targets.diana import analog_approximation, analog_datapath, analog_packing, costs
-from htvm_ir.targets.diana.analog_instruction import CONFIG_WORDS, GAIN_ONE, ROW, AnalogInstruction, config, program
+from htvm_ir.targets.diana import analog_approximation, analog_packing, costs
+from htvm_ir.targets.diana.analog_instruction import (
+    ADC_HIGH,
+    ADC_LOW,
+    CONFIG_WORDS,
+    GAIN_ONE,
+    INPUT_HIGH,
+    INPUT_LOW,
+    ROW,
+    AnalogInstruction,
+    config,
+    program,
+)
 from htvm_ir.targets.diana.analog_packing import K_LAYOUT
 from htvm_ir.targets.diana.analog_tiles import (
     analog_problem,
@@ -19,13 +31,14 @@ from htvm_ir.targets.diana.analog_tiles import (
     slices,
     unrolled,
 )
-from htvm_ir.targets.diana.baseline import analog_layer
 from htvm_ir.targets.diana.parameters import DIANA, Parameters
 from htvm_ir.targets.layout import Layout
 from htvm_ir.targets.target import Bytes, Call, Data, Engine, Job, Loops, Target
 from htvm_ir.targets.workload import Approximation, Tile, Workload, as_array, converted_part
-from htvm_ir.tiling import dory
 from htvm_ir.tiling.problem import Problem
+
+if TYPE_CHECKING:
+    from htvm_ir.tiling import dory
 
 MAX_SHIFT = 15
 """The gain is a power of two in unsigned Q16.16."""
@@ -120,6 +133,8 @@ class Analog(Engine):
     def execute(self, job: Job, inputs: Sequence[Bytes], constants: Bytes, output: Bytes) -> None:
         l1 = np.concatenate([*inputs, output])
         instruction = self._instruction(job, 0, inputs[0].size)
+        from htvm_ir.targets.diana import analog_datapath
+
         analog_datapath.execute(l1, instruction, constants, GAIN_ONE << job["shift"])
         output[...] = l1[inputs[0].size :]
 
@@ -131,6 +146,8 @@ class Analog(Engine):
         return Call("diana_analog_conv", arguments)
 
     def baseline(self, workload: Workload, target: Target) -> tuple[dory.Layer, dory.Budget]:
+        from htvm_ir.targets.diana.baseline import analog_layer
+
         return analog_layer(workload, self.parameters, target.memory(self.local).size)
 
     def problem(self, workload: Workload, target: Target) -> Problem:
@@ -192,12 +209,12 @@ class Analog(Engine):
 
 
 def _converter_refusals(workload: Workload) -> Iterator[str]:
-    low, high = analog_datapath.INPUT_LOW, analog_datapath.INPUT_HIGH
+    low, high = INPUT_LOW, INPUT_HIGH
     least, greatest = workload.ranges[0] if workload.ranges else (-128, 127)
     if least < low or greatest > high:
         yield f"the input may hold {least} to {greatest}; the analog array takes 7 bits, {low} to {high} (clip it)"
     requant = workload.requant
-    first, last = analog_datapath.ADC_LOW, analog_datapath.ADC_HIGH
+    first, last = ADC_LOW, ADC_HIGH
     if requant is None:
         yield f"results leave the array through its converters, floor(sum / 2^s) clipped to {first} to {last} ({ONLY})"
         return

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from htvm_ir.targets.diana.analog_datapath import ADC_HIGH, ADC_LOW
+from htvm_ir.targets.diana.analog_instruction import ADC_HIGH, ADC_LOW
 from htvm_ir.targets.workload import Range, Requant, Workload, as_array
 
 DEVIATIONS = 3.0

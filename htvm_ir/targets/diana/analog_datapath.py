@@ -14,15 +14,13 @@ import numpy.typing as npt
 from numpy.lib.stride_tricks import sliding_window_view
 
 from htvm_ir.targets.diana import analog_packing
-from htvm_ir.targets.diana.analog_instruction import GAIN_ONE, ROW, AnalogInstruction, column_blocks
+from htvm_ir.targets.diana.analog_instruction import ADC_HIGH, ADC_LOW, GAIN_ONE, ROW, AnalogInstruction, column_blocks
 from htvm_ir.targets.diana.datapath import Span, overlap
 from htvm_ir.targets.diana.packing import REVERSED, Bytes, Element
 from htvm_ir.targets.diana.parameters import DIANA, Parameters
 
 Int64 = npt.NDArray[np.int64]
 
-ADC_LOW, ADC_HIGH = -32, 31
-INPUT_LOW, INPUT_HIGH = -64, 63
 BLOCK = 64
 """Input channels that the activation buffer takes at a time: four rows of L1."""
 

@@ -9,7 +9,14 @@ from __future__ import annotations
 import numpy as np
 
 from htvm_ir.targets.diana import analog_datapath, analog_packing
-from htvm_ir.targets.diana.analog_instruction import CONFIG_WORDS, GAIN_WORD, INSTRUCTION_WORDS, AnalogInstruction
+from htvm_ir.targets.diana.analog_instruction import (
+    CONFIG_WORDS,
+    GAIN_WORD,
+    INPUT_HIGH,
+    INPUT_LOW,
+    INSTRUCTION_WORDS,
+    AnalogInstruction,
+)
 from htvm_ir.targets.diana.costs import analog_compute_cycles, analog_weight_cycles
 from htvm_ir.targets.diana.devices import DmaRegisters, Hwme
 from htvm_ir.targets.diana.l1 import L1
@@ -91,7 +98,7 @@ class AnalogHwme(Hwme):
         self._check_written(known, describe(entry), 16 * entry.input)
         inputs = analog_datapath.gather(self._l1.data.view(np.int8), entry.input, entry.c, entry.cx * entry.cy)
         low, high = int(inputs.min()), int(inputs.max())
-        if low < analog_datapath.INPUT_LOW or high > analog_datapath.INPUT_HIGH:
+        if low < INPUT_LOW or high > INPUT_HIGH:
             self._bus.fault(f"analog: {describe(entry)}: inputs from {low} to {high} do not fit the core's 7 bits")
         analog_datapath.execute(self._l1.data, entry, image, gain, self._noise, p.analog_noise)
         for span in analog_datapath.writes(entry, p):

@@ -18,6 +18,10 @@ GAIN_WORD = 6
 """The configuration word that carries the gain in Q16.16, 0 for 1 (model choice: no register is known for it)."""
 GAIN_ONE = 1 << 16
 
+INPUT_LOW, INPUT_HIGH = -64, 63
+ADC_LOW, ADC_HIGH = -32, 31
+"""What the array takes, 7 bits, and what leaves its converters, 6 bits."""
+
 CONV_CONFIG = (0x0300_0000, 0x0303_001F)
 """Timing and bits of converters and activations for a convolution (dory-hal)."""
 

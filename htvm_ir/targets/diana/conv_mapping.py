@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from itertools import product
 
 from htvm_ir.targets.diana import compact
@@ -41,10 +42,7 @@ class ConvMapping:
     @staticmethod
     def of(workload: Workload) -> ConvMapping:
         """The mapping a workload names."""
-        way, _, rest = workload.mapping.partition("_")
-        if way in BLOCKS:
-            return ConvMapping(BLOCKS[way], *_maps(rest))
-        return ConvMapping(0, *_maps(workload.mapping))
+        return _named(workload.mapping)
 
     def layouts(self, workload: Workload) -> tuple[Layout, ...]:
         """Of the input and the output."""
@@ -95,6 +93,14 @@ def plane_bytes(tensor: Tensor, is_compact: bool) -> int:
     if is_compact:
         return compact.plane_bytes(tensor)
     return tensor.shape[2] * round_up(tensor.shape[3], LANES)
+
+
+@cache
+def _named(name: str) -> ConvMapping:
+    way, _, rest = name.partition("_")
+    if way in BLOCKS:
+        return ConvMapping(BLOCKS[way], *_maps(rest))
+    return ConvMapping(0, *_maps(name))
 
 
 def _maps(name: str) -> tuple[bool, bool]:

@@ -26,6 +26,12 @@ DEPTHS = (1, 2)
 Terms = tuple[Term, ...]
 
 
+def copied_problem(engine: Engine, p: Parameters, workload: Workload, target: Target) -> Problem:
+    """The problem of any workload that the core takes."""
+    problems = {"conv2d": conv_problem, "dense": dense_problem, "add": add_problem}
+    return problems[workload.kind](engine, p, workload, target)
+
+
 def dense_problem(engine: Engine, p: Parameters, workload: Workload, target: Target) -> Problem:
     """Dense layers: the input is loaded once."""
     plain = tiles.dense_problem(engine, p, workload, target)

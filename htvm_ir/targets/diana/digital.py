@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from htvm_ir.targets.diana import conv, conv_mapping, copy_tiles, costs, datapath, packing
-from htvm_ir.targets.diana.baseline import digital_layer
+from htvm_ir.targets.diana import conv, conv_mapping, costs, packing
 from htvm_ir.targets.diana.conv_mapping import OX_LAYOUT, ConvMapping
 from htvm_ir.targets.diana.instruction import LANES, DigitalInstruction, program
 from htvm_ir.targets.diana.packing import round_up
@@ -26,8 +27,13 @@ from htvm_ir.targets.diana.tiles import (
 from htvm_ir.targets.layout import Layout
 from htvm_ir.targets.target import Bytes, Call, Data, Engine, Job, Target
 from htvm_ir.targets.workload import Tile, Workload
-from htvm_ir.tiling import dory
 from htvm_ir.tiling.problem import Problem
+
+if TYPE_CHECKING:
+    from htvm_ir.tiling import dory
+
+REMEMBERED = 1024
+"""Jobs whose cycles are kept: several passes ask for those of the same job (model choice)."""
 
 OWN_LOAD, OWN_STORE = "digital_in", "digital_out"
 """The channels of the core's own DMA, whatever else moves its tiles: what has one buffer needs no other."""
@@ -108,13 +114,7 @@ class Digital(Engine):
         return Job(job.kernel, {**job.fields, **fields})
 
     def cycles(self, job: Job) -> int:
-        return sum(self._trigger_cycles(job))
-
-    def _trigger_cycles(self, job: Job) -> Iterator[int]:
-        """Cycles of everything the driver starts for a job."""
-        for trigger in _triggers(job, self._instruction(job, (0, 0), 0)):
-            compute = sum(costs.compute_cycles(entry, self.parameters) for entry in trigger.jobs)
-            yield costs.weight_stream_cycles(trigger.size, self.parameters) + compute
+        return sum(_trigger_cycles(self, job.kernel, tuple(job.fields.items())))
 
     def preparation(self, job: Job) -> int | None:
         rows = job["oy"] if job.fields.get("pitch") else 0
@@ -123,20 +123,19 @@ class Digital(Engine):
         return rows_software(rows) if rows else None
 
     def prepare(self, job: Job, inputs: Sequence[int], output: int, beside: bool) -> Call:
-        entry = Data(self._instruction(job, inputs, output).words(), self.constants)
+        entry = Data(self.instruction(job, inputs, output).words(), self.constants)
         if job.kernel == "blocks":
             return Call("diana_digital_prepare_blocks", (entry, job["channels"], job["pitch"], int(beside)))
         return Call("diana_digital_prepare_rows", (entry, job["pitch"]))
 
     def detached(self, job: Job) -> int:
-        *_, last = self._trigger_cycles(job)
-        return last
+        return _trigger_cycles(self, job.kernel, tuple(job.fields.items()))[-1]
 
     def execute(self, job: Job, inputs: Sequence[Bytes], constants: Bytes, output: Bytes) -> None:
         l1 = np.concatenate([*inputs, output])
         addresses = np.cumsum([0, *(part.size for part in inputs)]).tolist()
         weights = constants.tobytes()
-        for trigger in _triggers(job, self._instruction(job, addresses[:-1], addresses[-1])):
+        for trigger in _triggers(job, self.instruction(job, addresses[:-1], addresses[-1])):
             for entry in trigger.jobs:
                 _execute(l1, entry, weights[trigger.start : trigger.start + trigger.size])
         output[...] = l1[addresses[-1] :]
@@ -145,7 +144,7 @@ class Digital(Engine):
         return frozenset((0, 1)) if job.kernel == "add" else frozenset()  # it sums element by element
 
     def call(self, job: Job, inputs: Sequence[int], output: int, constants: str) -> Call:
-        entry = self._instruction(job, inputs, output)
+        entry = self.instruction(job, inputs, output)
         words = Data(program([entry]), self.constants)
         alone = Data(entry.words(), self.constants)  # what the driver makes a list of
         match job.kernel:
@@ -162,17 +161,22 @@ class Digital(Engine):
                 return Call(_FUNCTIONS[kernel], (words, constants, costs.weight_bytes(entry)))
 
     def baseline(self, workload: Workload, target: Target) -> tuple[dory.Layer, dory.Budget]:
+        from htvm_ir.targets.diana.baseline import digital_layer
+
         return digital_layer(workload, self.parameters, target.memory(self.local).size)
 
     def problem(self, workload: Workload, target: Target) -> Problem:
         if target.channel(self.load).lent_by:
-            return _COPIED[workload.kind](self, self.parameters, workload, target)
+            from htvm_ir.targets.diana.copy_tiles import copied_problem
+
+            return copied_problem(self, self.parameters, workload, target)
         if workload.kind == "conv2d":
             return ConvProblem(self, self.parameters, workload, target).problem()
         flat = dense_problem if workload.kind == "dense" else add_problem
         return flat(self, self.parameters, workload, target)
 
-    def _instruction(self, job: Job, inputs: Sequence[int], output: int) -> DigitalInstruction:
+    def instruction(self, job: Job, inputs: Sequence[int], output: int) -> DigitalInstruction:
+        """A job's first instruction, or what its instructions are made from, with the addresses of its operands."""
         if job.kernel in conv.KERNELS:
             return conv.instruction(job, inputs[0], output)
         shift, relu = job["shift"], bool(job["relu"])
@@ -249,7 +253,6 @@ class Digital(Engine):
             )
 
 
-_COPIED = {"conv2d": copy_tiles.conv_problem, "dense": copy_tiles.dense_problem, "add": copy_tiles.add_problem}
 _FUNCTIONS = {"conv2d": "diana_digital_conv", "dense": "diana_digital_dense"}
 
 
@@ -260,8 +263,20 @@ def _triggers(job: Job, first: DigitalInstruction) -> Iterator[conv.Trigger]:
     return iter((conv.Trigger(0, costs.weight_bytes(first), (first,)),))
 
 
+@lru_cache(maxsize=REMEMBERED)
+def _trigger_cycles(engine: Digital, kernel: str, fields: tuple[tuple[str, int], ...]) -> tuple[int, ...]:
+    """Cycles of everything the driver starts for a job, in order."""
+    job, p = Job(kernel, dict(fields)), engine.parameters
+    return tuple(
+        costs.weight_stream_cycles(trigger.size, p) + sum(costs.compute_cycles(entry, p) for entry in trigger.jobs)
+        for trigger in _triggers(job, engine.instruction(job, (0, 0), 0))
+    )
+
+
 def _execute(l1: Bytes, instruction: DigitalInstruction, weights: bytes) -> None:
     """One job inside ``l1``; the data path itself does not look where its addresses lead."""
+    from htvm_ir.targets.diana import datapath
+
     end = max(span.end for span in (*datapath.reads(instruction), *datapath.writes(instruction)))
     if end > l1.size:
         raise ValueError(f"the job reaches byte {end} of buffers of {l1.size}")

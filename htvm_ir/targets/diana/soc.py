@@ -4,11 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from htvm_ir.targets.diana.analog_device import AnalogHwme
-from htvm_ir.targets.diana.devices import DigitalHwme
-from htvm_ir.targets.diana.l1 import L1
 from htvm_ir.targets.diana.parameters import DIANA, Parameters
-from htvm_ir.targets.diana.peripherals import Gpio, SocControl, Stdout, Storage, Supply, Timer
 from htvm_ir.targets.soc import SHARED_RUNTIME, Bus, Device, Region, Soc
 
 RUNTIME = Path(__file__).parent / "runtime"
@@ -22,6 +18,11 @@ def diana_soc(parameters: Parameters = DIANA) -> Soc:
     p = parameters
 
     def devices(bus: Bus) -> list[Device]:
+        from htvm_ir.targets.diana.analog_device import AnalogHwme
+        from htvm_ir.targets.diana.devices import DigitalHwme
+        from htvm_ir.targets.diana.l1 import L1
+        from htvm_ir.targets.diana.peripherals import Gpio, SocControl, Stdout, Storage, Supply, Timer
+
         l1, supply = L1(p.l1_bytes), Supply()
         return [
             DigitalHwme(bus, l1, p),

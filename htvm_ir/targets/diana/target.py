@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from htvm_ir.targets.diana.analog import Analog
 from htvm_ir.targets.diana.digital import Digital
 from htvm_ir.targets.diana.host import MeasuredHost
 from htvm_ir.targets.diana.host_costs import CLIP, HOST_COSTS, SCALED
-from htvm_ir.targets.diana.limit import network_limit
 from htvm_ir.targets.diana.parameters import DIANA, Parameters
-from htvm_ir.targets.soc import Soc
 from htvm_ir.targets.target import Channel, Memory, Target
+
+if TYPE_CHECKING:
+    from htvm_ir.targets.soc import Soc
+    from htvm_ir.targets.workload import Workload
 
 MODELS = Path(__file__).parent / "model"
 
@@ -97,7 +100,7 @@ def diana(parameters: Parameters = DIANA, **changes: Any) -> Target:
         soc=partial(_soc, p),
         parameters=asdict(p),
         peak_macs=p.array * p.array,
-        limit=partial(network_limit, parameters=p),
+        limit=partial(_limit, p),
         functional={"digital": MODELS / "diana_digital_model.c"},
     )
 
@@ -106,3 +109,9 @@ def _soc(parameters: Parameters, **changes: Any) -> Soc:
     from htvm_ir.targets.diana.soc import diana_soc
 
     return diana_soc(replace(parameters, **changes))
+
+
+def _limit(parameters: Parameters, layers: Sequence[Workload], edge_bytes: int) -> int:
+    from htvm_ir.targets.diana.limit import network_limit
+
+    return network_limit(layers, edge_bytes, parameters)
