@@ -51,6 +51,7 @@ $(READY): requirements.lock pyproject.toml
 	@$(PYTHON) -m venv $(VENV)
 	@$(PIP) install --quiet --only-binary :all: --requirement requirements.lock
 	@$(PIP) install --quiet --no-deps --no-build-isolation --editable .
+	@$(BIN)/python -m compileall -q htvm_ir # as pip does, but not for what stays editable
 	@touch $@
 
 $(TVM): $(READY) requirements-tvm.lock
