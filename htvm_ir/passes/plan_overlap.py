@@ -55,6 +55,18 @@ class PlanOverlap(ModulePass):
                 _overlap(dispatch, target)
 
 
+@dataclass(frozen=True)
+class _Work:
+    """Cycles of the tiles of a kernel.
+
+    jobs: for which the job of each goes on by itself. software: of everything else, before each job and again after it.
+    """
+
+    unit: str
+    software: int
+    jobs: Sequence[int]
+
+
 @dataclass(frozen=True, eq=False)
 class _Tiled:
     """A kernel of an engine that may be cut along one dimension, a name of the engine's; the others stay whole."""
@@ -113,10 +125,11 @@ class _Tiled:
         extent = dimensions(self.workload)[self.dimension]
         return tiles({self.dimension: extent}, {self.dimension: size}, [self.dimension])
 
-    def jobs(self, size: int) -> list[int]:
-        """For each tile the cycles for which its job goes on by itself."""
+    def work(self, size: int) -> _Work:
+        """What the tiles of a size take."""
         parts = (tile_workload(self.workload, tile) for tile in self.tiles(size))
-        return [self.engine.detached(self.engine.job(part)) for part in parts]
+        jobs = [self.engine.detached(self.engine.job(part)) for part in parts]
+        return _Work(self.engine.name, max(0, self.latency(size) - sum(jobs)) // (2 * len(jobs)), jobs)
 
 
 @dataclass(frozen=True)
@@ -157,7 +170,7 @@ def _behind(dispatch: DispatchOp, axis: int, step: int, target: Target) -> Itera
             steps: list[Step] = []
             ends: list[int] = []
             for number, kernel in enumerate(tiled):
-                ends = _tile_steps(steps, number, kernel, size, [[end] for end in ends])
+                ends = _tile_steps(steps, number, kernel.work(size), [[end] for end in ends])
             for end, cycles in zip(ends, _chunks(dispatch, axis, size, target), strict=True):
                 steps.append(Step(count, cycles, after=frozenset({end})))
             if (saved := _saved(before, steps, target.host.call, most)) > most:
@@ -173,13 +186,12 @@ def _in_front(dispatch: DispatchOp, step: int, target: Target) -> Iterator[_Choi
     extent, before = kernel.workload.inputs[0].shape[ROWS], _alone((kernel,), dispatch, target)
     rows, most = windows(kernel.workload, ("y",))[0][ROWS], 0
     for size in sorted(kernel.sizes(), reverse=True):
-        spans = [rows.span(tile, extent) for tile in kernel.tiles(size)]
-        read = size * kernel.workload.strides[0]
-        for chunk in dict.fromkeys(-(-read // (parts * step)) * step for parts in PARTS if len(spans) > 1):
-            if chunk >= extent:
-                continue
+        tiles, read = kernel.tiles(size), size * kernel.workload.strides[0]
+        chunks = dict.fromkeys(-(-read // (parts * step)) * step for parts in PARTS if len(tiles) > 1)
+        work, ends = kernel.work(size), [sum(rows.span(tile, extent)[:2]) for tile in tiles]
+        for chunk in (chunk for chunk in chunks if chunk < extent):
             steps = [Step(0, cycles) for cycles in _chunks(dispatch, ROWS, chunk, target)]
-            _tile_steps(steps, 1, kernel, size, [range((low + count - 1) // chunk + 1) for low, count, *_ in spans])
+            _tile_steps(steps, 1, work, [[(end - 1) // chunk] for end in ends])
             if (saved := _saved(before, steps, target.host.call, most)) > most:
                 most = saved
                 yield _Choice((kernel,), size, ROWS, chunk, saved)
@@ -226,16 +238,11 @@ def _alone(tiled: Sequence[_Tiled], dispatch: DispatchOp, target: Target) -> int
     return cycles + target.host.call * (len(tiled) + 1)
 
 
-def _tile_steps(steps: list[Step], number: int, kernel: _Tiled, size: int, after: Sequence[Iterable[int]]) -> list[int]:
-    """Append the steps of a kernel, of which each tile comes after some others; the numbers of those that end a tile.
-
-    What is not the array's is one half before and one half after the job.
-    """
-    jobs = kernel.jobs(size)
-    software = max(0, kernel.latency(size) - sum(jobs)) // (2 * len(jobs))
-    units, ends = frozenset({kernel.engine.name}), list[int]()
-    for job, needed in zip(jobs, after or [()] * len(jobs), strict=True):
-        steps.append(Step(number, software, job, units, frozenset(needed)))
+def _tile_steps(steps: list[Step], number: int, work: _Work, after: Sequence[Iterable[int]]) -> list[int]:
+    """Append a kernel's steps, of which each tile comes after some others; the numbers of those that end a tile."""
+    units, ends = frozenset({work.unit}), list[int]()
+    for job, needed in zip(work.jobs, after or [()] * len(work.jobs), strict=True):
+        steps.append(Step(number, work.software, job, units, frozenset(needed)))
         ends.append(len(steps))
-        steps.append(Step(number, software, 0, units))
+        steps.append(Step(number, work.software, 0, units))
     return ends
