@@ -67,7 +67,8 @@ class Sums:
 def _sums(tables: Sequence[tuple[tuple[int, ...], ...]], dimension: Dimension, chosen: slice) -> Iterator[int]:
     """For each candidate the sum over its chosen tiles of the product of the tables."""
     for index, count in enumerate(dimension.counts()):
-        yield sum(prod(table[index][tile] for table in tables) for tile in range(count)[chosen])
+        factors = [table[index][:count][chosen] for table in tables]
+        yield sum(map(prod, zip(*factors, strict=True))) if factors else len(range(count)[chosen])
 
 
 def _times(count: int, terms: Sequence[Term]) -> tuple[Term, ...]:
