@@ -172,7 +172,11 @@ class _Lowered:
 
 
 def _fitting(source: ModuleOp, options: Options, watch: Callable[[str, float], None] | None) -> _Lowered:
-    """Lower a network; without strips if it only fits so. What they need of a memory is known when all is planned."""
+    """Lower a network; without strips if it only fits so. What they need of a memory is known when all is planned.
+
+    Raises:
+        NoRoomError: it fits neither way; the error of the one that lacks less.
+    """
     lowered = _start(source, options)
     try:
         _lower(lowered, options, watch)
@@ -181,7 +185,10 @@ def _fitting(source: ModuleOp, options: Options, watch: Callable[[str, float], N
             raise
         whole = _start(source, options)
         whole.strips_refused = {"memory": error.memory, "missing": error.missing}
-        _lower(whole, replace(options, depth_first=False), watch)
+        try:
+            _lower(whole, replace(options, depth_first=False), watch)
+        except NoRoomError as other:
+            raise min(error, other, key=lambda e: e.missing) from None
         return whole
     return lowered
 

@@ -12,7 +12,7 @@ from htvm_ir.driver.compile import Compiled, Options, compile_model
 from htvm_ir.driver.edges import edges
 from htvm_ir.driver.execute import Execution, execute
 from htvm_ir.driver.samples import load_samples
-from htvm_ir.errors import HtvmError
+from htvm_ir.errors import HtvmError, NoRoomError
 from htvm_ir.report import tables
 
 LARGE = "zoo:mobilenetv1,width=0.125,resolution=224"
@@ -116,3 +116,12 @@ def test_what_no_tile_fits_runs_on_the_cpu_and_says_why():
     pointwise = next(entry for entry in layers if entry["name"] == "block1.pointwise")
     assert pointwise["engine"] == "cpu"
     assert re.search(r"digital: the smallest tile exceeds L1 by \d+ bytes", pointwise["reason"])
+
+
+def test_of_two_ways_that_do_not_fit_the_nearer_one_is_told() -> None:
+    wide = LARGE.replace("0.125", "0.25")
+    with pytest.raises(NoRoomError) as strips:
+        compiled(wide, depth_first=True)
+    with pytest.raises(NoRoomError) as whole:
+        compiled(wide, depth_first=False)
+    assert strips.value.missing < whole.value.missing
