@@ -163,11 +163,11 @@ class _Lowered:
 
     def after(self, name: str, module: ModuleOp) -> None:
         """Called after each pass."""
-        from htvm_ir.passes.strips import segments
-
         self.recorder.after(name, module)
         self.snapshot.after(name, module)
         if name == "plan-strips":
+            from htvm_ir.passes.strips import segments
+
             self.has_strips = bool(segments(module))
 
 

@@ -36,7 +36,6 @@ DIMENSIONS = {CHANNELS: "k", ROWS: "y"}
 SAME = 0.05
 """Savings that differ by no more are alike (model choice): then chunks are large, steps beside which more has room."""
 
-
 PARTS = (1, 2, 4)
 """Into how many chunks the rows of a tile are cut (model choice): a tile needs rows of the next one as well, which are
 sooner there if chunks are shorter."""

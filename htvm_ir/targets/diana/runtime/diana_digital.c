@@ -57,8 +57,9 @@ void diana_digital_wait(void)
 }
 
 /* Several pieces: a function of its own, so that the short way of one piece stays short. */
-static __attribute__((noinline)) void diana_digital_copy_pieces(uint32_t l2, uint32_t l1, uint32_t length, uint32_t count,
-                                                  uint32_t stride, uint32_t count2, uint32_t stride2)
+static __attribute__((noinline)) void diana_digital_copy_pieces(uint32_t l2, uint32_t l1, uint32_t length,
+                                                                uint32_t count, uint32_t stride, uint32_t count2,
+                                                                uint32_t stride2)
 {
     const struct transfer t =
         joined((struct transfer){DIANA_DIGITAL, DIGITAL_DMA, OP_COMPUTE, length, count, stride, count2, stride2, 1});

@@ -53,9 +53,9 @@ void diana_digital_rows(const void *weights, uint32_t weight_bytes);
 /* A depthwise convolution in diagonal blocks, one trigger for each 16 channels, the last of which is left in flight.
  * `entry` is the one instruction (32 words) of the job of the first channels, as many as its input channels: 4, 8 or
  * 16. Each trigger streams the weights of 16 channels. There is at least one channel. The last job also overwrites the
- * planes behind the last channel: it writes 16. With a `pitch` other than 0, rows are jobs as above. `both`: the core works
- * meanwhile, on a job without a list; then those of two triggers are made. All arguments that the two functions share
- * are the same. */
+ * planes behind the last channel: it writes 16. With a `pitch` other than 0, rows are jobs as above. `both`: the core
+ * works meanwhile, on a job without a list; then those of two triggers are made. All arguments that the two functions
+ * share are the same. */
 void diana_digital_prepare_blocks(const uint32_t *entry, uint32_t channels, uint32_t pitch, uint32_t both);
 void diana_digital_blocks(const uint32_t *entry, const void *weights, uint32_t channels, uint32_t pitch);
 
